@@ -1,0 +1,88 @@
+"""Adjustable image restoration: a level becomes the kernels of one small network.
+
+Example:
+    >>> from hyperrestore import Restorer
+    >>> restorer = Restorer.load("denoise")
+    >>> restorer.scale.trained
+    (0, 75)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hyperrestore.batch import restore_file
+    from hyperrestore.engine import Backend, run_tiled
+    from hyperrestore.errors import (
+        CheckpointError,
+        ExtrapolationWarning,
+        HyperrestoreError,
+        LevelError,
+        PictureError,
+        UsageError,
+    )
+    from hyperrestore.hyper import HyperConv2d, HyperConvTranspose2d, Hypernetwork, hyperize, materialize
+    from hyperrestore.level import LevelScale, Task
+    from hyperrestore.picture import Picture, PictureInfo, read_picture, write_picture
+    from hyperrestore.restorer import Restorer
+
+__version__ = "0.1.0"
+
+# Where each public name lives. They are imported when they are first used, so that importing the package
+# is quick and loads torch only for what needs it.
+_HOMES = {
+    "batch": ("restore_file",),
+    "engine": ("Backend", "run_tiled"),
+    "errors": (
+        "CheckpointError",
+        "ExtrapolationWarning",
+        "HyperrestoreError",
+        "LevelError",
+        "PictureError",
+        "UsageError",
+    ),
+    "hyper": ("HyperConv2d", "HyperConvTranspose2d", "Hypernetwork", "hyperize", "materialize"),
+    "level": ("LevelScale", "Task"),
+    "picture": ("Picture", "PictureInfo", "read_picture", "write_picture"),
+    "restorer": ("Restorer",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Backend",
+    "CheckpointError",
+    "ExtrapolationWarning",
+    "HyperConv2d",
+    "HyperConvTranspose2d",
+    "Hypernetwork",
+    "HyperrestoreError",
+    "LevelError",
+    "LevelScale",
+    "Picture",
+    "PictureError",
+    "PictureInfo",
+    "Restorer",
+    "Task",
+    "UsageError",
+    "__version__",
+    "hyperize",
+    "materialize",
+    "read_picture",
+    "restore_file",
+    "run_tiled",
+    "write_picture",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

@@ -1,0 +1,195 @@
+"""OpenVINO and torch as Backends: a model's files -> a network for one level."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from hyperrestore.checkpoint import Checkpoint, Description, load_checkpoint
+from hyperrestore.engine import Pixels
+from hyperrestore.errors import CheckpointError, MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from hyperrestore.hyper import Hypernetwork
+
+Precision = Literal["auto", "fp32", "bf16"]
+Infer = Callable[[Pixels], Pixels]  # (1, 3, h, w) -> (1, 3, h, w)
+
+
+@dataclass(frozen=True)
+class NetworkBackend:
+    """A network for one level, run by whatever `infer` calls.
+
+    Attributes:
+        halo: Receptive radius, pixels.
+        multiple: Product of the strides, pixels.
+        infer: Runs the network on a batch (1, 3, h, w).
+        residual: `infer` gives what is to be added to the window, which is then done in the window's own
+            precision, not in the network's.
+    """
+
+    halo: int
+    multiple: int
+    infer: Infer
+    residual: bool
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """Restore a window (1 or 3, h, w); grey goes through the colour network as three equal channels."""
+        if window.shape[0] not in (1, 3):
+            raise UsageError(f"a picture has 1 or 3 channels, got {window.shape[0]}")
+        colour = np.repeat(window, 3 // window.shape[0], axis=0).astype(np.float32, copy=False)
+        result = self.infer(colour[None])[0]
+        if window.shape[0] == 1:
+            result = result.mean(axis=0, keepdims=True)
+        return window + result if self.residual else result
+
+
+class OpenVINOModel:
+    """A model's ONNX graph compiled for the CPU, once for each precision; the level is an input of the graph.
+
+    Args:
+        path: The graph; its weights lie in the checkpoint beside it.
+        description: Of that checkpoint.
+
+    Raises:
+        CheckpointError: The graph is missing or damaged.
+    """
+
+    def __init__(self, path: Path, description: Description) -> None:
+        import openvino
+
+        if not path.is_file():
+            raise CheckpointError(
+                f"{path}: no such file; `hyperrestore export {path.with_suffix('.safetensors')}` writes it"
+            )
+        self._core = openvino.Core()
+        self.name = "OpenVINO on the CPU"
+        try:
+            model = self._core.read_model(path)
+            outputs = {name: output for output in model.outputs for name in output.names}
+            self._residual = "residual" in outputs
+            output = outputs["residual" if self._residual else "restored"]
+            model.input("image"), model.input("level")
+        except (RuntimeError, KeyError) as error:
+            first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            raise CheckpointError(f"{path}: not a readable model graph ({first_line})") from error
+        self._model = openvino.Model([output.node.input_value(0)], model.get_parameters(), "hyperrestore")
+        self._description = description
+        self._compiled: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def at(self, level: float, *, precision: Precision, bits: int) -> NetworkBackend:
+        """The network for one level.
+
+        Args:
+            level: In the scale's unit, already checked.
+            precision: "auto" is bf16 where the CPU computes in it and the picture has 8 bits, else fp32.
+            bits: Depth of the picture's samples.
+        """
+        if precision == "auto":
+            native = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            precision = "bf16" if native and bits <= 8 else "fp32"
+        compiled = self._compile(precision)
+        level_input = np.array([level], np.float32)
+        requests = threading.local()  # an inference request serves one thread at a time
+
+        def infer(batch: Pixels) -> Pixels:
+            if not hasattr(requests, "request"):
+                requests.request = compiled.create_infer_request()
+            (result,) = requests.request.infer({"image": batch, "level": level_input}).values()
+            return np.array(result)  # the request reuses its memory
+
+        return NetworkBackend(self._description.halo, self._description.multiple, infer, self._residual)
+
+    def _compile(self, precision: str) -> Any:
+        with self._lock:
+            if precision not in self._compiled:
+                # Left to itself OpenVINO computes in bf16 wherever the CPU can.
+                hint = {"fp32": "f32", "bf16": "bf16"}[precision]
+                settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
+                self._compiled[precision] = self._core.compile_model(self._model, "CPU", settings)
+            return self._compiled[precision]
+
+
+class TorchModel:
+    """A checkpoint run by torch: the reference, and the way to CUDA and MPS.
+
+    Args:
+        path: The checkpoint.
+        device: A torch device: "cpu", "cuda", "cuda:1", "mps".
+
+    Raises:
+        MissingExtraError: torch is not installed.
+        UsageError: torch does not have this device.
+        CheckpointError: The checkpoint cannot be read, or its weights do not fit its network.
+    """
+
+    def __init__(self, path: Path, device: str) -> None:
+        try:
+            import torch
+        except ImportError as error:
+            raise MissingExtraError(
+                f"device {device!r} needs torch: pip install 'hyperrestore[torch]'"
+            ) from error
+        try:
+            self._device = torch.device(device)
+            torch.empty(1, device=self._device)
+        except (RuntimeError, AssertionError) as error:
+            first_line = str(error).splitlines()[0]
+            raise UsageError(f"device {device!r} cannot be used here: {first_line}") from error
+        self.name = f"torch on {self._device}"
+        checkpoint = load_checkpoint(path)
+        self._description = checkpoint.description
+        self._network = load_network(checkpoint).to(self._device)
+
+    def at(self, level: float, *, precision: Precision, bits: int) -> NetworkBackend:
+        """The network for one level.
+
+        Args:
+            level: In the scale's unit, already checked.
+            precision: "auto" is bf16 on CUDA if the picture has 8 bits, else fp32.
+            bits: Depth of the picture's samples.
+        """
+        import torch
+
+        from hyperrestore.hyper import materialize
+
+        kind = self._device.type
+        bf16 = precision == "bf16" or (precision == "auto" and kind == "cuda" and bits <= 8)
+        plain = materialize(self._network, level).eval().to(memory_format=torch.channels_last)
+
+        def infer(batch: Pixels) -> Pixels:
+            with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bf16):
+                image = torch.from_numpy(batch).to(self._device, memory_format=torch.channels_last)
+                return plain(image).float().cpu().numpy()  # type: ignore[no-any-return]
+
+        # The network adds its residual itself, to the picture in fp32.
+        return NetworkBackend(self._description.halo, self._description.multiple, infer, residual=False)
+
+
+def load_network(checkpoint: Checkpoint) -> Hypernetwork:
+    """Build a checkpoint's adjustable network with its weights, in fp32.
+
+    Raises:
+        CheckpointError: The weights do not fit the network.
+    """
+    import torch
+
+    from hyperrestore.networks import NetworkConfig, build
+
+    description = checkpoint.description
+    entries = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in description.network.items()
+    }
+    tensors = {name: torch.from_numpy(tensor).float() for name, tensor in checkpoint.tensors.items()}
+    try:
+        network = build(NetworkConfig(**entries), description.scale)
+        network.load_state_dict(tensors)
+    except (TypeError, RuntimeError, UsageError) as error:
+        raise CheckpointError(f"the checkpoint's weights do not fit its network: {error}") from error
+    return network

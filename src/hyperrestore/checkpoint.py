@@ -1,0 +1,156 @@
+"""Weights, network and level scale in one safetensors file that describes itself; reading it needs no torch.
+
+The file's header metadata holds one JSON document under the key `hyperrestore`; the tensors are stored in
+fp16. Nothing in the file is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from hyperrestore.errors import CheckpointError
+from hyperrestore.level import LevelScale, Task
+from hyperrestore.tables import from_table
+
+FORMAT_VERSION = 1
+KEY = "hyperrestore"
+
+
+@dataclass(frozen=True)
+class Description:
+    """All that a checkpoint says about itself.
+
+    Attributes:
+        task: What the model repairs.
+        network: Entries of `networks.NetworkConfig`.
+        scale: What its level means and which levels it accepts.
+        halo: Receptive radius, pixels.
+        multiple: Product of the strides: windows start and end on multiples of it, pixels.
+        history: How it was trained: steps, seconds, recipe, data, licence, scores. For people. Like
+            `network` it holds what JSON can hold, so lists rather than tuples.
+    """
+
+    task: Task
+    network: Mapping[str, Any]
+    scale: LevelScale
+    halo: int
+    multiple: int
+    history: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model: its description, and its tensors by name in fp16."""
+
+    description: Description
+    tensors: Mapping[str, npt.NDArray[np.float16]]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that under its name there is always the old or the new content, whole."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, atomically."""
+    header = {"format_version": FORMAT_VERSION, **asdict(checkpoint.description)}
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in sorted(checkpoint.tensors.items())}
+    write_atomically(Path(path), save(tensors, metadata={KEY: json.dumps(header)}))
+
+
+def read_description(path: str | Path) -> Description:
+    """Read what a checkpoint says about itself, without its tensors.
+
+    Raises:
+        CheckpointError: No such file, not a checkpoint, damaged, or of another format version.
+    """
+    return _read(Path(path), with_tensors=False).description
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: No such file, not a checkpoint, damaged, or of another format version.
+    """
+    return _read(Path(path), with_tensors=True)
+
+
+def tensor_places(path: str | Path) -> dict[str, tuple[int, int]]:
+    """Where each tensor's bytes lie in a checkpoint: start and length, bytes, by name."""
+    header = _header(path)
+    return {
+        name: (8 + len(header) + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+        for name, entry in json.loads(header).items()
+        if name != "__metadata__"
+    }
+
+
+def layout_digest(path: str | Path) -> str:
+    """A fingerprint of a checkpoint's description and of where its tensors lie."""
+    return hashlib.sha256(_header(path)).hexdigest()
+
+
+def _header(path: str | Path) -> bytes:
+    # A safetensors file is the header's length (8 bytes), the header (JSON), then all tensors.
+    with Path(path).open("rb") as file:
+        return file.read(int.from_bytes(file.read(8), "little"))
+
+
+def _read(path: Path, *, with_tensors: bool) -> Checkpoint:
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            if KEY not in metadata:
+                raise CheckpointError(f"{path}: a safetensors file, but not a hyperrestore model")
+            header = json.loads(metadata[KEY])
+            names = sorted(file.keys()) if with_tensors else []
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not a readable model file ({error})") from error
+    if strange := [name for name, tensor in tensors.items() if tensor.dtype != np.float16]:
+        raise CheckpointError(f"{path}: its weights {', '.join(strange)} are not fp16")
+    return Checkpoint(_description(header, path), tensors)
+
+
+def _description(header: Any, path: Path) -> Description:
+    version = header.get("format_version") if isinstance(header, dict) else None
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: model format version {version}; this hyperrestore reads version {FORMAT_VERSION}"
+        )
+    try:
+        halo, multiple = int(header["halo"]), int(header["multiple"])
+        if halo < 0 or multiple < 1:
+            raise ValueError(f"halo {halo}, multiple {multiple}")
+        return Description(
+            task=Task(header["task"]),
+            network=dict(header["network"]),
+            scale=from_table(LevelScale, header["scale"]),
+            halo=halo,
+            multiple=multiple,
+            history=dict(header["history"]),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(f"{path}: its description is damaged ({error!r})") from error

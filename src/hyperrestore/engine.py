@@ -1,0 +1,149 @@
+"""A finished network and a picture -> the restored picture, tile by tile; knows no deep-learning library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperrestore.errors import UsageError
+from hyperrestore.tiles import Span, spans
+
+Pixels = npt.NDArray[np.float32]
+Rows = npt.NDArray[Any]  # (c, rows, width): uint8, uint16, or floats in [0, 1]
+
+TILE = 1536
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A network whose kernels are generated: a window of a picture in, the restored window out.
+
+    Attributes:
+        halo: How far away a pixel of the result can depend on the window, pixels.
+        multiple: A window's sides must be multiples of it, pixels.
+    """
+
+    @property
+    def halo(self) -> int:
+        """Receptive radius, pixels."""
+
+    @property
+    def multiple(self) -> int:
+        """Product of the strides, pixels."""
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """Restore a window (c, h, w), values about [0, 1]; the result is not clipped."""
+
+
+def run_tiled(backend: Backend, pixels: Pixels, *, size: int = TILE) -> Pixels:
+    """Restore a whole picture tile by tile.
+
+    The result is the same for every `size`: each tile is read with a halo as wide as the network can
+    see, clipped at the picture's border.
+
+    Args:
+        backend: Network with its kernels generated for one level.
+        pixels: Picture (c, h, w), floating point, values in [0, 1].
+        size: Side of the kept part of a tile, pixels. Larger is faster and needs more memory.
+
+    Returns:
+        Restored picture (c, h, w), of the same precision, clipped to [0, 1].
+
+    Raises:
+        UsageError: `pixels` is no (c, h, w) array of floats, is empty, or `size` is below 1.
+    """
+    if pixels.ndim != 3 or not np.issubdtype(pixels.dtype, np.floating):
+        raise UsageError(
+            f"run_tiled needs floats (c, h, w) in [0, 1], got {pixels.dtype} of shape {pixels.shape}"
+        )
+    restored = restore_rows(
+        backend,
+        lambda top, bottom: pixels[:, top:bottom],
+        height=pixels.shape[1],
+        width=pixels.shape[2],
+        size=size,
+    )
+    return np.concatenate(list(restored), axis=1)
+
+
+def restore_rows(
+    backend: Backend, read: Callable[[int, int], Rows], *, height: int, width: int, size: int = TILE
+) -> Iterator[Rows]:
+    """Restore a picture that is read and written from top to bottom, in memory for one row of tiles.
+
+    Args:
+        backend: Network with its kernels generated for one level.
+        read: Gives the rows from top up to, not including, bottom as (c, rows, width). It is asked for
+            every row once, from top to bottom.
+        height: Height of the picture, pixels.
+        width: Width of the picture, pixels.
+        size: Side of the kept part of a tile, pixels.
+
+    Yields:
+        Restored rows (c, rows, width), from top to bottom, in the precision that `read` gives: integers
+        are rounded, floats are clipped to [0, 1].
+
+    Raises:
+        UsageError: The picture is empty, or `size` is below 1.
+        ValueError: `read` or the backend gives another shape than it was asked for.
+    """
+    if min(height, width) < 1 or size < 1:
+        raise UsageError(f"cannot cut {width}x{height} pixels into tiles of {size}; both must be at least 1")
+    columns = spans(width, size=size, halo=backend.halo, multiple=backend.multiple)
+    rows = spans(height, size=size, halo=backend.halo, multiple=backend.multiple)
+    top, bottom = 0, min(rows[0].read_stop, height)
+    held = _read(read, top, bottom, width)  # rows top..bottom
+    for row in rows:
+        held, top = held[:, row.read_start - top :], row.read_start
+        if bottom < min(row.read_stop, height):
+            start, bottom = bottom, min(row.read_stop, height)
+            held = np.concatenate([held, _read(read, start, bottom, width)], axis=1)
+        restored = np.empty((held.shape[0], row.keep_stop - row.keep_start, width), held.dtype)
+        for column in columns:
+            window = _window(held, row, column)
+            result = backend(window)
+            if result.shape != window.shape:
+                raise ValueError(f"backend made {result.shape} of a window {window.shape}")
+            kept = result[
+                :,
+                row.keep_start - row.read_start : row.keep_stop - row.read_start,
+                column.keep_start - column.read_start : column.keep_stop - column.read_start,
+            ]
+            restored[:, :, column.keep_start : column.keep_stop] = from_floats(kept, held.dtype)
+        yield restored
+
+
+def _read(read: Callable[[int, int], Rows], top: int, bottom: int, width: int) -> Rows:
+    """Read rows; too few of them would otherwise be filled up as if the picture ended there."""
+    rows = read(top, bottom)
+    if rows.ndim != 3 or rows.shape[1:] != (bottom - top, width):
+        raise ValueError(f"rows {top} to {bottom} of {width} pixels were asked for, got {rows.shape}")
+    return rows
+
+
+def _window(held: Rows, row: Span, column: Span) -> Pixels:
+    """Cut one window out of the rows held, and replicate the picture's right and bottom edge if needed."""
+    window = to_floats(held[:, :, column.read_start : column.read_stop])
+    missing_rows = row.read_stop - row.read_start - window.shape[1]
+    missing_columns = column.read_stop - column.read_start - window.shape[2]
+    if missing_rows or missing_columns:
+        window = np.pad(window, ((0, 0), (0, missing_rows), (0, missing_columns)), mode="edge")
+    return window
+
+
+def to_floats(rows: Rows) -> Pixels:
+    """Integers of 8 or 16 bit -> float32 in [0, 1]; floats stay as they are."""
+    if np.issubdtype(rows.dtype, np.floating):
+        return rows
+    return rows.astype(np.float32) / np.float32(np.iinfo(rows.dtype).max)
+
+
+def from_floats(pixels: Pixels, dtype: npt.DTypeLike) -> Rows:
+    """Clip to [0, 1] and, for an integer type, round to its depth."""
+    clipped = np.clip(pixels, 0, 1)
+    if np.issubdtype(np.dtype(dtype), np.floating):
+        return clipped.astype(dtype, copy=False)
+    return np.rint(clipped * np.iinfo(np.dtype(dtype)).max).astype(dtype)

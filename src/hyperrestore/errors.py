@@ -1,0 +1,48 @@
+"""Every error that hyperrestore raises on purpose, so that a caller can catch exactly what it can answer.
+
+    HyperrestoreError
+    ├── UsageError            what was asked for cannot be done as asked; command line exit code 2
+    │   ├── LevelError        a level outside what a model accepts
+    │   ├── RecipeError       a training recipe with a missing, unknown or impossible entry
+    │   └── MissingExtraError an optional dependency is not installed
+    ├── PictureError          a picture cannot be read or written; command line exit code 1
+    └── CheckpointError       a model file is damaged, foreign or of another version; exit code 1
+
+Every message says what was given, what is allowed and what to do.
+"""
+
+
+class HyperrestoreError(Exception):
+    """Base of all errors that hyperrestore raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(HyperrestoreError):
+    """What was asked for cannot be done as asked."""
+
+    exit_code = 2
+
+
+class LevelError(UsageError, ValueError):
+    """A level that is not a number, or lies outside what the model accepts."""
+
+
+class RecipeError(UsageError):
+    """A training recipe with a missing, unknown or impossible entry."""
+
+
+class MissingExtraError(UsageError, ImportError):
+    """An optional dependency is needed and not installed."""
+
+
+class PictureError(HyperrestoreError):
+    """A picture cannot be read or written."""
+
+
+class CheckpointError(HyperrestoreError):
+    """A model file is damaged, truncated, foreign or of another format version."""
+
+
+class ExtrapolationWarning(UserWarning):
+    """The level lies outside the range that the model was trained on."""

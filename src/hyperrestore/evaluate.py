@@ -1,0 +1,230 @@
+"""Evaluation: a model and a folder of clean photos -> scores, with the protocol they were measured by."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from hyperrestore.degrade import Protocol, gaussian_noise
+from hyperrestore.engine import TILE, Pixels, run_tiled
+from hyperrestore.errors import MissingExtraError, UsageError
+from hyperrestore.metrics import full_range_luma, psnr, ssim, to_8bit
+from hyperrestore.picture import SUFFIXES, read_picture
+from hyperrestore.restorer import Restorer
+
+PROTOCOLS = {
+    "standard": "Gaussian noise in floating point, neither clipped nor rounded",
+    "hyperres": "Gaussian noise, then clipped to [0, 1] and truncated to 8 bits",
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One picture at one level, or the mean of several.
+
+    Attributes:
+        level: In the model's unit.
+        picture: File name.
+        input_psnr: PSNR of the degraded picture, dB.
+        psnr: PSNR of the restored picture, dB.
+        ssim: SSIM of the restored picture.
+        seconds: Time to restore a megapixel.
+    """
+
+    level: float
+    picture: str
+    input_psnr: float
+    psnr: float
+    ssim: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of single pictures, and the protocol in full."""
+
+    protocol: str
+    scores: tuple[Score, ...]
+
+    def means(self) -> list[Score]:
+        """The mean over all pictures, one row for each level."""
+        rows = []
+        for level in dict.fromkeys(score.level for score in self.scores):
+            scores = [score for score in self.scores if score.level == level]
+            numbers = {
+                name: float(np.mean([getattr(score, name) for score in scores]))
+                for name in ("input_psnr", "psnr", "ssim", "seconds")
+            }
+            rows.append(Score(level, f"mean of {len(scores)}", **numbers))
+        return rows
+
+
+def find_pictures(folder: str | Path) -> list[Path]:
+    """The pictures in a folder, by name.
+
+    Raises:
+        UsageError: There is no such folder, or no picture in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise UsageError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
+    return paths
+
+
+def evaluate(
+    restorer: Restorer,
+    pictures: Iterable[Path],
+    levels: Sequence[float],
+    *,
+    protocol: Protocol = "standard",
+    grey: bool = False,
+    seed: int = 0,
+    tile: int = TILE,
+) -> Evaluation:
+    """Degrade clean pictures at known levels, restore them, and compare.
+
+    Args:
+        restorer: The model.
+        pictures: Files of clean pictures; alpha is left out.
+        levels: In the model's unit.
+        protocol: How noise is stored; see `degrade.gaussian_noise`.
+        grey: Score the full-range luminance (rounded to 8 bits) instead of colour.
+        seed: Of the noise; each picture and level has noise of its own, whatever else is evaluated.
+        tile: Side of a tile, pixels.
+
+    Returns:
+        A score for each level and picture.
+
+    Raises:
+        UsageError: The protocol is unknown, or no picture or level is given.
+        LevelError: The model does not accept a level.
+        PictureError: A picture cannot be read.
+    """
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"protocol {protocol!r} is unknown; known are {', '.join(PROTOCOLS)}")
+    pictures = list(pictures)
+    if not pictures or not levels:
+        raise UsageError("an evaluation needs at least one picture and one level")
+    clean_pictures = [(path.name, _clean(path, grey=grey)) for path in pictures]
+    scores = []
+    for level in levels:
+        backend = restorer.at(level, bits=8)
+        backend(np.zeros((1, backend.multiple, backend.multiple), np.float32))  # compiles it
+        for name, clean in clean_pictures:
+            generator = np.random.default_rng([seed, zlib.crc32(name.encode()), round(1000 * level)])
+            degraded = gaussian_noise(clean, level, generator, protocol=protocol)
+            start = time.perf_counter()
+            restored = run_tiled(backend, degraded, size=tile)
+            seconds = time.perf_counter() - start
+            rounded = to_8bit(restored)
+            megapixels = clean.shape[1] * clean.shape[2] / 1e6
+            scores.append(
+                Score(
+                    level,
+                    name,
+                    psnr(degraded, clean),
+                    psnr(rounded, clean),
+                    ssim(rounded, clean),
+                    seconds / megapixels,
+                )
+            )
+    channels = {len(clean) for _, clean in clean_pictures}
+    colours = (
+        "full-range luminance" if grey else " and ".join({1: "grey", 3: "RGB"}[c] for c in sorted(channels))
+    )
+    text = (
+        f"{protocol}: {PROTOCOLS[protocol]} (NumPy PCG64, seed {seed}, picture, level); "
+        f"scored on {colours}, no border cropped, result rounded to 8 bits; SSIM with an 11x11 Gaussian window; "
+        f"mean over pictures; {restorer.engine}, tiles of {tile} pixels, seconds for a megapixel"
+    )
+    return Evaluation(text, tuple(scores))
+
+
+def _clean(path: Path, *, grey: bool) -> Pixels:
+    pixels = read_picture(path).pixels
+    if grey and len(pixels) == 3:
+        return to_8bit(full_range_luma(pixels)).astype(np.float32)
+    return pixels
+
+
+def as_text(evaluation: Evaluation) -> str:
+    """The means as a table for people."""
+    lines = [
+        f"protocol  {evaluation.protocol}",
+        "",
+        f"{'level':>7}  {'pictures':>12}  {'input dB':>9}  {'PSNR dB':>8}  {'SSIM':>6}  {'s/MP':>6}",
+    ]
+    for score in evaluation.means():
+        lines.append(
+            f"{score.level:7g}  {score.picture:>12}  {score.input_psnr:9.2f}  {score.psnr:8.2f}"
+            f"  {score.ssim:6.4f}  {score.seconds:6.2f}"
+        )
+    return "\n".join(lines)
+
+
+def as_csv(evaluation: Evaluation) -> str:
+    """Every score and the means, one row each; the last column of each row is the protocol."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [field.name for field in fields(Score)]
+    writer.writerow([*names, "protocol"])
+    for score in (*evaluation.scores, *evaluation.means()):
+        writer.writerow([*(getattr(score, name) for name in names), evaluation.protocol])
+    return text.getvalue().rstrip("\n")
+
+
+def as_json(evaluation: Evaluation) -> str:
+    """Protocol, means and every score."""
+    document = {
+        "protocol": evaluation.protocol,
+        "means": [asdict(score) for score in evaluation.means()],
+        "scores": [asdict(score) for score in evaluation.scores],
+    }
+    return json.dumps(document, indent=2)
+
+
+FORMATS = {"text": as_text, "csv": as_csv, "json": as_json}
+
+
+def plot(evaluation: Evaluation, path: str | Path, *, unit: str) -> None:
+    """Draw PSNR over the level, of the degraded and the restored pictures, with the protocol below.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+        UsageError: The file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("a plot needs Matplotlib: pip install 'hyperrestore[torch]'") from error
+    import textwrap
+
+    means = evaluation.means()
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    levels = [score.level for score in means]
+    axes.plot(levels, [score.psnr for score in means], "o-", label="restored")
+    axes.plot(levels, [score.input_psnr for score in means], "o--", color="grey", label="degraded")
+    for score in means:
+        axes.annotate(f"{score.psnr:.2f}", (score.level, score.psnr), xytext=(0, 6),
+                      textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
+    axes.set(xlabel=unit, ylabel="PSNR, dB")
+    axes.margins(y=0.12)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.supxlabel(textwrap.fill(evaluation.protocol, 105), fontsize=7, color="dimgrey")
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: the plot cannot be written ({error})") from error

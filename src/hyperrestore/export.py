@@ -1,0 +1,146 @@
+"""A checkpoint -> an ONNX graph with a live level, whose weights stay in the checkpoint beside it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hyperrestore.backends import load_network
+from hyperrestore.checkpoint import load_checkpoint, tensor_places, write_atomically
+from hyperrestore.errors import CheckpointError, MissingExtraError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hyperrestore.hyper import Hypernetwork
+
+LARGEST_SIDE = 65536
+
+
+def export_onnx(checkpoint_path: str | Path) -> Path:
+    """Write the ONNX graph of a checkpoint beside it, under the same name with the suffix `.onnx`.
+
+    The graph takes `image` (n, 3, h, w), fp32, values in [0, 1], sides multiples of the model's stride, and
+    `level` (1,) in the model's unit. It gives `restored` (n, 3, h, w), not clipped, and, for a network that
+    predicts what is to be added to the picture, `residual`. Its kernels are computed from `level` in the
+    graph. Its weights are not in it: it refers to the checkpoint, which must stay in the same folder.
+
+    Args:
+        checkpoint_path: The model.
+
+    Returns:
+        Where the graph lies.
+
+    Raises:
+        MissingExtraError: torch, onnx or onnxscript is not installed.
+        CheckpointError: The checkpoint cannot be read.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 (torch's exporter needs it)
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("export needs torch and onnx: pip install 'hyperrestore[torch]'") from error
+
+    path = Path(checkpoint_path)
+    checkpoint = load_checkpoint(path)
+    description = checkpoint.description
+    # In fp16, as the weights lie in the file; the network computes with them in fp32.
+    wrapped = _wrap(load_network(checkpoint).half())
+    multiple = description.multiple
+    side = 8 * multiple
+    largest = LARGEST_SIDE // multiple
+    shape = {
+        0: torch.export.Dim("n", min=1, max=LARGEST_SIDE),
+        2: multiple * torch.export.Dim("h", min=1, max=largest),
+        3: multiple * torch.export.Dim("w", min=1, max=largest),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, about its own future
+        program = torch.onnx.export(
+            wrapped,
+            (torch.zeros(2, 3, side, side + multiple), torch.ones(1)),
+            dynamic_shapes=(shape, None),
+            input_names=["image", "level"],
+            output_names=wrapped.outputs,
+            dynamo=True,
+            optimize=False,  # it would unpack the weights to fp32 and store them in the graph
+            verbose=False,
+        )
+    graph = program.model_proto  # type: ignore[union-attr]
+    _refer_to_weights(graph, path, tensor_places(path))
+    for node in (*graph.graph.node, *graph.graph.input, *graph.graph.output, *graph.graph.value_info, graph.graph):
+        del node.metadata_props[:]  # where in the source each node came from
+    del graph.graph.value_info[:]
+    for key, value in (
+        ("task", description.task.value),
+        ("unit", description.scale.unit),
+        ("trained", json.dumps(description.scale.trained)),
+        ("halo", str(description.halo)),
+        ("multiple", str(multiple)),
+    ):
+        graph.metadata_props.add(key=f"hyperrestore.{key}", value=value)
+    target = path.with_suffix(".onnx")
+    write_atomically(target, graph.SerializeToString())
+    onnx.checker.check_model(str(target))
+    return target
+
+
+def _wrap(network: Hypernetwork) -> Any:
+    """The network as a graph: with `residual` as an output of its own if it predicts one."""
+    from torch import nn
+
+    from hyperrestore.hyper import Hypernetwork
+
+    class Inner(nn.Module):
+        """Only what the network predicts."""
+
+        def __init__(self, plain: nn.Module) -> None:
+            super().__init__()
+            self.plain = plain
+
+        def forward(self, image: Tensor) -> Tensor:
+            return self.plain.residual(image)  # type: ignore[operator, no-any-return]
+
+    class Residual(nn.Module):
+        outputs = ("restored", "residual")
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.core = Hypernetwork(Inner(network.network), network.scales)
+
+        def forward(self, image: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+            residual = self.core(image, level)
+            return image + residual, residual
+
+    class Whole(nn.Module):
+        outputs = ("restored",)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.core = network
+
+        def forward(self, image: Tensor, level: Tensor) -> Tensor:
+            return self.core(image, level)  # type: ignore[no-any-return]
+
+    return Residual() if hasattr(network.network, "residual") else Whole()
+
+
+def _refer_to_weights(graph: Any, path: Path, places: dict[str, tuple[int, int]]) -> None:
+    """Replace every weight in a graph by a reference to its place in the checkpoint."""
+    found = set()
+    for initializer in graph.graph.initializer:
+        name = next((name for name in places if initializer.name.endswith(name.removeprefix("network."))), None)
+        if name is None:
+            continue  # a constant of the graph itself
+        found.add(name)
+        start, length = places[name]
+        initializer.ClearField("raw_data")
+        initializer.data_location = 1  # EXTERNAL
+        del initializer.external_data[:]
+        for key, value in (("location", path.name), ("offset", str(start)), ("length", str(length))):
+            initializer.external_data.add(key=key, value=value)
+    if missing := sorted(set(places) - found):
+        raise CheckpointError(f"{path}: the graph lost the weights {', '.join(missing)}")

@@ -1,0 +1,316 @@
+"""The idea of HyperRes: a level becomes the convolution kernels of any network, kernel = phi(level) . W + B.
+
+`hyperize` takes an ordinary network and returns the same network with adjustable convolutions; it starts
+exactly at the network's own behaviour (W = 0). `materialize` goes back: an ordinary network for one level.
+
+The level is an argument of the network's call. It reaches the convolutions, however deep they lie in a
+module that knows nothing of levels, through a context variable that lives only as long as the call and is
+separate in every thread.
+
+Source: "Hypernetwork-based adaptive image restoration", ICASSP 2023, arXiv 2206.05970.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hyperrestore.errors import UsageError
+from hyperrestore.level import LevelScale
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d
+Level = float | Sequence[float] | Tensor
+
+_phi: ContextVar[Tensor] = ContextVar("phi")
+
+
+class _HyperConvolution(nn.Module):
+    """What the two adjustable convolutions share: B, W, and the sum phi . W + B.
+
+    Kernels are laid out as in the ordinary layer. W is stored whole, or as the product of two factors of
+    rank `rank` where that is smaller.
+    """
+
+    def __init__(self, convolution: Convolution, *, conditions: int, rank: int | None) -> None:
+        super().__init__()
+        kernel = convolution.weight.detach()
+        rows, columns = kernel.shape[0], kernel[0].numel()
+        self.layout = kernel.shape
+        self.weight = nn.Parameter(kernel.clone())  # B
+        self.bias = None if convolution.bias is None else nn.Parameter(convolution.bias.detach().clone())
+        if rank is not None and rank * (rows + columns) < rows * columns:
+            # One factor starts at zero, so that the product does; the other must not, or neither would learn.
+            self.slope_left = nn.Parameter(kernel.new_zeros(conditions, rows, rank))
+            self.slope_right = nn.Parameter(
+                torch.randn(conditions, rank, columns, dtype=kernel.dtype, device=kernel.device)
+                / columns**0.5
+            )
+        else:
+            self.slope = nn.Parameter(kernel.new_zeros(conditions, *kernel.shape))  # W
+        self.bias_slope = None
+        if self.bias is not None:
+            self.bias_slope = nn.Parameter(self.bias.new_zeros(conditions, len(self.bias)))
+        self.stride = convolution.stride
+        self.padding = convolution.padding
+        self.dilation = convolution.dilation
+        self.groups = convolution.groups
+
+    def slopes(self) -> Tensor:
+        """W, one kernel for each condition: (conditions, *kernel)."""
+        if hasattr(self, "slope"):
+            return self.slope
+        return (self.slope_left @ self.slope_right).view(-1, *self.layout)
+
+    def kernel(self, phi: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Kernel and bias for one phi of shape (conditions,)."""
+        # The sum is written out: it exports to plain multiplications and additions.
+        weight: Tensor = self.weight
+        bias: Tensor | None = self.bias
+        slopes = self.slopes()
+        for index in range(len(phi)):
+            weight = weight + phi[index] * slopes[index]
+            if bias is not None and self.bias_slope is not None:
+                bias = bias + phi[index] * self.bias_slope[index]
+        return weight, bias
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The ordinary convolution with this layer's geometry."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve with the kernels of the level that the enclosing `Hypernetwork` was called with."""
+        phi = _phi.get(None)
+        if phi is None:
+            raise UsageError("an adjustable convolution needs a level: call the Hypernetwork that holds it")
+        if phi.ndim == 1:
+            return self.convolve(x, *self.kernel(phi))
+        # One level per sample or pixel: conv(x, c * W + B) = c * conv(x, W) + conv(x, B).
+        result = self.convolve(x, self.weight, self.bias)
+        if phi.shape[-2:] != (1, 1):
+            phi = F.adaptive_avg_pool2d(phi, (result.shape[-2], result.shape[-1]))
+        for index, slope in enumerate(self.slopes()):
+            bias = None if self.bias_slope is None else self.bias_slope[index]
+            result = result + phi[:, index : index + 1] * self.convolve(x, slope, bias)
+        return result
+
+    def ordinary(self, phi: Tensor) -> Convolution:
+        """The ordinary layer for one phi of shape (conditions,)."""
+        raise NotImplementedError
+
+    def _fill(self, layer: Convolution, phi: Tensor) -> Convolution:
+        weight, bias = self.kernel(phi)
+        layer.weight = nn.Parameter(weight)
+        layer.bias = None if bias is None else nn.Parameter(bias)
+        return layer
+
+
+class HyperConv2d(_HyperConvolution):
+    """A `torch.nn.Conv2d` whose kernel and bias are affine in phi(level).
+
+    Args:
+        convolution: The layer to start from; its kernel becomes B.
+        conditions: Number of pure numbers in phi: basis functions times level axes.
+        rank: Rank of W as a matrix (out, in * height * width); None for full rank, as in the paper.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, *, conditions: int = 1, rank: int | None = None) -> None:
+        super().__init__(convolution, conditions=conditions, rank=rank)
+        self.padding_mode = convolution.padding_mode
+        self.border = convolution._reversed_padding_repeated_twice
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The ordinary convolution with this layer's geometry."""
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x, padding = F.pad(x, self.border, mode=self.padding_mode), (0, 0)
+        return F.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups)
+
+    def ordinary(self, phi: Tensor) -> nn.Conv2d:
+        """The ordinary layer for one phi of shape (conditions,)."""
+        out_channels, in_channels, *size = self.layout
+        layer = nn.Conv2d(
+            in_channels * self.groups, out_channels, tuple(size), self.stride, self.padding,  # type: ignore[arg-type]
+            self.dilation, self.groups, padding_mode=self.padding_mode, device="meta",  # type: ignore[arg-type]
+        )  # fmt: skip
+        self._fill(layer, phi)
+        return layer
+
+
+class HyperConvTranspose2d(_HyperConvolution):
+    """A `torch.nn.ConvTranspose2d` whose kernel and bias are affine in phi(level).
+
+    Args:
+        convolution: The layer to start from; its kernel becomes B.
+        conditions: Number of pure numbers in phi: basis functions times level axes.
+        rank: Rank of W as a matrix (in, out * height * width); None for full rank.
+    """
+
+    def __init__(
+        self, convolution: nn.ConvTranspose2d, *, conditions: int = 1, rank: int | None = None
+    ) -> None:
+        super().__init__(convolution, conditions=conditions, rank=rank)
+        self.output_padding = convolution.output_padding
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The ordinary transposed convolution with this layer's geometry."""
+        return F.conv_transpose2d(
+            x, weight, bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def ordinary(self, phi: Tensor) -> nn.ConvTranspose2d:
+        """The ordinary layer for one phi of shape (conditions,)."""
+        in_channels, out_channels, *size = self.layout
+        layer = nn.ConvTranspose2d(
+            in_channels, out_channels * self.groups, tuple(size), self.stride, self.padding,  # type: ignore[arg-type]
+            self.output_padding, self.groups, dilation=self.dilation, device="meta",  # type: ignore[arg-type]
+        )  # fmt: skip
+        self._fill(layer, phi)
+        return layer
+
+
+class Hypernetwork(nn.Module):
+    """A network with adjustable convolutions, called with an image and a level.
+
+    Attributes:
+        network: The module whose convolutions were made adjustable.
+        scales: What the levels mean, one scale for each level axis.
+
+    Example:
+        >>> scale = LevelScale("sigma", low=0, high=75, trained=(0, 75), origin=0, reference=50)
+        >>> network = hyperize(nn.Conv2d(3, 3, 3, padding=1), scale)
+        >>> network(torch.zeros(1, 3, 5, 7), 25.0).shape
+        torch.Size([1, 3, 5, 7])
+    """
+
+    def __init__(self, network: nn.Module, scales: Sequence[LevelScale]) -> None:
+        super().__init__()
+        self.network = network
+        self.scales = tuple(scales)
+
+    def phi(self, level: Level) -> Tensor:
+        """Turn levels into the pure numbers that the kernels take.
+
+        Args:
+            level: One level for the whole batch: a number, or a sequence or tensor (axes,). A level for
+                each sample: a tensor (b, axes). A level for each pixel: a tensor (b, axes, h, w).
+
+        Returns:
+            (conditions,), (b, conditions, 1, 1) or (b, conditions, h, w).
+
+        Raises:
+            UsageError: The shape is none of these, or the number of axes differs from the network's.
+        """
+        parameter = next(self.parameters())
+        levels = torch.as_tensor(level, dtype=parameter.dtype, device=parameter.device)
+        if levels.ndim == 0:
+            levels = levels[None]
+        axis = 0 if levels.ndim == 1 else 1
+        if levels.ndim not in (1, 2, 4) or levels.shape[axis] != len(self.scales):
+            raise UsageError(
+                f"a level of shape {tuple(levels.shape)} does not fit: this network takes {len(self.scales)} "
+                "level axes, as (axes,), (b, axes) or (b, axes, h, w)"
+            )
+        phi = [
+            number
+            for index, scale in enumerate(self.scales)
+            for number in scale.normalize(levels.narrow(axis, index, 1))
+        ]
+        stacked = torch.cat(phi, dim=axis)
+        return stacked[:, :, None, None] if stacked.ndim == 2 else stacked
+
+    def forward(self, image: Tensor, level: Level) -> Tensor:
+        """Run the network with the kernels of `level`.
+
+        Args:
+            image: Whatever the network takes, usually (b, c, h, w).
+            level: See `phi`.
+
+        Returns:
+            What the network returns.
+        """
+        token = _phi.set(self.phi(level))
+        try:
+            return self.network(image)  # type: ignore[no-any-return]
+        finally:
+            _phi.reset(token)
+
+
+def _replace(module: nn.Module, choose: Callable[[str, nn.Module], nn.Module | None]) -> nn.Module:
+    """Replace modules in place, also where one module is used in several places; return the root."""
+    chosen = {child: choose(name, child) for name, child in module.named_modules()}
+    for parent in list(module.modules()):
+        for name, child in parent._modules.items():
+            if child is not None and chosen.get(child) is not None:
+                parent._modules[name] = chosen[child]
+    return chosen[module] or module
+
+
+def hyperize(
+    module: nn.Module,
+    scale: LevelScale | Sequence[LevelScale],
+    *,
+    select: Callable[[str, nn.Module], bool] = lambda name, convolution: True,
+    rank: int | None = None,
+) -> Hypernetwork:
+    """Make a network's convolutions adjustable by a level.
+
+    The result starts exactly at the module's own behaviour at every level; training then learns how the
+    kernels depend on the level. The module itself is not changed.
+
+    Args:
+        module: Any network.
+        scale: What the level means; several scales for several level axes.
+        select: Which convolutions become adjustable, from their dotted name and the layer.
+        rank: Rank of W where that stores less than the full W; None for full rank, as in the paper.
+
+    Returns:
+        The adjustable network.
+
+    Raises:
+        UsageError: `select` chose no convolution.
+    """
+    scales = (scale,) if isinstance(scale, LevelScale) else tuple(scale)
+    conditions = sum(len(one.powers) for one in scales)
+    found = 0
+
+    def choose(name: str, layer: nn.Module) -> nn.Module | None:
+        nonlocal found
+        if not isinstance(layer, Convolution) or not select(name, layer):
+            return None
+        found += 1
+        if isinstance(layer, nn.Conv2d):
+            return HyperConv2d(layer, conditions=conditions, rank=rank)
+        return HyperConvTranspose2d(layer, conditions=conditions, rank=rank)
+
+    network = _replace(copy.deepcopy(module), choose)
+    if not found:
+        raise UsageError("hyperize found no convolution to make adjustable; check `select`")
+    return Hypernetwork(network, scales)
+
+
+@torch.no_grad()
+def materialize(network: Hypernetwork, level: float | Sequence[float]) -> nn.Module:
+    """Return an ordinary network of plain convolutions for one level.
+
+    Args:
+        network: The adjustable network; it is not changed and shares no memory with the result's kernels.
+        level: A number, or one number for each level axis.
+
+    Returns:
+        The network as it was before `hyperize`, with the kernels of this level.
+    """
+    phi = network.phi(level)
+
+    def choose(name: str, layer: nn.Module) -> nn.Module | None:
+        return layer.ordinary(phi) if isinstance(layer, _HyperConvolution) else None
+
+    # deepcopy of the large W and B would be thrown away at once, so the adjustable layers are not copied.
+    kept: dict[int, object] = {
+        id(layer): layer for layer in network.modules() if isinstance(layer, _HyperConvolution)
+    }
+    return _replace(copy.deepcopy(network.network, kept), choose)

@@ -1,0 +1,117 @@
+"""What a level means: its unit, its range, and the pure numbers phi(level) that the generated kernels take.
+
+This is the only place where units change. Everywhere else a level is in its user's unit: the standard
+deviation of the noise on the 8-bit scale, JPEG quality 1..100, or the factor of enlargement.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from hyperrestore.errors import ExtrapolationWarning, LevelError
+
+Levels = TypeVar("Levels", bound=Any)  # float, NumPy array or torch tensor: anything with arithmetic
+
+
+class Task(StrEnum):
+    """What is being repaired; its value is the name on the command line."""
+
+    DENOISE = "denoise"
+
+
+@dataclass(frozen=True)
+class LevelScale:
+    """The levels a model accepts, and how they become the numbers that its kernels take.
+
+    With t = (level - origin) / (reference - origin), the kernels take phi = (t ** p for p in powers).
+    A scale with one power of 1 makes every kernel affine in the level, as in HyperRes (arXiv 2206.05970).
+
+    Attributes:
+        unit: Name of the unit, for messages: "sigma", "quality", "scale".
+        low: Smallest level that is accepted.
+        high: Largest level that is accepted.
+        trained: Smallest and largest level seen in training; outside it the model extrapolates.
+        origin: The level without degradation, where phi = 0.
+        reference: The level where phi = 1. Strength grows from origin to reference.
+        powers: One exponent for each basis function.
+
+    Example:
+        >>> scale = LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=0, reference=50)
+        >>> scale.normalize(25.0)
+        (0.5,)
+    """
+
+    unit: str
+    low: float
+    high: float
+    trained: tuple[float, float]
+    origin: float
+    reference: float
+    powers: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        """Refuse a scale that contradicts itself."""
+        numbers = (self.low, *self.trained, self.high, self.origin, self.reference, *self.powers)
+        if not all(math.isfinite(number) for number in numbers):
+            raise LevelError(f"a level scale needs finite numbers, got {numbers}")
+        if len(self.trained) != 2 or not self.low <= self.trained[0] <= self.trained[1] <= self.high:
+            raise LevelError(
+                "a level scale needs low <= trained[0] <= trained[1] <= high, "
+                f"got {self.low}, {self.trained}, {self.high}"
+            )
+        if self.origin == self.reference:
+            raise LevelError(f"a level scale needs origin != reference, got {self.origin} for both")
+        if not self.powers or min(self.powers) <= 0:
+            raise LevelError(f"a level scale needs powers above 0, got {self.powers}")
+        weakest = min(self.strength(self.low), self.strength(self.high))
+        if weakest < 0 and any(power % 1 for power in self.powers):
+            raise LevelError(f"powers {self.powers} of a negative strength: the origin must be low or high")
+
+    def strength(self, level: Levels) -> Levels:
+        """How strong a degradation is: 0 at the origin, 1 at the reference, in any unit."""
+        strength: Levels = (level - self.origin) / (self.reference - self.origin)
+        return strength
+
+    def normalize(self, level: Levels) -> tuple[Levels, ...]:
+        """Turn a level into phi, one pure number for each basis function.
+
+        Args:
+            level: A float, an array or a tensor of levels, in the scale's unit.
+
+        Returns:
+            One value of the same kind and shape for each entry of `powers`.
+        """
+        strength = self.strength(level)
+        return tuple(strength if power == 1 else strength**power for power in self.powers)
+
+    def check(self, level: float) -> float:
+        """Return the level as a float if the model accepts it.
+
+        Raises:
+            LevelError: It is not a number between `low` and `high`.
+
+        Warns:
+            ExtrapolationWarning: It lies outside `trained`.
+        """
+        try:
+            number = float(level)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not self.low <= number <= self.high:
+            raise LevelError(
+                f"{self.unit} {level!r} is not accepted: "
+                f"this model takes a number from {self.low:g} to {self.high:g}"
+            )
+        least, most = self.trained
+        if not least <= number <= most:
+            warnings.warn(
+                f"{self.unit} {number:g} lies outside the trained range {least:g} to {most:g}: "
+                "the model extrapolates",
+                ExtrapolationWarning,
+                stacklevel=2,
+            )
+        return number

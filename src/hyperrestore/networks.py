@@ -1,0 +1,223 @@
+"""The networks: the paper's, and ours; plain modules that `hyper.hyperize` makes adjustable.
+
+All take and return (b, 3, h, w) of any size from 1x1 up, and see no farther than `receptive_radius`.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hyperrestore.errors import RecipeError
+from hyperrestore.hyper import Hypernetwork, hyperize
+from hyperrestore.level import LevelScale
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What a network is made of.
+
+    Attributes:
+        kind: "paper" for the HyperRes network, "unet" for ours.
+        widths: Channels at each resolution, finest first. The paper's network has one entry, at half resolution.
+        blocks: Residual blocks at each resolution; a U-net has them on the way down and on the way up.
+        rank: Rank of W (see `hyper.hyperize`); 0 for full rank.
+    """
+
+    kind: Literal["paper", "unet"]
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+    rank: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built."""
+        if self.kind not in ("paper", "unet"):
+            raise RecipeError(f"network kind {self.kind!r} is unknown; known are 'paper' and 'unet'")
+        if not self.widths or len(self.widths) != len(self.blocks) or min(self.widths) < 1:
+            raise RecipeError(f"widths {self.widths} and blocks {self.blocks} need one entry per resolution")
+        if min(self.blocks) < 0 or self.rank < 0 or (self.kind == "paper" and len(self.widths) != 1):
+            raise RecipeError(f"blocks {self.blocks}, rank {self.rank} do not fit network kind {self.kind!r}")
+
+
+PAPER = NetworkConfig("paper", widths=(64,), blocks=(16,))
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x)))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, width, h, w) -> the same shape."""
+        return x + self.second(F.relu(self.first(x)))
+
+
+def _residual_blocks(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+
+
+def _pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Replicate the right and bottom edge until both sides are multiples."""
+    height, width = image.shape[-2:]
+    if height % multiple == 0 and width % multiple == 0:
+        return image
+    return F.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+
+
+class PaperNetwork(nn.Module):
+    """The main network of HyperRes (arXiv 2206.05970): residual blocks at half resolution.
+
+    It predicts the restored picture itself.
+    """
+
+    multiple = 2
+
+    def __init__(self, width: int = 64, blocks: int = 16) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, width, 3, stride=2, padding=1)
+        self.body = _residual_blocks(width, blocks)
+        self.after = nn.Conv2d(width, width, 3, padding=1)
+        self.enlarge = nn.Conv2d(width, 4 * width, 3, padding=1)
+        self.refine = nn.Conv2d(width, width, 3, padding=1)
+        self.tail = nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(b, 3, h, w) -> (b, 3, h, w), values about [0, 1], not clipped."""
+        height, width = image.shape[-2:]
+        coarse = self.head(_pad_to_multiple(image, self.multiple))  # (b, 64, h/2, w/2)
+        coarse = coarse + self.after(self.body(coarse))
+        fine = F.relu(F.pixel_shuffle(self.enlarge(coarse), 2))  # (b, 64, h, w)
+        return self.tail(F.relu(self.refine(fine)))[..., :height, :width]
+
+
+class RestorationUNet(nn.Module):
+    """Ours: residual blocks at several resolutions, joined by strided convolutions and additions.
+
+    It predicts what is to be added to the picture, and adds it in the picture's own precision.
+    """
+
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+        super().__init__()
+        self.multiple: int = 2 ** (len(widths) - 1)
+        *finer, deepest = blocks
+        self.head = nn.Conv2d(3, widths[0], 3, padding=1)
+        self.encoders = nn.ModuleList(map(_residual_blocks, widths, finer))
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairwise(widths))
+        self.middle = _residual_blocks(widths[-1], deepest)
+        # 1x1 and pixel shuffle: a transposed 2x2 convolution in the form that engines run fastest.
+        self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in pairwise(widths))
+        self.decoders = nn.ModuleList(map(_residual_blocks, widths, finer))
+        self.tail = nn.Conv2d(widths[0], 3, 3, padding=1)
+
+    def residual(self, image: Tensor) -> Tensor:
+        """What to add to an image whose sides are multiples of `multiple`."""
+        x = self.head(image)
+        skips = []
+        for encoder, down in zip(self.encoders, self.down, strict=True):
+            x = encoder(x)
+            skips.append(x)
+            x = down(x)  # (b, next width, h/2, w/2)
+        x = self.middle(x)
+        for up, decoder in zip(reversed(self.up), reversed(self.decoders), strict=True):
+            x = decoder(F.pixel_shuffle(up(x), 2) + skips.pop())
+        return self.tail(x)  # type: ignore[no-any-return]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(b, 3, h, w) -> (b, 3, h, w), values about [0, 1], not clipped."""
+        height, width = image.shape[-2:]
+        return image + self.residual(_pad_to_multiple(image, self.multiple))[..., :height, :width]
+
+
+def build_plain(config: NetworkConfig) -> PaperNetwork | RestorationUNet:
+    """Build the ordinary network: for one level, or to be made adjustable."""
+    if config.kind == "paper":
+        return PaperNetwork(config.widths[0], config.blocks[0])
+    return RestorationUNet(config.widths, config.blocks)
+
+
+def build(config: NetworkConfig, scale: LevelScale) -> Hypernetwork:
+    """Build the adjustable network with fresh weights.
+
+    Of the paper's network only the residual blocks are adjustable, of ours every convolution.
+    """
+    plain = build_plain(config)
+    in_body = config.kind == "paper"
+    return hyperize(
+        plain,
+        scale,
+        select=lambda name, _: not in_body or name.startswith("body."),
+        rank=config.rank or None,
+    )
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of stored values."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def multiply_adds(network: nn.Module, *, size: int = 64) -> float:
+    """Multiply-adds of an ordinary network's convolutions, per pixel of a (1, 3, size, size) input."""
+    total = 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        nonlocal total
+        kernel = layer.weight[0].numel()  # type: ignore[index, operator]
+        total += kernel * (inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output)[0].numel()
+
+    handles = [
+        layer.register_forward_hook(count)  # type: ignore[arg-type]
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    ]
+    try:
+        with torch.no_grad():
+            network(next(network.parameters()).new_zeros(1, 3, size, size))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return total / size**2
+
+
+def receptive_radius(network: nn.Module, *, multiple: int) -> int:
+    """How many pixels away an ordinary network's output can depend on its input.
+
+    Measured on the network itself: with every weight positive and every bias zero nothing can cancel and
+    no ReLU closes, so the gradient is non-zero exactly where the output depends on the input.
+
+    Args:
+        network: An ordinary network (see `hyper.materialize`) on (b, 3, h, w).
+        multiple: Product of its strides, pixels: the output is looked at in that many phases.
+
+    Returns:
+        Radius in pixels: the largest over both axes and all phases.
+    """
+    probe = copy.deepcopy(network).double().requires_grad_(False)
+    for parameter in probe.parameters():
+        # Averages, so that values neither overflow nor vanish however deep the network is.
+        parameter.fill_(1 / parameter[0].numel() if parameter.ndim > 1 else 0)
+
+    def reach(transpose: bool, length: int) -> int:
+        shape = (1, 3, length, multiple) if transpose else (1, 3, multiple, length)
+        across = (0, 1, 3) if transpose else (0, 1, 2)
+        image = torch.ones(shape, dtype=torch.double, requires_grad=True)
+        line = probe(image).mean(dim=across)
+        farthest = 0
+        for position in range(length // 2, length // 2 + multiple):
+            (gradient,) = torch.autograd.grad(line[position], image, retain_graph=True)
+            seen = gradient.sum(dim=across).nonzero()
+            farthest = max(farthest, int((seen - position).abs().max()))
+        return farthest
+
+    length = 32 * multiple
+    while (radius := max(reach(False, length), reach(True, length))) >= length // 2 - multiple:
+        length *= 2
+    return radius

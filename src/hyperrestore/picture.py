@@ -1,0 +1,333 @@
+"""Image file <-> Picture: bit depth, alpha, colour profile, orientation, metadata.
+
+`open_picture` and `create_picture` stream rows from top to bottom, so that memory does not grow with the
+picture; `read_picture` and `write_picture` are the same two for a picture that is wanted whole.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyperrestore.codec import SUFFIXES as SUFFIXES
+from hyperrestore.codec import PictureInfo as PictureInfo
+from hyperrestore.codec import (
+    carried,
+    encode,
+    load,
+    output_format,
+    reading,
+    spool_header,
+    vips_library,
+    writing,
+)
+from hyperrestore.errors import PictureError, UsageError
+
+Pixels = NDArray[np.float32]
+Rows = NDArray[np.uint8] | NDArray[np.uint16]
+AnyPath = str | os.PathLike[str]
+
+MAX_PIXELS = 2**30
+_STRIP = 512  # rows moved at a time where whole pictures are read or written
+_FETCH = 32  # rows asked of libvips at a time, which keeps several copies of them
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A whole picture in memory.
+
+    Attributes:
+        pixels: (c, h, w), float32, values in [0, 1], grey or RGB in the picture's own colour space.
+        alpha: (1, h, w), float32, values in [0, 1], or None.
+        info: What the file says besides.
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None
+    info: PictureInfo
+
+
+class PictureReader:
+    """Rows of an open picture; made by `open_picture`.
+
+    Attributes:
+        path: The file.
+        info: Its size, depth and metadata.
+    """
+
+    def __init__(self, path: Path, image: Any, info: PictureInfo) -> None:
+        self.path = path
+        self.info = info
+        self._image = image
+        self._region: Any = None
+        self._next = 0
+
+    def rows(self, top: int, bottom: int) -> Rows:
+        """Read the rows from `top` up to, not including, `bottom`.
+
+        Each call begins where the last one ended, or below: the file is read once, from top to bottom.
+
+        Args:
+            top: First row.
+            bottom: The row after the last.
+
+        Returns:
+            (c, bottom - top, w), uint8 or uint16 as `info.bits` says, without alpha.
+
+        Raises:
+            PictureError: The file is damaged or truncated.
+            UsageError: The rows lie outside the picture or above rows already read.
+        """
+        return self._bands(top, bottom)[: self.info.channels]
+
+    def _bands(self, top: int, bottom: int) -> Rows:
+        info = self.info
+        if not self._next <= top < bottom <= info.height:
+            raise UsageError(
+                f"{self.path}: rows {top} to {bottom} were asked for; rows are read once from top to bottom, "
+                f"and {self._next} to {info.height} are left"
+            )
+        bands = np.empty((info.channels + info.has_alpha, bottom - top, info.width), info.dtype)
+        with reading(self.path):
+            if self._region is None:
+                self._region = vips_library().Region.new(self._image)
+            for row in range(top, bottom, _FETCH):
+                count = min(_FETCH, bottom - row)
+                data = self._region.fetch(0, row, info.width, count)
+                interleaved = np.frombuffer(data, info.dtype).reshape(count, info.width, -1)
+                bands[:, row - top : row - top + count] = interleaved.transpose(2, 0, 1)
+        self._next = bottom
+        return bands
+
+
+class PictureWriter:
+    """Rows of a picture in the making; made by `create_picture`.
+
+    Attributes:
+        path: The file to be.
+        info: What is written: size, depth, metadata.
+        notes: One plain sentence for everything that the file's format cannot hold as it is.
+    """
+
+    def __init__(self, path: Path, info: PictureInfo, notes: tuple[str, ...], spool: Any) -> None:
+        self.path = path
+        self.info = info
+        self.notes = notes
+        self._spool = spool
+        self._written = 0
+
+    def write(self, rows: Rows) -> None:
+        """Append rows below those already written.
+
+        Args:
+            rows: (c, n, w), uint8 or uint16 as `info.bits` says, without alpha.
+
+        Raises:
+            PictureError: The disk is full.
+            UsageError: Rows of another width, depth or number of channels, or more rows than the picture has.
+        """
+        info = self.info
+        left = info.height - self._written
+        expected = (info.channels, min(rows.shape[1], left), info.width) if rows.ndim == 3 else None
+        if rows.shape != expected or rows.dtype != info.dtype:
+            raise UsageError(
+                f"{self.path}: rows of shape {rows.shape} and type {rows.dtype} were given; expected "
+                f"({info.channels}, up to {left}, {info.width}) and {info.dtype}"
+            )
+        with writing(self.path):
+            interleaved = rows.transpose(1, 2, 0).astype(rows.dtype.newbyteorder("<"), order="C")
+            left_over = interleaved.reshape(-1).view(np.uint8).data
+            while left_over:  # an unbuffered file may take only a part
+                left_over = left_over[self._spool.write(left_over) :]
+        self._written += rows.shape[1]
+
+
+@contextmanager
+def open_picture(path: AnyPath, *, max_pixels: int = MAX_PIXELS) -> Iterator[PictureReader]:
+    """Open a picture to read it row by row.
+
+    The orientation that the file asks for is applied. CMYK becomes sRGB through its profile; other colours
+    stay in the space they are in.
+
+    Args:
+        path: PNG, JPEG, WebP, TIFF or AVIF file, recognised by its content.
+        max_pixels: The most pixels that are accepted.
+
+    Yields:
+        A reader with `.info` and `.rows(top, bottom)`.
+
+    Raises:
+        PictureError: The file is missing, damaged, of another kind, animated, of several pages, too large, or
+            has other samples than 8 or 16 bit integers.
+    """
+    path = Path(path)
+    image, info = load(path, max_pixels)
+    yield PictureReader(path, image, info)
+
+
+@contextmanager
+def create_picture(
+    path: AnyPath,
+    like: PictureReader | PictureInfo,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    alpha: Pixels | None = None,
+    quality: int | None = None,
+    overwrite: bool = False,
+) -> Iterator[PictureWriter]:
+    """Create a picture from rows, all or nothing.
+
+    The file appears under its name when all rows are written and encoded; after any failure nothing is left.
+
+    Args:
+        path: The file to be; its suffix chooses the format.
+        like: Where depth, channels and metadata come from. From a reader alpha is taken too: its file is read
+            a second time. Alpha of another size is resized.
+        width: Pixels per row, if not as in `like`.
+        height: Rows, if not as in `like`.
+        alpha: (1, h, w), float32, values in [0, 1], instead of a reader's.
+        quality: 1 to 100 for JPEG (default 95), WebP (95) and AVIF (90); in the last two 100 is lossless.
+            PNG and TIFF always are.
+        overwrite: Whether an existing file may be replaced; it may be the one that is being read.
+
+    Yields:
+        A writer with `.write(rows)` and `.notes`.
+
+    Raises:
+        PictureError: The file cannot be written, the picture is too large for it, or rows are missing.
+        UsageError: Unknown suffix, impossible size or quality, or the file exists and `overwrite` is not set.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with create_picture(folder / "grey.png", PictureInfo(width=2, height=1, channels=1)) as writer:
+        ...     writer.write(np.zeros((1, 1, 2), np.uint8))
+        >>> read_picture(folder / "grey.png").pixels.shape
+        (1, 1, 2)
+    """
+    info = like.info if isinstance(like, PictureReader) else like
+    info = replace(info, width=width or info.width, height=height or info.height)
+    path = Path(path).resolve()  # what a link points to is replaced, not the link
+    known = output_format(path, quality, overwrite)
+    if info.channels not in (1, 3) or info.bits not in (8, 16) or min(info.width, info.height) < 1:
+        raise UsageError(
+            f"{path}: {info.width} x {info.height} pixels, {info.channels} channels and {info.bits} bits "
+            "were asked for; a picture has at least 1 x 1 pixels, 1 or 3 channels, and 8 or 16 bits"
+        )
+    if max(info.width, info.height) > known.largest_side:
+        raise PictureError(
+            f"{path}: {known.name} holds at most {known.largest_side} pixels a side and the picture has "
+            f"{info.width} x {info.height}; write PNG or TIFF"
+        )
+    if alpha is not None:
+        alpha_image = vips_library().Image.new_from_array(_to_integers(alpha[0], info))
+    elif isinstance(like, PictureReader) and info.has_alpha:
+        again, _ = load(like.path, like.info.width * like.info.height)
+        alpha_image = again[again.bands - 1]
+    elif info.has_alpha:
+        raise UsageError(f"{path}: the picture has alpha; pass its reader or `alpha`")
+    else:
+        alpha_image = None
+
+    with _folder_beside(path) as folder:
+        with writing(path):
+            spool = (folder / "rows").open("wb", buffering=0)
+        with spool:
+            with writing(path):
+                spool.write(spool_header(info))
+            info, notes = carried(info, known, alpha_image is not None, quality)
+            writer = PictureWriter(path, info, notes, spool)
+            yield writer
+        if writer._written < info.height:
+            raise PictureError(
+                f"{path}: {writer._written} of {info.height} rows were written; nothing is kept"
+            )
+        encoded = folder / path.name
+        with writing(path):
+            encode(folder / "rows", encoded, info, known, alpha_image, quality)
+            if path.exists():
+                output_format(path, quality, overwrite)  # it may have appeared meanwhile
+                shutil.copymode(path, encoded)
+            encoded.replace(path)
+
+
+def read_picture(path: AnyPath, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a whole picture.
+
+    Args:
+        path: PNG, JPEG, WebP, TIFF or AVIF file, recognised by its content.
+        max_pixels: The most pixels that are accepted.
+
+    Returns:
+        Pixels (c, h, w) and alpha (1, h, w) in float32, [0, 1], with the file's metadata.
+
+    Raises:
+        PictureError: As `open_picture`.
+    """
+    with open_picture(path, max_pixels=max_pixels) as reader:
+        info = reader.info
+        bands = np.empty((info.channels + info.has_alpha, info.height, info.width), np.float32)
+        for top in range(0, info.height, _STRIP):
+            bottom = min(top + _STRIP, info.height)
+            np.divide(
+                reader._bands(top, bottom), 2**info.bits - 1, out=bands[:, top:bottom], casting="unsafe"
+            )
+    return Picture(bands[: info.channels], bands[info.channels :] if info.has_alpha else None, info)
+
+
+def write_picture(
+    path: AnyPath, picture: Picture, *, quality: int | None = None, overwrite: bool = False
+) -> tuple[str, ...]:
+    """Write a whole picture; values are clipped to [0, 1] and rounded to `picture.info.bits`.
+
+    Size, channels and alpha are those of the arrays, whatever `picture.info` says.
+
+    Args:
+        path: The file to be; its suffix chooses the format.
+        picture: Pixels, alpha and metadata.
+        quality: 1 to 100, as for `create_picture`.
+        overwrite: Whether an existing file may be replaced.
+
+    Returns:
+        One plain sentence for everything that the file's format cannot hold as it is.
+
+    Raises:
+        PictureError: As `create_picture`.
+        UsageError: As `create_picture`, or pixels that are no (c, h, w) picture of finite numbers.
+    """
+    pixels = picture.pixels
+    if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or 0 in pixels.shape:
+        raise UsageError(f"{path}: pixels of shape {pixels.shape} were given; a picture is (1 or 3, h, w)")
+    channels, height, width = pixels.shape
+    info = replace(
+        picture.info, width=width, height=height, channels=channels, has_alpha=picture.alpha is not None
+    )
+    with create_picture(path, info, alpha=picture.alpha, quality=quality, overwrite=overwrite) as writer:
+        for top in range(0, height, _STRIP):
+            strip = pixels[:, top : top + _STRIP]
+            if not np.isfinite(strip).all():
+                raise UsageError(f"{path}: the pixels hold infinities or NaN; a picture has values in [0, 1]")
+            writer.write(_to_integers(strip, info))
+    return writer.notes
+
+
+def _to_integers(values: Pixels, info: PictureInfo) -> Rows:
+    scaled = np.clip(values, 0, 1) * np.float32(2**info.bits - 1)
+    integers: Rows = np.rint(scaled).astype(info.dtype)
+    return integers
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A temporary folder on the disk of `path`, so that a finished file can be renamed into place."""
+    with writing(path):
+        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem[:50]}-", suffix=".part")
+    with folder as name:
+        yield Path(name)

@@ -1,0 +1,119 @@
+"""A recipe, a TOML file, says what is trained: task, network, level scale and training; nothing about where."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hyperrestore.errors import RecipeError
+from hyperrestore.level import LevelScale, Task
+from hyperrestore.networks import NetworkConfig
+from hyperrestore.tables import from_table
+
+Table = TypeVar("Table")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained; the `[training]` table of a recipe.
+
+    Attributes:
+        learning_rate: Peak of AdamW's learning rate; it rises over `warmup` steps and falls as a cosine.
+        warmup: Steps.
+        levels: Fixed levels of every step, as in the paper; empty for random ones, continuous in `trained`.
+        levels_per_step: Networks generated in each step (k), if levels are random.
+        crops_per_level: Batch of each of them.
+        shared_crops: Degrade the same crops at every level of a step, as the paper does; or draw new ones.
+        crop: Side of a crop, pixels.
+        ema: Decay per step of the average of the weights that becomes the model; 0 for none.
+        grey_share: Share of crops that are grey, with the same noise in all channels.
+        clipped_share: Share of crops whose noise is clipped and truncated to 8 bit, as in a stored file.
+        validate_at: Levels at which the validation photos are scored.
+        seed: Of all randomness.
+    """
+
+    learning_rate: float
+    validate_at: tuple[float, ...]
+    warmup: int = 200
+    levels: tuple[float, ...] = ()
+    levels_per_step: int = 4
+    crops_per_level: int = 4
+    shared_crops: bool = False
+    crop: int = 64
+    ema: float = 0.999
+    grey_share: float = 0.0
+    clipped_share: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        if min(self.levels_per_step, self.crops_per_level, self.crop, self.warmup) < 1:
+            raise RecipeError("levels_per_step, crops_per_level, crop and warmup must be at least 1")
+        if not 0 < self.learning_rate < math.inf or not self.validate_at:
+            raise RecipeError("learning_rate must be above 0, and validate_at needs at least one level")
+        if not (0 <= self.ema < 1 and 0 <= self.grey_share <= 1 and 0 <= self.clipped_share <= 1):
+            raise RecipeError("ema, grey_share and clipped_share must lie in 0..1, ema below 1")
+        if not 0 <= self.seed < 2**63:
+            raise RecipeError(f"seed must be a whole number from 0 to 2^63 - 1, got {self.seed}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained: `task` and the tables `[network]`, `[scale]` and `[training]` of a recipe file."""
+
+    task: Task
+    network: NetworkConfig
+    scale: LevelScale
+    training: Training
+
+    def __post_init__(self) -> None:
+        """Refuse levels that the scale does not accept."""
+        outside = [
+            level
+            for level in (*self.training.levels, *self.training.validate_at)
+            if not self.scale.low <= level <= self.scale.high
+        ]
+        if outside:
+            raise RecipeError(f"levels or validate_at: {outside} lie outside {self.scale.low:g} to {self.scale.high:g}")
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        RecipeError: It is missing, no TOML, or has a missing, unknown or impossible entry.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        task = Task(document.pop("task", None))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path}: not a readable recipe ({error})") from error
+    except ValueError as error:
+        raise RecipeError(f"{path}: {error}; known tasks: {', '.join(Task)}") from error
+    try:
+        recipe = Recipe(
+            task,
+            _table(NetworkConfig, document, "network"),
+            _table(LevelScale, document, "scale"),
+            _table(Training, document, "training"),
+        )
+    except (ValueError, RecipeError) as error:
+        raise RecipeError(f"{path}: {error}") from error
+    if document:
+        raise RecipeError(f"{path}: has unknown {', '.join(sorted(document))}")
+    return recipe
+
+
+def _table(kind: type[Table], document: dict[str, Any], name: str) -> Table:
+    """Take one table out of the document and make a dataclass of it."""
+    table = document.pop(name, None)
+    if not isinstance(table, dict):
+        raise RecipeError(f"has no table [{name}]")
+    try:
+        return from_table(kind, table)
+    except (ValueError, RecipeError) as error:
+        raise RecipeError(f"[{name}]: {error}") from error

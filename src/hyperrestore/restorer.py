@@ -1,0 +1,105 @@
+"""Restorer: a model on a device; the Python API."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from hyperrestore.backends import NetworkBackend, OpenVINOModel, Precision, TorchModel
+from hyperrestore.checkpoint import Description, read_description
+from hyperrestore.engine import TILE, Pixels, run_tiled
+from hyperrestore.errors import UsageError
+from hyperrestore.level import LevelScale, Task
+from hyperrestore.picture import Picture
+
+MODELS = Path(__file__).parent / "models"
+PRECISIONS = ("auto", "fp32", "bf16")
+
+Image = TypeVar("Image", Picture, Pixels)
+
+
+class Restorer:
+    """A model on a device. It never changes, so threads may share it.
+
+    Attributes:
+        description: What the model says about itself.
+        scale: What its level means, and which levels it accepts.
+
+    Example:
+        >>> restorer = Restorer.load("denoise")
+        >>> noisy = np.random.default_rng(0).random((3, 37, 31), np.float32)
+        >>> restorer(noisy, 25).shape
+        (3, 37, 31)
+    """
+
+    def __init__(self, model: OpenVINOModel | TorchModel, description: Description, precision: Precision) -> None:
+        self._model = model
+        self._precision = precision
+        self.description = description
+
+    @classmethod
+    def load(cls, model: str | Path, *, device: str = "auto", precision: Precision = "auto") -> Restorer:
+        """Load a model.
+
+        Args:
+            model: A task, whose model is a part of the package ("denoise"), or the path of a checkpoint.
+            device: "auto" and "cpu" run the model's ONNX graph by OpenVINO on the CPU. "cuda", "cuda:1" and
+                "mps" run it by torch there, "torch" by torch on the CPU, as the reference.
+            precision: "bf16" is faster and meant for 8-bit pictures; "auto" takes it only for those, where
+                the device computes in it; "fp32" never takes it.
+
+        Raises:
+            UsageError: The device or precision is unknown or not to be had here.
+            CheckpointError: The model is missing or damaged.
+        """
+        if precision not in PRECISIONS:
+            raise UsageError(f"precision {precision!r} is unknown; known are {', '.join(PRECISIONS)}")
+        path = MODELS / f"{model}.safetensors" if model in list(Task) else Path(model)
+        description = read_description(path)
+        if device in ("auto", "cpu"):
+            return cls(OpenVINOModel(path.with_suffix(".onnx"), description), description, precision)
+        return cls(TorchModel(path, "cpu" if device == "torch" else device), description, precision)
+
+    @property
+    def engine(self) -> str:
+        """What runs the model and how precisely, in words."""
+        return f"{self._model.name}, precision {self._precision}"
+
+    @property
+    def scale(self) -> LevelScale:
+        """What the model's level means, and which levels it accepts."""
+        return self.description.scale
+
+    def at(self, level: float, *, bits: int = 16) -> NetworkBackend:
+        """Generate the network for one level.
+
+        Args:
+            level: In the unit of `scale`.
+            bits: Depth of the picture's samples; decides what precision "auto" means.
+
+        Returns:
+            A Backend for `run_tiled`. It never changes.
+
+        Raises:
+            LevelError: The model does not accept the level.
+        """
+        return self._model.at(self.scale.check(level), precision=self._precision, bits=bits)
+
+    def __call__(self, image: Image, level: float, *, size: int = TILE) -> Image:
+        """Restore a picture.
+
+        Args:
+            image: A `Picture`, or an array (c, h, w) of floats in [0, 1], RGB or grey.
+            level: In the unit of `scale`.
+            size: Side of a tile, pixels (see `run_tiled`).
+
+        Returns:
+            The same kind, restored.
+        """
+        if isinstance(image, Picture):
+            backend = self.at(level, bits=image.info.bits)
+            return replace(image, pixels=run_tiled(backend, image.pixels, size=size))
+        return run_tiled(self.at(level), np.asarray(image), size=size)
