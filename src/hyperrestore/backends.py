@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hyperrestore.checkpoint import Checkpoint, Description, load_checkpoint
+from hyperrestore.checkpoint import Checkpoint, Description, layout_digest, load_checkpoint
 from hyperrestore.engine import Pixels
 from hyperrestore.errors import CheckpointError, MissingExtraError, UsageError
+from hyperrestore.tables import from_table
 
 if TYPE_CHECKING:
+    import torch
+
     from hyperrestore.hyper import Hypernetwork
 
 Precision = Literal["auto", "fp32", "bf16"]
+LAYOUT = "hyperrestore.layout"  # where a graph's metadata hold the `layout_digest` of its checkpoint
 Infer = Callable[[Pixels], Pixels]  # (1, 3, h, w) -> (1, 3, h, w)
 
 
@@ -46,7 +50,8 @@ class NetworkBackend:
         result = self.infer(colour[None])[0]
         if window.shape[0] == 1:
             result = result.mean(axis=0, keepdims=True)
-        return window + result if self.residual else result
+        restored: Pixels = window + result if self.residual else result
+        return restored
 
 
 class OpenVINOModel:
@@ -57,27 +62,31 @@ class OpenVINOModel:
         description: Of that checkpoint.
 
     Raises:
-        CheckpointError: The graph is missing or damaged.
+        CheckpointError: The graph is missing, damaged, or was made of another state of the checkpoint.
     """
 
     def __init__(self, path: Path, description: Description) -> None:
         import openvino
 
+        checkpoint = path.with_suffix(".safetensors")
+        remedy = f"`hyperrestore export {checkpoint}` writes it"
         if not path.is_file():
-            raise CheckpointError(
-                f"{path}: no such file; `hyperrestore export {path.with_suffix('.safetensors')}` writes it"
-            )
+            raise CheckpointError(f"{path}: no such file; {remedy}")
         self._core = openvino.Core()
         self.name = "OpenVINO on the CPU"
         try:
             model = self._core.read_model(path)
+            made_of = model.get_rt_info(["framework", LAYOUT]).astype(str)
             outputs = {name: output for output in model.outputs for name in output.names}
             self._residual = "residual" in outputs
             output = outputs["residual" if self._residual else "restored"]
-            model.input("image"), model.input("level")
         except (RuntimeError, KeyError) as error:
-            first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            raise CheckpointError(f"{path}: not a readable model graph ({first_line})") from error
+            raise CheckpointError(
+                f"{path}: not a readable graph of a model ({_first_line(error)}); {remedy}"
+            ) from error
+        if made_of != layout_digest(checkpoint):
+            # Its references would point at other bytes: the picture would come out wrong, without an error.
+            raise CheckpointError(f"{path}: made of another state of {checkpoint.name}; {remedy} anew")
         self._model = openvino.Model([output.node.input_value(0)], model.get_parameters(), "hyperrestore")
         self._description = description
         self._compiled: dict[str, Any] = {}
@@ -130,19 +139,7 @@ class TorchModel:
     """
 
     def __init__(self, path: Path, device: str) -> None:
-        try:
-            import torch
-        except ImportError as error:
-            raise MissingExtraError(
-                f"device {device!r} needs torch: pip install 'hyperrestore[torch]'"
-            ) from error
-        try:
-            self._device = torch.device(device)
-            torch.empty(1, device=self._device)
-        except (RuntimeError, AssertionError) as error:
-            first_line = str(error).splitlines()[0]
-            raise UsageError(f"device {device!r} cannot be used here: {first_line}") from error
-        self.name = f"torch on {self._device}"
+        self._device = find_device(device)
         checkpoint = load_checkpoint(path)
         self._description = checkpoint.description
         self._network = load_network(checkpoint).to(self._device)
@@ -161,7 +158,8 @@ class TorchModel:
 
         kind = self._device.type
         bf16 = precision == "bf16" or (precision == "auto" and kind == "cuda" and bits <= 8)
-        plain = materialize(self._network, level).eval().to(memory_format=torch.channels_last)
+        plain = materialize(self._network, level).eval()
+        plain = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
         def infer(batch: Pixels) -> Pixels:
             with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bf16):
@@ -170,6 +168,25 @@ class TorchModel:
 
         # The network adds its residual itself, to the picture in fp32.
         return NetworkBackend(self._description.halo, self._description.multiple, infer, residual=False)
+
+
+def find_device(name: str) -> torch.device:
+    """The torch device of a name: "cpu", "cuda", "cuda:1", "mps".
+
+    Raises:
+        MissingExtraError: torch is not installed.
+        UsageError: torch does not have this device.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError(f"device {name!r} needs torch: pip install 'hyperrestore[torch]'") from error
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device).cpu()  # some devices have a name but cannot be used
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise UsageError(f"device {name!r} cannot be used here: {_first_line(error)}") from error
+    return device
 
 
 def load_network(checkpoint: Checkpoint) -> Hypernetwork:
@@ -183,13 +200,15 @@ def load_network(checkpoint: Checkpoint) -> Hypernetwork:
     from hyperrestore.networks import NetworkConfig, build
 
     description = checkpoint.description
-    entries = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in description.network.items()
-    }
     tensors = {name: torch.from_numpy(tensor).float() for name, tensor in checkpoint.tensors.items()}
     try:
-        network = build(NetworkConfig(**entries), description.scale)
+        network = build(from_table(NetworkConfig, description.network), description.scale)
         network.load_state_dict(tensors)
-    except (TypeError, RuntimeError, UsageError) as error:
+    except (ValueError, RuntimeError, UsageError) as error:
         raise CheckpointError(f"the checkpoint's weights do not fit its network: {error}") from error
     return network
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, without its trace."""
+    return next(iter(str(error).strip().splitlines()), repr(error))

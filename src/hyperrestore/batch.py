@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from hyperrestore.engine import TILE, restore_rows
+from hyperrestore.engine import TILE, Backend, Pixels, restore_rows
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.picture import SUFFIXES, create_picture, open_picture
+from hyperrestore.picture import MAX_PIXELS, SUFFIXES, create_picture, open_picture
 from hyperrestore.restorer import Restorer
+from hyperrestore.tiles import spans
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,28 @@ class Report:
     notes: tuple[str, ...]
 
 
+@dataclass
+class _Counted:
+    """A backend that tells how many of its windows are done."""
+
+    backend: Backend
+    windows: int
+    progress: Callable[[int, int], None]
+    halo: int = field(init=False)
+    multiple: int = field(init=False)
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self.halo, self.multiple = self.backend.halo, self.backend.multiple
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """Restore a window."""
+        restored = self.backend(window)
+        self.done += 1
+        self.progress(self.done, self.windows)
+        return restored
+
+
 def plan_targets(sources: Sequence[Path], out: str, *, suffix: str | None = None) -> list[tuple[Path, Path]]:
     """Decide which file every picture is written to.
 
@@ -49,14 +73,30 @@ def plan_targets(sources: Sequence[Path], out: str, *, suffix: str | None = None
 
     Raises:
         UsageError: A file for several pictures, two pictures for one file, or an unknown suffix.
+
+    Example:
+        >>> [(source, target)] = plan_targets([Path("holiday/a.jpg")], "restored/", suffix=".png")
+        >>> target.as_posix()
+        'restored/a.png'
     """
+    if not out:
+        raise UsageError("the output has no name; give a file or a folder")
+    if suffix is not None and suffix not in SUFFIXES:
+        raise UsageError(f"format {suffix[1:]!r} is unknown; known are {_without_dots(SUFFIXES)}")
     folder = Path(out)
-    if len(sources) == 1 and not folder.is_dir() and not out.endswith(("/", "\\")):
+    ends_as_folder = out.endswith(tuple(filter(None, (os.sep, os.altsep))))
+    if len(sources) == 1 and not folder.is_dir() and not ends_as_folder:
         if suffix is not None and folder.suffix.lower() != suffix:
             raise UsageError(f"output {out} does not end with the format {suffix}; give one of the two")
+        if not folder.suffix:
+            raise UsageError(
+                f"output {out} is neither a file with a suffix nor a folder; end a new folder with /"
+            )
         return [(sources[0], folder)]
-    if folder.suffix.lower() in SUFFIXES and not folder.is_dir():
+    if len(sources) > 1 and folder.suffix.lower() in SUFFIXES and not folder.is_dir():
         raise UsageError(f"{len(sources)} pictures cannot be written to one file {out}; give a folder")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"output {out} is a file, where a folder is needed")
     pairs = [(path, folder / (path.stem + (suffix or path.suffix))) for path in sources]
     seen: dict[Path, Path] = {}
     for source, target in pairs:
@@ -75,7 +115,8 @@ def restore_file(
     tile: int = TILE,
     quality: int | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] = lambda done, height: None,
+    max_pixels: int = MAX_PIXELS,
+    progress: Callable[[int, int], None] = lambda done, tiles: None,
 ) -> Report:
     """Restore one picture file, in memory for one row of tiles whatever its size.
 
@@ -87,23 +128,38 @@ def restore_file(
         tile: Side of a tile, pixels.
         quality: 1 to 100, for lossy formats; see `picture.create_picture`.
         overwrite: Whether an existing file may be replaced.
-        progress: Called with the rows done and the height.
+        max_pixels: The most pixels that are accepted.
+        progress: Called with the number of tiles done and of all tiles.
+
+    Returns:
+        What was done.
 
     Raises:
-        PictureError: The picture cannot be read or written.
-        UsageError: The target's suffix is unknown, or it exists and `overwrite` is not set.
+        PictureError: The picture cannot be read or written, is too large, or memory does not suffice.
+        UsageError: The target's suffix is unknown, it exists and `overwrite` is not set, or `tile` is below 1.
         LevelError: The model does not accept the level.
     """
+    if tile < 1:
+        raise UsageError(f"a tile of {tile} pixels was asked for; give at least 1")
     start = time.perf_counter()
-    with open_picture(source) as reader:
+    with open_picture(source, max_pixels=max_pixels) as reader:
         info = reader.info
         backend = restorer.at(level, bits=info.bits)
         with create_picture(target, reader, quality=quality, overwrite=overwrite) as writer:
-            done = 0
-            for rows in restore_rows(backend, reader.rows, height=info.height, width=info.width, size=tile):
-                writer.write(rows)
-                done += rows.shape[1]
-                progress(done, info.height)
+            rows, columns = (
+                len(spans(length, size=tile, halo=backend.halo, multiple=backend.multiple))
+                for length in (info.height, info.width)
+            )
+            counted = _Counted(backend, rows * columns, progress)
+            try:
+                for restored in restore_rows(
+                    counted, reader.rows, height=info.height, width=info.width, size=tile
+                ):
+                    writer.write(restored)
+            except MemoryError as error:
+                raise PictureError(
+                    f"{source}: memory does not suffice for tiles of {tile} pixels; give a smaller tile"
+                ) from error
     seconds = time.perf_counter() - start
     notes = (*info.notes, *writer.notes)
     return Report(str(source), str(target), level, info.width, info.height, round(seconds, 3), notes)
@@ -119,3 +175,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PictureError(f"{folder}: cannot make this folder ({error.strerror})") from error
+
+
+def _without_dots(suffixes: Sequence[str]) -> str:
+    return ", ".join(suffix[1:] for suffix in suffixes)

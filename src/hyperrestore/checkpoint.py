@@ -101,7 +101,10 @@ def tensor_places(path: str | Path) -> dict[str, tuple[int, int]]:
     """Where each tensor's bytes lie in a checkpoint: start and length, bytes, by name."""
     header = _header(path)
     return {
-        name: (8 + len(header) + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+        name: (
+            8 + len(header) + entry["data_offsets"][0],
+            entry["data_offsets"][1] - entry["data_offsets"][0],
+        )
         for name, entry in json.loads(header).items()
         if name != "__metadata__"
     }
@@ -147,7 +150,7 @@ def _description(header: Any, path: Path) -> Description:
         return Description(
             task=Task(header["task"]),
             network=dict(header["network"]),
-            scale=from_table(LevelScale, header["scale"]),
+            scale=from_table(LevelScale, dict(header["scale"])),
             halo=halo,
             multiple=multiple,
             history=dict(header["history"]),

@@ -9,12 +9,16 @@ import argparse
 import importlib.util
 import json
 import math
+import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from hyperrestore import __version__
 from hyperrestore.errors import ExtrapolationWarning, HyperrestoreError, MissingExtraError, UsageError
@@ -34,30 +38,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        options = _parser().parse_args(arguments)
+        with _stopped_like_ctrl_c(), _warnings_in_a_line():
+            return int(options.run(options))
     except HyperrestoreError as error:
         _say(f"error: {error}")
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has stopped, as `head` does. Nothing more can be said there.
-        sys.stderr.close()
+        # Whoever read our output has stopped, as `head` does. What Python still holds for it goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a full disk, a folder without permission
+        where = "" if error.filename is None else f"{error.filename}: "
+        _say(f"error: {where}{error.strerror or error}")
         return 1
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
 
 
-def _say(text: str) -> None:
-    print(f"hyperrestore: {text}", file=sys.stderr)
+# --- What the user types ----------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line, like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `{self.prog} --help`")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="hyperrestore",
         description="Adjustable image restoration: one small model, every level, set by you.",
-        epilog="Exit code: 0 done, 1 some pictures failed, 2 wrong usage.",
+        epilog="Exit code: 0 done, 1 some pictures failed, 2 wrong usage, 130 interrupted. "
+        "`hyperrestore COMMAND --help` says more.",
     )
     parser.add_argument("--version", action="version", version=f"hyperrestore {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -66,22 +82,36 @@ def _parser() -> argparse.ArgumentParser:
         "denoise",
         help="take noise out of pictures",
         description="Take noise out of pictures. Bit depth, transparency, colour profile and metadata stay.",
+        epilog="Example: hyperrestore denoise photo.jpg -o restored.png -l 25",
     )
     command.add_argument(
-        "inputs", nargs="+", metavar="PICTURE", type=Path, help="PNG, JPEG, WebP, TIFF, AVIF"
+        "inputs", nargs="+", metavar="PICTURE", type=Path, help="PNG, JPEG, WebP, TIFF or AVIF file"
     )
     command.add_argument(
         "-o", "--out", required=True, help="file for one picture; folder for several, or if it ends with /"
     )
     command.add_argument(
-        "-l", "--level", required=True, type=float, metavar="SIGMA",
+        "-l", "--level", required=True, type=_number, metavar="SIGMA",
         help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75 (try 5 to 25 for a "
         "photo at high ISO)",
     )  # fmt: skip
-    command.add_argument("-f", "--format", metavar="SUFFIX", help="format of the files in a folder: png, jpg")
-    command.add_argument("-q", "--quality", type=int, help="1 to 100, for JPEG, WebP and AVIF")
-    command.add_argument("--overwrite", action="store_true", help="replace existing files")
-    command.add_argument("--json", action="store_true", help="print one JSON object for each picture")
+    command.add_argument(
+        "-f", "--format", metavar="SUFFIX", help="format of the files in a folder: png, jpg, webp, tif, avif"
+    )
+    command.add_argument(
+        "-q", "--quality", type=_whole(1, 100), metavar="1..100",
+        help="of JPEG (default 95), WebP (95) and AVIF (90); in the last two 100 is lossless",
+    )  # fmt: skip
+    existing = command.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace existing files")
+    existing.add_argument("--skip-existing", action="store_true", help="only make the files that are missing")
+    command.add_argument(
+        "--json", action="store_true", help="print a JSON object instead of a path for each picture"
+    )
+    command.add_argument("--model", metavar="FILE", help="a checkpoint instead of the built-in one")
+    command.add_argument(
+        "--max-pixels", type=_whole(1), metavar="COUNT", help="refuse larger pictures (default 2^30)"
+    )
     _add_engine(command)
     command.set_defaults(run=_denoise)
 
@@ -89,32 +119,44 @@ def _parser() -> argparse.ArgumentParser:
         "evaluate",
         help="measure a model on clean pictures",
         description="Degrade clean pictures at known levels, restore them and print PSNR, SSIM and time.",
+        epilog="Example: hyperrestore evaluate denoise photos/ --levels 15,25,50 --plot curve.png",
     )
     command.add_argument("model", metavar="MODEL", help="denoise, or a checkpoint's path")
     command.add_argument("folder", type=Path, metavar="FOLDER", help="clean pictures")
-    command.add_argument("-l", "--levels", default="15,25,50", help="default %(default)s")
-    command.add_argument("--protocol", default="standard", help="standard (default) or hyperres")
+    command.add_argument(
+        "-l", "--levels", type=_numbers, default="15,25,50", metavar="SIGMA,...", help="default %(default)s"
+    )
+    command.add_argument(
+        "--protocol", default="standard", metavar="NAME",
+        help="standard (default): noise in floating point; hyperres: clipped and truncated to 8 bits",
+    )  # fmt: skip
     command.add_argument("--grey", action="store_true", help="score the luminance as grey pictures")
-    command.add_argument("--seed", type=int, default=0, help="of the noise")
-    command.add_argument("-f", "--format", default="text", help="text (default), csv or json")
+    command.add_argument(
+        "--seed", type=_whole(0), default=0, metavar="NUMBER", help="of the noise; default 0"
+    )
+    command.add_argument(
+        "-f", "--format", default="text", metavar="NAME", help="text (default), csv or json; to stdout"
+    )
     command.add_argument("--plot", metavar="FILE", help="draw PSNR over the level (PNG, SVG, PDF)")
-    _add_engine(command, model=False)
+    _add_engine(command)
     command.set_defaults(run=_evaluate)
 
     command = commands.add_parser(
         "train",
         help="train a model on a folder of photos",
         description="Train a model. Ctrl-C stops after the step and keeps everything; --resume goes on.",
+        epilog="Example: hyperrestore train recipes/denoise.toml --data photos/ --minutes 60",
     )
     command.add_argument("recipe", type=Path, metavar="RECIPE", help="TOML file that says what is trained")
     command.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="clean photos")
     command.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="default: runs/NAME OF THE RECIPE")
     command.add_argument("--minutes", type=_positive, help="total training time; time before --resume counts")
-    command.add_argument("--steps", type=int, help="total steps; whichever ends first")
+    command.add_argument("--steps", type=_whole(1), help="total steps; whichever ends first")
     command.add_argument("--device", default="auto", help="auto (CUDA, MPS or CPU), cpu, cuda, cuda:1, mps")
     command.add_argument("--precision", default="bf16", choices=["bf16", "fp32"], help="default %(default)s")
-    command.add_argument("--resume", action="store_true", help="go on from the state in the folder")
-    command.add_argument("--start-from", type=Path, metavar="MODEL", help="begin with this model's weights")
+    start = command.add_mutually_exclusive_group()
+    start.add_argument("--resume", action="store_true", help="go on from the state in the folder")
+    start.add_argument("--start-from", type=Path, metavar="MODEL", help="begin with this model's weights")
     command.set_defaults(run=_train)
 
     command = commands.add_parser(
@@ -127,114 +169,207 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_engine(command: argparse.ArgumentParser, *, model: bool = True) -> None:
-    if model:
-        command.add_argument("--model", metavar="PATH", help="a checkpoint instead of the built-in one")
+def _add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "-t", "--tile", type=int, metavar="PIXELS", help="side of a tile; smaller ones need less memory"
-    )
+        "-t", "--tile", type=_whole(16), metavar="PIXELS",
+        help="side of a tile; smaller ones need less memory and more time",
+    )  # fmt: skip
     command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps, torch")
     command.add_argument(
         "--precision",
         default="auto",
-        help="auto (default: bf16 for 8-bit pictures if the CPU has it), fp32, bf16",
+        help="auto (default: bf16 for 8-bit pictures if the device has it), fp32, bf16",
     )
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _numbers(text: str) -> list[float]:
+    return [_number(part) for part in text.split(",")]
+
+
 def _positive(text: str) -> float:
-    number = float(text)
+    number = _number(text)
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
+
+
+def _whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """A whole number from least to most."""
+
+    def parse(text: str) -> int:
+        number = int(text) if text.isascii() and text.isdecimal() else -1
+        if not least <= number <= most:
+            limits = f"from {least} on" if most == math.inf else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {limits}")
+        return number
+
+    return parse
+
+
+# --- What the user reads ----------------------------------------------------------------------------
+
+
+def _say(text: str) -> None:
+    """One line on stderr, whatever line breaks and control characters the name of a file holds."""
+    print(f"hyperrestore: {_printable(text)}", file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _put(text: str) -> None:
+    """Data on stdout, at once."""
+    try:
+        print(text, flush=True)
+    except UnicodeEncodeError:  # the name of a file that is no text here: the bytes it has on the disk
+        sys.stdout.buffer.write(os.fsencode(text + "\n"))
+        sys.stdout.flush()
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, if that is a terminal; it is gone in the end."""
+    from tqdm import tqdm
+
+    form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=1, desc=label, bar_format=form, leave=False, disable=None, file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    def show(message: Warning | str, *place: object) -> None:
+        _say(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ExtrapolationWarning)
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def _stopped_like_ctrl_c() -> Iterator[None]:
+    """Let whoever terminates us, or closes the terminal, leave as little behind as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+# --- The commands -----------------------------------------------------------------------------------
 
 
 def _load(model: str, options: argparse.Namespace) -> Restorer:
     from hyperrestore.restorer import Restorer
 
-    if options.tile is not None and options.tile < 16:
-        raise UsageError(f"a tile of {options.tile} pixels is too small; give at least 16")
     return Restorer.load(model, device=options.device, precision=options.precision)
 
 
 def _denoise(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from hyperrestore.batch import make_folder, plan_targets, restore_file
     from hyperrestore.engine import TILE
+    from hyperrestore.picture import MAX_PIXELS
 
-    suffix = None if options.format is None else f".{options.format.lower().lstrip('.')}"
+    suffix = None if options.format is None else f".{options.format.lower().removeprefix('.')}"
     pairs = plan_targets(options.inputs, options.out, suffix=suffix)
+    existing = [target for _, target in pairs if target.exists()]
+    if options.skip_existing:
+        pairs = [(source, target) for source, target in pairs if target not in existing]
+        _say(f"{len(existing)} of {len(options.inputs)} pictures exist already")
+    elif existing and not options.overwrite:
+        others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise UsageError(
+            f"{existing[0]}{others}: exists already; give --overwrite, --skip-existing or another output"
+        )
     restorer = _load(options.model or "denoise", options)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ExtrapolationWarning)
-        restorer.scale.check(options.level)
-    for warning in caught:
-        _say(f"warning: {warning.message}")
-    if len(pairs) > 1 or options.out.endswith("/"):
+    restorer.scale.check(options.level)
+    if pairs and pairs[0][1] != Path(options.out):
         make_folder(pairs[0][1].parent)
 
     failed: list[HyperrestoreError] = []
-    for source, target in pairs:
-        with tqdm(desc=source.name, unit="row", leave=False, disable=None, file=sys.stderr) as bar:
-
-            def show(done: int, height: int, bar: tqdm = bar) -> None:
-                bar.total = height
-                bar.update(done - bar.n)
-
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", ExtrapolationWarning)  # said above, once
-                    report = restore_file(
-                        restorer,
-                        source,
-                        target,
-                        options.level,
-                        tile=options.tile or TILE,
-                        quality=options.quality,
-                        overwrite=options.overwrite,
-                        progress=show,
-                    )
-            except HyperrestoreError as error:
-                failed.append(error)
-                _say(f"error: {error}")
-                continue
+    for number, (source, target) in enumerate(pairs, 1):
+        label = (
+            _printable(source.name) if len(pairs) == 1 else f"{number}/{len(pairs)} {_printable(source.name)}"
+        )
+        try:
+            with _progress(label) as show, warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExtrapolationWarning)  # said above, once
+                report = restore_file(
+                    restorer,
+                    source,
+                    target,
+                    options.level,
+                    tile=options.tile or TILE,
+                    quality=options.quality,
+                    overwrite=options.overwrite,
+                    max_pixels=options.max_pixels or MAX_PIXELS,
+                    progress=show,
+                )
+        except HyperrestoreError as error:
+            failed.append(error)
+            _say(f"error: {error}")
+            continue
         for note in report.notes:
             _say(f"{source}: {note}")
-        print(json.dumps(asdict(report)) if options.json else target, flush=True)
-    if not failed:
-        return 0
-    return failed[0].exit_code if len(pairs) == 1 else 1
+        _put(json.dumps(asdict(report)) if options.json else str(target))
+    if len(pairs) > 1 and failed:
+        _say(f"{len(failed)} of {len(pairs)} pictures failed")
+        return 1
+    return failed[0].exit_code if failed else 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     from hyperrestore.engine import TILE
-    from hyperrestore.evaluate import FORMATS, evaluate, find_pictures, plot
+    from hyperrestore.evaluate import FORMATS, check_plot, evaluate, find_pictures, plot
 
     if options.format not in FORMATS:
         raise UsageError(f"format {options.format!r} is unknown; known are {', '.join(FORMATS)}")
-    try:
-        levels = [float(level) for level in options.levels.split(",")]
-    except ValueError:
-        raise UsageError(f"levels {options.levels!r} are no numbers with commas between them") from None
+    pictures = find_pictures(options.folder)
+    if options.plot:
+        check_plot(options.plot)
     restorer = _load(options.model, options)
-    evaluation = evaluate(
-        restorer,
-        find_pictures(options.folder),
-        levels,
-        protocol=options.protocol,
-        grey=options.grey,
-        seed=options.seed,
-        tile=options.tile or TILE,
-    )
+    with _progress(f"{len(pictures)} pictures") as show:
+        evaluation = evaluate(
+            restorer,
+            pictures,
+            options.levels,
+            protocol=options.protocol,
+            grey=options.grey,
+            seed=options.seed,
+            tile=options.tile or TILE,
+            progress=show,
+        )
+    _put(FORMATS[options.format](evaluation))
     if options.plot:
         plot(evaluation, options.plot, unit=restorer.scale.unit)
-    print(FORMATS[options.format](evaluation))
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("training needs torch: pip install 'hyperrestore[torch]'")
+    for module in ("torch", "onnx", "onnxscript", "matplotlib"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(f"training needs {module}: pip install 'hyperrestore[torch]'")
     from hyperrestore.export import export_onnx
     from hyperrestore.recipe import read_recipe
     from hyperrestore.train import MODEL, choose_device, train
@@ -253,14 +388,14 @@ def _train(options: argparse.Namespace) -> int:
         start_from=options.start_from,
     )
     export_onnx(out / MODEL)
-    print(out / MODEL)
+    _put(str(out / MODEL))
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
     from hyperrestore.export import export_onnx
 
-    print(export_onnx(options.model))
+    _put(str(export_onnx(options.model)))
     return 0
 
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import os
+import textwrap
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hyperrestore.degrade import Protocol, gaussian_noise
 from hyperrestore.engine import TILE, Pixels, run_tiled
 from hyperrestore.errors import MissingExtraError, UsageError
-from hyperrestore.metrics import full_range_luma, psnr, ssim, to_8bit
-from hyperrestore.picture import SUFFIXES, read_picture
+from hyperrestore.metrics import WINDOW, full_range_luma, psnr, ssim, to_8bit
+from hyperrestore.picture import SUFFIXES, PictureInfo, open_picture, read_picture
 from hyperrestore.restorer import Restorer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PROTOCOLS = {
     "standard": "Gaussian noise in floating point, neither clipped nor rounded",
@@ -68,15 +75,20 @@ class Evaluation:
 
 
 def find_pictures(folder: str | Path) -> list[Path]:
-    """The pictures in a folder, by name.
+    """The pictures in a folder, by name; not those in its own folders.
 
     Raises:
-        UsageError: There is no such folder, or no picture in it.
+        UsageError: There is no such folder, it cannot be read, or it holds no picture.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    try:
+        paths = sorted(
+            path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()
+        )
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be read ({error.strerror})") from error
     if not paths:
         raise UsageError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
     return paths
@@ -91,6 +103,7 @@ def evaluate(
     grey: bool = False,
     seed: int = 0,
     tile: int = TILE,
+    progress: Callable[[int, int], None] = lambda done, scores: None,
 ) -> Evaluation:
     """Degrade clean pictures at known levels, restore them, and compare.
 
@@ -100,46 +113,55 @@ def evaluate(
         levels: In the model's unit.
         protocol: How noise is stored; see `degrade.gaussian_noise`.
         grey: Score the full-range luminance (rounded to 8 bits) instead of colour.
-        seed: Of the noise; each picture and level has noise of its own, whatever else is evaluated.
+        seed: Of the noise, from 0; each picture and level has noise of its own, whatever else is evaluated.
         tile: Side of a tile, pixels.
+        progress: Called with the number of scores done and of all scores.
 
     Returns:
         A score for each level and picture.
 
     Raises:
-        UsageError: The protocol is unknown, or no picture or level is given.
+        UsageError: The protocol is unknown, no picture or level is given, or a picture is too small.
         LevelError: The model does not accept a level.
         PictureError: A picture cannot be read.
     """
     if protocol not in PROTOCOLS:
         raise UsageError(f"protocol {protocol!r} is unknown; known are {', '.join(PROTOCOLS)}")
-    pictures = list(pictures)
+    if seed < 0:
+        raise UsageError(f"seed {seed} is not accepted; give a whole number from 0")
+    pictures, levels = list(pictures), list(dict.fromkeys(levels))
     if not pictures or not levels:
         raise UsageError("an evaluation needs at least one picture and one level")
-    clean_pictures = [(path.name, _clean(path, grey=grey)) for path in pictures]
-    scores = []
-    for level in levels:
-        backend = restorer.at(level, bits=8)
+    # All that can be wrong is looked at first: a run may take hours.
+    backends = [restorer.at(level, bits=8) for level in levels]
+    channels = {_info(path).channels for path in pictures}
+
+    for backend in backends:
         backend(np.zeros((1, backend.multiple, backend.multiple), np.float32))  # compiles it
-        for name, clean in clean_pictures:
-            generator = np.random.default_rng([seed, zlib.crc32(name.encode()), round(1000 * level)])
+    scores: dict[float, list[Score]] = {level: [] for level in levels}
+    for index, path in enumerate(pictures):
+        clean = _clean(path, grey=grey)
+        # Names may hold bytes that are no text.
+        name_number = zlib.crc32(path.name.encode(errors="surrogateescape"))
+        for level, backend in zip(levels, backends, strict=True):
+            generator = np.random.default_rng([seed, name_number, round(1000 * level)])
             degraded = gaussian_noise(clean, level, generator, protocol=protocol)
             start = time.perf_counter()
             restored = run_tiled(backend, degraded, size=tile)
             seconds = time.perf_counter() - start
             rounded = to_8bit(restored)
             megapixels = clean.shape[1] * clean.shape[2] / 1e6
-            scores.append(
+            scores[level].append(
                 Score(
                     level,
-                    name,
+                    path.name,
                     psnr(degraded, clean),
                     psnr(rounded, clean),
                     ssim(rounded, clean),
                     seconds / megapixels,
                 )
             )
-    channels = {len(clean) for _, clean in clean_pictures}
+            progress(index * len(levels) + len(scores[level]), len(pictures) * len(levels))
     colours = (
         "full-range luminance" if grey else " and ".join({1: "grey", 3: "RGB"}[c] for c in sorted(channels))
     )
@@ -148,7 +170,18 @@ def evaluate(
         f"scored on {colours}, no border cropped, result rounded to 8 bits; SSIM with an 11x11 Gaussian window; "
         f"mean over pictures; {restorer.engine}, tiles of {tile} pixels, seconds for a megapixel"
     )
-    return Evaluation(text, tuple(scores))
+    return Evaluation(text, tuple(score for level in levels for score in scores[level]))
+
+
+def _info(path: Path) -> PictureInfo:
+    """What a picture's header says, if the picture is large enough to be scored."""
+    with open_picture(path) as reader:
+        info = reader.info
+    if min(info.width, info.height) < WINDOW:
+        raise UsageError(
+            f"{path}: has {info.width} x {info.height} pixels; SSIM needs at least {WINDOW} x {WINDOW}"
+        )
+    return info
 
 
 def _clean(path: Path, *, grey: bool) -> Pixels:
@@ -185,40 +218,63 @@ def as_csv(evaluation: Evaluation) -> str:
 
 
 def as_json(evaluation: Evaluation) -> str:
-    """Protocol, means and every score."""
+    """Protocol, means and every score; a PSNR without error, which is infinite, is null."""
+
+    def row(score: Score) -> dict[str, object]:
+        return {name: None if value == math.inf else value for name, value in asdict(score).items()}
+
     document = {
         "protocol": evaluation.protocol,
-        "means": [asdict(score) for score in evaluation.means()],
-        "scores": [asdict(score) for score in evaluation.scores],
+        "means": [row(score) for score in evaluation.means()],
+        "scores": [row(score) for score in evaluation.scores],
     }
-    return json.dumps(document, indent=2)
+    return json.dumps(document, indent=2, allow_nan=False)
 
 
 FORMATS = {"text": as_text, "csv": as_csv, "json": as_json}
 
 
+def check_plot(path: str | Path) -> None:
+    """Refuse a file that `plot` could not write, before the scores are measured.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+        UsageError: The suffix is unknown, or the file cannot be written.
+    """
+    path = Path(path)
+    known = _figure().canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise UsageError(
+            f"{path}: cannot draw {path.suffix or 'a file without suffix'}; use .png, .svg or .pdf"
+        )
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"{path}: the plot cannot be written; give a file in a folder that exists")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"{path}: the plot cannot be written (no permission)")
+
+
 def plot(evaluation: Evaluation, path: str | Path, *, unit: str) -> None:
     """Draw PSNR over the level, of the degraded and the restored pictures, with the protocol below.
+
+    Args:
+        evaluation: The scores.
+        path: PNG, SVG or PDF file.
+        unit: Of the level, for the axis.
 
     Raises:
         MissingExtraError: Matplotlib is not installed.
         UsageError: The file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("a plot needs Matplotlib: pip install 'hyperrestore[torch]'") from error
-    import textwrap
-
+    figure = _figure()
     means = evaluation.means()
-    figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.add_subplot()
     levels = [score.level for score in means]
     axes.plot(levels, [score.psnr for score in means], "o-", label="restored")
     axes.plot(levels, [score.input_psnr for score in means], "o--", color="grey", label="degraded")
     for score in means:
-        axes.annotate(f"{score.psnr:.2f}", (score.level, score.psnr), xytext=(0, 6),
-                      textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
+        if math.isfinite(score.psnr):
+            axes.annotate(f"{score.psnr:.2f}", (score.level, score.psnr), xytext=(0, 6),
+                          textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
     axes.set(xlabel=unit, ylabel="PSNR, dB")
     axes.margins(y=0.12)
     axes.grid(alpha=0.3)
@@ -228,3 +284,11 @@ def plot(evaluation: Evaluation, path: str | Path, *, unit: str) -> None:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: the plot cannot be written ({error})") from error
+
+
+def _figure() -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("a plot needs Matplotlib: pip install 'hyperrestore[torch]'") from error
+    return Figure(figsize=(7, 4.6), layout="constrained")

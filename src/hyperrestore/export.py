@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperrestore.backends import load_network
-from hyperrestore.checkpoint import load_checkpoint, tensor_places, write_atomically
+from hyperrestore.backends import LAYOUT, load_network
+from hyperrestore.checkpoint import layout_digest, load_checkpoint, tensor_places, write_atomically
 from hyperrestore.errors import CheckpointError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
     path = Path(checkpoint_path)
     checkpoint = load_checkpoint(path)
     description = checkpoint.description
-    # In fp16, as the weights lie in the file; the network computes with them in fp32.
-    wrapped = _wrap(load_network(checkpoint).half())
+    wrapped = _wrap(load_network(checkpoint))
     multiple = description.multiple
     side = 8 * multiple
     largest = LARGEST_SIDE // multiple
@@ -66,12 +65,18 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
             input_names=["image", "level"],
             output_names=wrapped.outputs,
             dynamo=True,
-            optimize=False,  # it would unpack the weights to fp32 and store them in the graph
+            optimize=False,  # it would fold weights into new constants
             verbose=False,
         )
     graph = program.model_proto  # type: ignore[union-attr]
-    _refer_to_weights(graph, path, tensor_places(path))
-    for node in (*graph.graph.node, *graph.graph.input, *graph.graph.output, *graph.graph.value_info, graph.graph):
+    _refer_to_weights(graph.graph, wrapped.prefix, path)
+    for node in (
+        *graph.graph.node,
+        *graph.graph.input,
+        *graph.graph.output,
+        *graph.graph.value_info,
+        graph.graph,
+    ):
         del node.metadata_props[:]  # where in the source each node came from
     del graph.graph.value_info[:]
     for key, value in (
@@ -82,6 +87,7 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
         ("multiple", str(multiple)),
     ):
         graph.metadata_props.add(key=f"hyperrestore.{key}", value=value)
+    graph.metadata_props.add(key=LAYOUT, value=layout_digest(path))
     target = path.with_suffix(".onnx")
     write_atomically(target, graph.SerializeToString())
     onnx.checker.check_model(str(target))
@@ -94,53 +100,48 @@ def _wrap(network: Hypernetwork) -> Any:
 
     from hyperrestore.hyper import Hypernetwork
 
-    class Inner(nn.Module):
-        """Only what the network predicts."""
+    class Residual(nn.Module):
+        """Only what the network adds to the image."""
 
-        def __init__(self, plain: nn.Module) -> None:
+        def __init__(self) -> None:
             super().__init__()
-            self.plain = plain
+            self.plain = network.network
 
         def forward(self, image: Tensor) -> Tensor:
             return self.plain.residual(image)  # type: ignore[operator, no-any-return]
 
-    class Residual(nn.Module):
-        outputs = ("restored", "residual")
-
+    class Graph(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.core = Hypernetwork(Inner(network.network), network.scales)
+            self.adds = hasattr(network.network, "residual")
+            self.core = Hypernetwork(Residual(), network.scales) if self.adds else network
+            self.outputs = ("restored", "residual") if self.adds else ("restored",)
+            self.prefix = "core.network.plain." if self.adds else "core.network."
 
-        def forward(self, image: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-            residual = self.core(image, level)
-            return image + residual, residual
+        def forward(self, image: Tensor, level: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+            result = self.core(image, level)
+            return (image + result, result) if self.adds else result
 
-    class Whole(nn.Module):
-        outputs = ("restored",)
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.core = network
-
-        def forward(self, image: Tensor, level: Tensor) -> Tensor:
-            return self.core(image, level)  # type: ignore[no-any-return]
-
-    return Residual() if hasattr(network.network, "residual") else Whole()
+    return Graph()
 
 
-def _refer_to_weights(graph: Any, path: Path, places: dict[str, tuple[int, int]]) -> None:
-    """Replace every weight in a graph by a reference to its place in the checkpoint."""
-    found = set()
-    for initializer in graph.graph.initializer:
-        name = next((name for name in places if initializer.name.endswith(name.removeprefix("network."))), None)
-        if name is None:
-            continue  # a constant of the graph itself
-        found.add(name)
-        start, length = places[name]
-        initializer.ClearField("raw_data")
-        initializer.data_location = 1  # EXTERNAL
-        del initializer.external_data[:]
+def _refer_to_weights(graph: Any, prefix: str, path: Path) -> None:
+    """Replace every weight in a graph by a reference to its place in the checkpoint, and a cast from fp16."""
+    from onnx import TensorProto, helper
+
+    weights = {initializer.name: initializer for initializer in graph.initializer}
+    casts = []
+    for name, (start, length) in tensor_places(path).items():
+        weight = weights.get(prefix + name.removeprefix("network."))
+        if weight is None:
+            raise CheckpointError(f"{path}: its tensor {name} has no place in the network's graph")
+        casts.append(helper.make_node("Cast", [name], [weight.name], to=TensorProto.FLOAT))
+        weight.name = name
+        weight.data_type = TensorProto.FLOAT16
+        weight.ClearField("raw_data")
+        weight.data_location = TensorProto.EXTERNAL
         for key, value in (("location", path.name), ("offset", str(start)), ("length", str(length))):
-            initializer.external_data.add(key=key, value=value)
-    if missing := sorted(set(places) - found):
-        raise CheckpointError(f"{path}: the graph lost the weights {', '.join(missing)}")
+            weight.external_data.add(key=key, value=value)
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)

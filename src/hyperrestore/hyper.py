@@ -228,16 +228,29 @@ class Hypernetwork(nn.Module):
 
         Args:
             image: Whatever the network takes, usually (b, c, h, w).
-            level: See `phi`.
+            level: See `phi`. A level for each pixel has the image's height and width; a network that pads
+                the image by `pad_to_multiple` says so by its attribute `multiple`, and the levels are padded
+                alike.
 
         Returns:
             What the network returns.
         """
-        token = _phi.set(self.phi(level))
+        phi = self.phi(level)
+        if phi.shape[-2:] != (1, 1) and phi.ndim == 4:
+            phi = pad_to_multiple(phi, getattr(self.network, "multiple", 1))
+        token = _phi.set(phi)
         try:
             return self.network(image)  # type: ignore[no-any-return]
         finally:
             _phi.reset(token)
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Replicate the right and bottom edge of (b, c, h, w) until both sides are multiples."""
+    height, width = image.shape[-2:]
+    if height % multiple == 0 and width % multiple == 0:
+        return image
+    return F.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
 
 def _replace(module: nn.Module, choose: Callable[[str, nn.Module], nn.Module | None]) -> nn.Module:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hyperrestore.errors import RecipeError
-from hyperrestore.hyper import Hypernetwork, hyperize
+from hyperrestore.hyper import Hypernetwork, hyperize, pad_to_multiple
 from hyperrestore.level import LevelScale
 
 
@@ -25,7 +25,7 @@ class NetworkConfig:
 
     Attributes:
         kind: "paper" for the HyperRes network, "unet" for ours.
-        widths: Channels at each resolution, finest first. The paper's network has one entry, at half resolution.
+        widths: Channels at each resolution, finest first; of the paper's network, at half resolution.
         blocks: Residual blocks at each resolution; a U-net has them on the way down and on the way up.
         rank: Rank of W (see `hyper.hyperize`); 0 for full rank.
     """
@@ -58,19 +58,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, width, h, w) -> the same shape."""
-        return x + self.second(F.relu(self.first(x)))
+        return x + self.second(F.relu(self.first(x)))  # type: ignore[no-any-return]
 
 
 def _residual_blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
-
-
-def _pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Replicate the right and bottom edge until both sides are multiples."""
-    height, width = image.shape[-2:]
-    if height % multiple == 0 and width % multiple == 0:
-        return image
-    return F.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
 
 class PaperNetwork(nn.Module):
@@ -93,10 +85,11 @@ class PaperNetwork(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, 3, h, w), values about [0, 1], not clipped."""
         height, width = image.shape[-2:]
-        coarse = self.head(_pad_to_multiple(image, self.multiple))  # (b, 64, h/2, w/2)
+        coarse = self.head(pad_to_multiple(image, self.multiple))  # (b, 64, h/2, w/2)
         coarse = coarse + self.after(self.body(coarse))
         fine = F.relu(F.pixel_shuffle(self.enlarge(coarse), 2))  # (b, 64, h, w)
-        return self.tail(F.relu(self.refine(fine)))[..., :height, :width]
+        restored: Tensor = self.tail(F.relu(self.refine(fine)))
+        return restored[..., :height, :width]
 
 
 class RestorationUNet(nn.Module):
@@ -134,7 +127,7 @@ class RestorationUNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, 3, h, w), values about [0, 1], not clipped."""
         height, width = image.shape[-2:]
-        return image + self.residual(_pad_to_multiple(image, self.multiple))[..., :height, :width]
+        return image + self.residual(pad_to_multiple(image, self.multiple))[..., :height, :width]
 
 
 def build_plain(config: NetworkConfig) -> PaperNetwork | RestorationUNet:
@@ -170,11 +163,11 @@ def multiply_adds(network: nn.Module, *, size: int = 64) -> float:
 
     def count(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         nonlocal total
-        kernel = layer.weight[0].numel()  # type: ignore[index, operator]
+        kernel = layer.weight[0].numel()  # type: ignore[index]
         total += kernel * (inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output)[0].numel()
 
     handles = [
-        layer.register_forward_hook(count)  # type: ignore[arg-type]
+        layer.register_forward_hook(count)
         for layer in network.modules()
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
     ]

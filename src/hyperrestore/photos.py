@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from hyperrestore.errors import UsageError
-from hyperrestore.picture import read_picture
+from hyperrestore.picture import SUFFIXES, read_picture
 
-SUFFIXES = {".avif", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
 INDEX = "INDEX.tsv"
+COLUMNS = ("part", "tile", "source", "image")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def find_photos(folder: Path) -> list[PhotoFile]:
     is a tile of the photo source/image; elsewhere every file is a photo of its own.
 
     Raises:
-        UsageError: There is no such folder, or no picture in it.
+        UsageError: There is no such folder, no picture in it, or its index lacks a column.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder of photos")
@@ -48,17 +48,22 @@ def find_photos(folder: Path) -> list[PhotoFile]:
     if index.is_file():
         with index.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file, delimiter="\t"):
-                photo_of[folder / row["part"] / row["tile"]] = f"{row['source']}/{row['image']}"
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+                cells = [row.get(column) for column in COLUMNS]
+                if None in cells:
+                    raise UsageError(f"{index}: every row needs the columns {', '.join(COLUMNS)}, got {row}")
+                part, tile, source, image = map(str, cells)
+                photo_of[folder / part / tile] = f"{source}/{image}"
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
-        raise UsageError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    return [PhotoFile(path, photo_of.get(path, str(path.relative_to(folder)))) for path in paths]
+        raise UsageError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
+    return [PhotoFile(path, photo_of.get(path, path.relative_to(folder).as_posix())) for path in paths]
 
 
 def split_photos(files: Sequence[PhotoFile], *, every: int = 20) -> tuple[list[PhotoFile], list[PhotoFile]]:
     """Split files into training and validation so that no photo is on both sides.
 
-    The side depends on the photo's name alone: adding photos later never moves one to the other side.
+    The side depends on the photo's name alone: adding photos later never moves one to the other side. Only
+    where a side would be empty, in a very small folder, one photo goes there all the same.
 
     Args:
         files: What `find_photos` found.
@@ -66,10 +71,18 @@ def split_photos(files: Sequence[PhotoFile], *, every: int = 20) -> tuple[list[P
 
     Returns:
         Training files and validation files.
+
+    Raises:
+        UsageError: There are fewer than two photos.
     """
-    held_out = [zlib.crc32(file.photo.encode()) % every == 0 for file in files]
-    training = [file for file, out in zip(files, held_out, strict=True) if not out]
-    return training, [file for file, out in zip(files, held_out, strict=True) if out]
+    number = {file.photo: zlib.crc32(file.photo.encode()) for file in files}
+    if len(number) < 2:
+        raise UsageError(f"{len(number)} photo is too few: one is held out for validation; give at least two")
+    ordered = sorted(number, key=lambda photo: (number[photo] % every, number[photo]))
+    count = sum(number[photo] % every == 0 for photo in ordered)
+    held_out = set(ordered[: min(max(count, 1), len(ordered) - 1)])
+    training = [file for file in files if file.photo not in held_out]
+    return training, [file for file in files if file.photo in held_out]
 
 
 def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
@@ -157,5 +170,7 @@ def validation_crops(files: Sequence[PhotoFile], *, count: int, size: int) -> np
         if top >= 0 and left >= 0:
             crops.append(array[:, top : top + size, left : left + size])
     if not crops:
-        raise UsageError(f"none of {len(files)} validation photos has {size}x{size} pixels; add larger photos")
-    return np.stack(crops).astype(np.float32) / 255
+        raise UsageError(
+            f"none of {len(files)} validation photos has {size}x{size} pixels; add larger photos"
+        )
+    return np.divide(np.stack(crops), 255, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""A recipe, a TOML file, says what is trained: task, network, level scale and training; nothing about where."""
+"""A recipe, a TOML file, says what is trained (task, network, level scale, training), nothing about where."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ class Training:
     Attributes:
         learning_rate: Peak of AdamW's learning rate; it rises over `warmup` steps and falls as a cosine.
         warmup: Steps.
+        clip: Largest norm of the gradient; a longer one is shortened to it. A single bad step at a high rate
+            can otherwise ruin a run.
         levels: Fixed levels of every step, as in the paper; empty for random ones, continuous in `trained`.
+        level_power: Random levels are the range times u ** level_power, u uniform in 0..1: above 1 weak levels,
+            where kernels change fastest with the level, are seen more often.
         levels_per_step: Networks generated in each step (k), if levels are random.
         crops_per_level: Batch of each of them.
         shared_crops: Degrade the same crops at every level of a step, as the paper does; or draw new ones.
@@ -38,7 +42,9 @@ class Training:
     learning_rate: float
     validate_at: tuple[float, ...]
     warmup: int = 200
+    clip: float = 1.0
     levels: tuple[float, ...] = ()
+    level_power: float = 1.0
     levels_per_step: int = 4
     crops_per_level: int = 4
     shared_crops: bool = False
@@ -77,7 +83,9 @@ class Recipe:
             if not self.scale.low <= level <= self.scale.high
         ]
         if outside:
-            raise RecipeError(f"levels or validate_at: {outside} lie outside {self.scale.low:g} to {self.scale.high:g}")
+            raise RecipeError(
+                f"levels or validate_at: {outside} lie outside {self.scale.low:g} to {self.scale.high:g}"
+            )
 
 
 def read_recipe(path: str | Path) -> Recipe:

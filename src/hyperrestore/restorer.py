@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from hyperrestore.level import LevelScale, Task
 from hyperrestore.picture import Picture
 
 MODELS = Path(__file__).parent / "models"
-PRECISIONS = ("auto", "fp32", "bf16")
 
 Image = TypeVar("Image", Picture, Pixels)
 
@@ -35,7 +34,9 @@ class Restorer:
         (3, 37, 31)
     """
 
-    def __init__(self, model: OpenVINOModel | TorchModel, description: Description, precision: Precision) -> None:
+    def __init__(
+        self, model: OpenVINOModel | TorchModel, description: Description, precision: Precision
+    ) -> None:
         self._model = model
         self._precision = precision
         self.description = description
@@ -55,8 +56,10 @@ class Restorer:
             UsageError: The device or precision is unknown or not to be had here.
             CheckpointError: The model is missing or damaged.
         """
-        if precision not in PRECISIONS:
-            raise UsageError(f"precision {precision!r} is unknown; known are {', '.join(PRECISIONS)}")
+        if precision not in get_args(Precision):
+            raise UsageError(
+                f"precision {precision!r} is unknown; known are {', '.join(get_args(Precision))}"
+            )
         path = MODELS / f"{model}.safetensors" if model in list(Task) else Path(model)
         description = read_description(path)
         if device in ("auto", "cpu"):

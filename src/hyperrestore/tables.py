@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -13,7 +13,7 @@ Kind = TypeVar("Kind")
 def from_table(kind: type[Kind], table: Mapping[str, Any]) -> Kind:
     """Make a dataclass of a table as TOML or JSON give it.
 
-    Lists become tuples and whole numbers floats where the field says so; nothing else is converted.
+    Lists become tuples; nothing else is converted.
 
     Args:
         kind: A dataclass whose fields are str, int, float, bool, tuples of them, or a literal type.
@@ -39,7 +39,7 @@ def from_table(kind: type[Kind], table: Mapping[str, Any]) -> Kind:
 
 
 def _convert(name: str, value: Any, kind: Any) -> Any:
-    """Check one entry, and convert it where that loses nothing."""
+    """Check one entry, and make tuples of lists."""
     if get_origin(kind) is Literal:
         if value in get_args(kind):
             return value
@@ -51,10 +51,9 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
             return tuple(_convert(name, one, of) for one, of in zip(value, each, strict=True))
         count = "" if kinds[-1] is ... else f"{len(kinds)} "
         raise ValueError(f"{name} = {value!r} must be a list of {count}numbers")
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is float and number and -math.inf < value < math.inf:
-        return float(value)
-    if type(value) is kind and kind is not float:
+    if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
+        return value
+    if kind is not float and type(value) is kind:
         return value
     wanted = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a text"}[kind]
     raise ValueError(f"{name} = {value!r} must be {wanted}")

@@ -1,4 +1,4 @@
-"""Which pixels to read and which to keep, so that a picture restored in tiles equals the whole; integers only."""
+"""Which pixels to read and which to keep, so that tiles put together equal the whole; integers only."""
 
 from __future__ import annotations
 

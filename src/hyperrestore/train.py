@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import ctypes
+import io
 import json
 import math
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
@@ -23,8 +25,14 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
-from hyperrestore.backends import load_network
-from hyperrestore.checkpoint import Checkpoint, Description, load_checkpoint, save_checkpoint, write_atomically
+from hyperrestore.backends import find_device, load_network
+from hyperrestore.checkpoint import (
+    Checkpoint,
+    Description,
+    load_checkpoint,
+    save_checkpoint,
+    write_atomically,
+)
 from hyperrestore.degrade import gaussian_noise
 from hyperrestore.errors import CheckpointError, UsageError
 from hyperrestore.hyper import Hypernetwork, materialize
@@ -53,6 +61,23 @@ class Run:
         self.step = 0
         self.seconds = 0.0
 
+    def start_from(self, path: Path) -> None:
+        """Take over a model's weights.
+
+        Raises:
+            CheckpointError: It cannot be read, or has another network or level than the recipe.
+        """
+        checkpoint = load_checkpoint(path)
+        theirs, ours = checkpoint.description.scale, self.recipe.scale
+        for name in ("unit", "origin", "reference", "powers"):
+            if getattr(theirs, name) != getattr(ours, name):
+                raise CheckpointError(f"{path}: its level has another {name} than the recipe's")
+        try:
+            self.network.load_state_dict(load_network(checkpoint).state_dict())
+        except RuntimeError as error:
+            raise CheckpointError(f"{path}: has another network than the recipe ({error})") from error
+        self.average = [parameter.detach().clone() for parameter in self.network.parameters()]
+
     def update_average(self) -> None:
         """Move the averaged weights, the later model, a little towards the present ones."""
         # Early on the average spans only the steps that there were.
@@ -79,7 +104,9 @@ class Run:
 
     def save(self, folder: Path) -> None:
         """Write the training state, atomically."""
-        metadata = {STATE_KEY: json.dumps({"step": self.step, "seconds": self.seconds, **self._identity()})}
+        metadata = {
+            STATE_KEY: json.dumps({"step": self.step, "seconds": self.seconds, "recipe": self._recipe()})
+        }
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors().items()}
         write_atomically(folder / STATE, save(tensors, metadata))
 
@@ -94,27 +121,33 @@ class Run:
             with safe_open(path, framework="pt", device=str(self.device)) as file:
                 metadata = json.loads((file.metadata() or {}).get(STATE_KEY, "null"))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             raise CheckpointError(f"{path}: not a readable training state ({error})") from error
-        if not metadata or any(metadata.get(key) != value for key, value in self._identity().items()):
+        if not isinstance(metadata, dict) or metadata.get("recipe") != self._recipe():
             raise CheckpointError(f"{path}: belongs to another recipe; train into another folder")
-        self.step, self.seconds = metadata["step"], metadata["seconds"]
-        self.generator.set_state(tensors["generator"].cpu())
-        with torch.no_grad():
-            for (name, parameter), average in zip(self.network.named_parameters(), self.average, strict=True):
-                parameter.copy_(tensors[f"weight.{name}"])
-                average.copy_(tensors[f"average.{name}"])
-                state = {
-                    key: torch.empty_like(parameter).copy_(value) if value.ndim else value.clone()
-                    for key in ("step", "exp_avg", "exp_avg_sq")
-                    if (value := tensors.get(f"optimizer.{key}.{name}")) is not None
-                }
-                if state:
-                    self.optimizer.state[parameter] = state
+        try:
+            self._restore(tensors)
+            self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{path}: the training state is damaged ({error!r})") from error
 
-    def _identity(self) -> dict[str, object]:
-        recipe: dict[str, object] = json.loads(json.dumps(asdict(self.recipe)))
-        return {"recipe": recipe}
+    @torch.no_grad()
+    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
+        self.generator.set_state(tensors["generator"].cpu())
+        for (name, parameter), average in zip(self.network.named_parameters(), self.average, strict=True):
+            parameter.copy_(tensors[f"weight.{name}"])
+            average.copy_(tensors[f"average.{name}"])
+            state = {
+                key: torch.empty_like(parameter).copy_(value) if value.ndim else value.clone()
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if (value := tensors.get(f"optimizer.{key}.{name}")) is not None
+            }
+            if state:
+                self.optimizer.state[parameter] = state
+
+    def _recipe(self) -> object:
+        """The recipe as it reads in a file."""
+        return json.loads(json.dumps(asdict(self.recipe)))
 
 
 def degrade_batch(
@@ -144,10 +177,11 @@ def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
     """The levels of one step: the fixed ones, or one random level from each of k equal parts of the range."""
     training, (least, most) = recipe.training, recipe.scale.trained
     if training.levels:
-        return torch.tensor(training.levels, device=generator.device)
+        return torch.tensor(training.levels, dtype=torch.float32, device=generator.device)
     parts = training.levels_per_step
     random = torch.rand(parts, generator=generator, device=generator.device)
-    return least + (torch.arange(parts, device=generator.device) + random) / parts * (most - least)
+    uniform = (torch.arange(parts, device=generator.device) + random) / parts
+    return least + (most - least) * uniform**training.level_power
 
 
 def train(
@@ -181,33 +215,37 @@ def train(
         The model's mean validation PSNR, dB.
 
     Raises:
-        UsageError: Neither minutes nor steps, or `out` already holds a run and `resume` is not set.
+        UsageError: Neither minutes nor steps, or `out` already holds a model and `resume` is not set, or the
+            photos cannot be used.
+        PictureError: A photo cannot be read.
         CheckpointError: The state or the model to start from does not fit the recipe.
     """
-    if minutes is None and steps is None:
-        raise UsageError("training needs an end: give minutes, steps or both")
-    if (out / STATE).exists() and not resume:
+    ends = [end for end in (minutes, steps) if end is not None]
+    if not ends or min(ends) <= 0:
+        raise UsageError(f"training needs an end above 0, got {minutes} minutes and {steps} steps")
+    if resume and start_from is not None:
+        raise UsageError("a resumed run goes on with its own weights: give resume or start_from, not both")
+    if not resume and ((out / STATE).exists() or (out / MODEL).exists()):
         raise UsageError(f"{out} already holds a training run: resume it, or choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
     keep_memory()
     training = recipe.training
     run = Run(recipe, device)
     if resume:
         run.load(out)
     elif start_from is not None:
-        start = load_network(load_checkpoint(start_from))
-        try:
-            run.network.load_state_dict(start.state_dict())
-        except RuntimeError as error:
-            raise CheckpointError(f"{start_from}: has another network than the recipe ({error})") from error
-        run.average = [parameter.detach().clone() for parameter in run.network.parameters()]
+        run.start_from(start_from)
     training_files, validation_files = split_photos(find_photos(photos))
     clean_photos = Photos(training_files, crop=training.crop, device=device)
     held_out = validation_crops(validation_files, count=VALIDATION_CROPS, size=VALIDATION_SIZE)
-    log = Log(out, run, held_out, len(clean_photos))
+    out.mkdir(parents=True, exist_ok=True)
+    log = Log(out, run, held_out, photos=len(clean_photos), bf16=bf16)
+    rate = 0.0
     before, started, validated = run.seconds, time.monotonic(), time.monotonic()
 
-    with interruptible() as interrupted, tqdm(initial=run.step, total=steps, unit="step", file=sys.stderr) as bar:
+    with (
+        interruptible() as interrupted,
+        tqdm(initial=run.step, total=steps, unit="step", file=sys.stderr) as bar,
+    ):
         while not interrupted:
             progress = max(run.step / (steps or math.inf), run.seconds / (60 * (minutes or math.inf)))
             if progress >= 1:
@@ -229,6 +267,7 @@ def train(
                 level_loss = F.l1_loss(restored.float(), clean)
                 level_loss.backward()  # type: ignore[no-untyped-call]
                 loss += level_loss.detach() / len(levels)
+            torch.nn.utils.clip_grad_norm_(run.network.parameters(), training.clip)
             run.optimizer.step()
             run.optimizer.zero_grad(set_to_none=True)
             run.step += 1
@@ -238,27 +277,31 @@ def train(
             bar.update()
             log.add(loss)
             if time.monotonic() - validated > validate_every:
-                bar.set_postfix_str(log.write(rate))
                 run.save(out)
+                bar.set_postfix_str(log.write(rate))
                 validated = time.monotonic()
-        log.write(0.0)
         run.save(out)
+        log.write(rate)
     return log.psnr
 
 
 class Log:
     """Validation scores, and what is written beside the training state: model, log and curve."""
 
-    def __init__(self, folder: Path, run: Run, held_out: np.ndarray, photos: int) -> None:
-        self.folder, self.run, self.photos = folder, run, photos
+    def __init__(
+        self, folder: Path, run: Run, held_out: npt.NDArray[np.float32], *, photos: int, bf16: bool
+    ) -> None:
+        self.folder, self.run, self.photos, self.bf16 = folder, run, photos, bf16
         self.held_out = torch.from_numpy(held_out).to(run.device)
         self.loss, self.count = torch.zeros((), device=run.device), 0
         self.psnr = math.nan
         self.columns = ["step", "seconds", "learning_rate", "loss"]
         self.columns += [f"psnr_{level:g}" for level in run.recipe.training.validate_at]
-        if run.step == 0:
-            with (folder / LOG).open("w", newline="") as file:
-                csv.writer(file).writerow(self.columns)
+        self.rows: list[dict[str, str]] = []
+        if run.step and (folder / LOG).exists():
+            with (folder / LOG).open(newline="") as file:
+                # A run that was killed may have logged steps later than its last saved state.
+                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= run.step]
 
     def add(self, loss: Tensor) -> None:
         """Count one step's loss, without waiting for the device."""
@@ -269,13 +312,19 @@ class Log:
         """Validate, write the model, a line of the log and the curve; return the scores as text."""
         run = self.run
         network = run.averaged_network()
-        scores = validate(network, self.held_out, run.recipe.training.validate_at)
+        scores = validate(network, self.held_out, run.recipe.training.validate_at, bf16=self.bf16)
         self.psnr = float(np.mean(scores))
-        loss = float(self.loss) / max(1, self.count)
-        self.loss, self.count = torch.zeros_like(self.loss), 0
-        with (self.folder / LOG).open("a", newline="") as file:
+        if self.count:  # not where a finished run is resumed, or the last step was validated already
+            loss = float(self.loss) / self.count
             row = [f"{run.step}", f"{run.seconds:.1f}", f"{rate:.3g}", f"{loss:.6f}"]
-            csv.writer(file).writerow(row + [f"{score:.4f}" for score in scores])
+            row += [f"{score:.4f}" for score in scores]
+            self.rows.append(dict(zip(self.columns, row, strict=True)))
+        self.loss, self.count = torch.zeros_like(self.loss), 0
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, self.columns)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.folder / LOG, table.getvalue().encode())
         history = {
             "steps": run.step,
             "seconds": round(run.seconds, 1),
@@ -285,7 +334,8 @@ class Log:
             "validation_psnr": [round(score, 3) for score in scores],
         }
         save_model(self.folder / MODEL, run.recipe, network, history)
-        plot_curve(self.folder)
+        if self.rows:
+            plot_curve(self.folder / CURVE, self.rows)
         return " ".join(f"{score:.2f}" for score in scores)
 
 
@@ -305,29 +355,29 @@ def save_model(path: Path, recipe: Recipe, network: Hypernetwork, history: Mappi
 
 
 @torch.no_grad()
-def validate(network: Hypernetwork, clean: Tensor, levels: tuple[float, ...]) -> list[float]:
+def validate(network: Hypernetwork, clean: Tensor, levels: tuple[float, ...], *, bf16: bool) -> list[float]:
     """Mean PSNR over clean crops (n, 3, h, w) at each level, dB; the same noise in every run."""
     scores = []
     for level in levels:
-        plain = materialize(network, level).to(memory_format=torch.channels_last)
+        plain = materialize(network, level)
+        plain = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         generator = torch.Generator().manual_seed(int(level * 1000))
         decibels = []
-        for crop in clean.split(1):
-            noisy = gaussian_noise(crop.cpu(), level, generator).to(crop.device)
-            with torch.autocast(crop.device.type, torch.bfloat16):
+        for crop in clean:
+            noisy = gaussian_noise(crop[None].cpu(), level, generator).to(crop.device)
+            with torch.autocast(crop.device.type, torch.bfloat16, enabled=bf16):
                 restored = plain(noisy.to(memory_format=torch.channels_last))
             error = (restored.float().clamp(0, 1) - crop).double().square().mean()
-            decibels.append(-10 * math.log10(float(error)))
+            # At level 0 nothing is lost if the network does nothing; 120 dB stand for infinity then.
+            decibels.append(-10 * math.log10(max(float(error), 1e-12)))
         scores.append(float(np.mean(decibels)))
     return scores
 
 
-def plot_curve(folder: Path) -> None:
+def plot_curve(path: Path, rows: list[dict[str, str]]) -> None:
     """Draw the validation scores of a log over training time."""
     from matplotlib.figure import Figure
 
-    with (folder / LOG).open(newline="") as file:
-        rows = list(csv.DictReader(file))
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     minutes = [float(row["seconds"]) / 60 for row in rows]
@@ -337,7 +387,7 @@ def plot_curve(folder: Path) -> None:
     axes.set(xlabel="training time, minutes", ylabel="validation PSNR against the end, dB", ylim=(-1, 0.1))
     axes.grid(alpha=0.3)
     axes.legend(title="level: PSNR at the end")
-    figure.savefig(folder / CURVE, dpi=120)
+    figure.savefig(path, dpi=120)
 
 
 @contextmanager
@@ -364,13 +414,7 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        first_line = str(error).splitlines()[0]
-        raise UsageError(f"device {name!r} cannot be used here: {first_line}") from error
-    return device
+    return find_device(name)
 
 
 def keep_memory() -> None:

@@ -1,0 +1,129 @@
+"""Time and memory of restoring, ours against the paper's network in one run, halos included.
+
+    python benchmarks/speed.py --megapixels 1 12 --precision fp32 bf16      # time, both networks in turn
+    python benchmarks/speed.py --memory --megapixels 12 100                 # peak memory of the command line
+
+Time is that of `run_tiled` on a random picture held in memory, the median of several rounds in which the
+networks take turns. Memory is the largest resident size of a whole `hyperrestore denoise` process that
+reads and writes a picture file. The weights of the paper's network are untrained: they do not change its speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from hyperrestore import PictureInfo, Restorer, run_tiled
+from hyperrestore.engine import TILE
+from hyperrestore.picture import create_picture
+
+ROOT = Path(__file__).parents[1]
+LEVEL = 25.0
+
+
+def paper_model(folder: Path) -> Path:
+    """Write the paper's network as a model with untrained weights."""
+    from hyperrestore.export import export_onnx
+    from hyperrestore.networks import build
+    from hyperrestore.recipe import read_recipe
+    from hyperrestore.train import save_model
+
+    recipe = read_recipe(ROOT / "recipes" / "paper-denoise.toml")
+    path = folder / "paper.safetensors"
+    save_model(path, recipe, build(recipe.network, recipe.scale), {})
+    export_onnx(path)
+    return path
+
+
+def sides(megapixels: float) -> tuple[int, int]:
+    """Height and width of a 3:2 picture."""
+    height = round((megapixels * 1e6 / 1.5) ** 0.5)
+    return height, round(megapixels * 1e6 / height)
+
+
+def measure_time(megapixels: float, precision: str, tile: int, rounds: int, paper: Path) -> None:
+    """Print the median seconds of both networks, and their ratio."""
+    height, width = sides(megapixels)
+    picture = np.random.default_rng(0).random((3, height, width), np.float32)
+    backends = {
+        name: Restorer.load(model, precision=precision).at(LEVEL)  # type: ignore[arg-type]
+        for name, model in (("ours", "denoise"), ("paper", paper))
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in backends}
+    for turn in range(rounds + 1):
+        for name, backend in backends.items():
+            start = time.perf_counter()
+            run_tiled(backend, picture, size=tile)
+            if turn:  # the first round compiles
+                seconds[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    for name, median in medians.items():
+        print(
+            f"{name:6} {width}x{height} ({megapixels:g} MP)  {precision}  tile {tile}  "
+            f"halo {backends[name].halo:3}  {median:7.2f} s  {median / medians['paper']:.2f} of the paper's",
+            flush=True,
+        )
+
+
+def measure_memory(megapixels: float, precision: str, tile: int, suffix: str, bits: int) -> None:
+    """Print the peak memory and the time of the whole command on a generated picture file."""
+    height, width = sides(megapixels)
+    with tempfile.TemporaryDirectory() as name:
+        source, target = Path(name, f"in{suffix}"), Path(name, f"out{suffix}")
+        info = PictureInfo(width=width, height=height, channels=3, bits=bits)
+        random = np.random.default_rng(0)
+        ramp = np.linspace(0.2, 0.7, width, dtype=np.float32)
+        with create_picture(source, info) as writer:
+            for top in range(0, height, 256):
+                noise = random.standard_normal((3, min(256, height - top), width), np.float32) * 0.1
+                rows = np.clip(ramp + noise, 0, 1) * np.iinfo(info.dtype).max
+                writer.write(rows.astype(info.dtype))
+        command = [sys.executable, "-m", "hyperrestore.cli", "denoise", str(source), "-o", str(target)]
+        command += ["-l", f"{LEVEL:g}", "--precision", precision, "--tile", str(tile)]
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+    if status:
+        raise SystemExit(f"the command failed: {' '.join(command)}")
+    print(
+        f"{suffix[1:]:5} {bits:2} bit  {width}x{height} ({megapixels:g} MP)  {precision}  tile {tile}  "
+        f"{seconds:7.1f} s  peak {usage.ru_maxrss / 1e6:.2f} GB",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Parse the arguments and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megapixels", nargs="+", type=float, default=[1, 12])
+    parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--tile", nargs="+", type=int, default=[TILE])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", action="store_true", help="measure memory of the command instead of time")
+    parser.add_argument("--format", nargs="+", default=[".jpg"], help="for --memory: .jpg, .png, .tif")
+    parser.add_argument("--bits", type=int, default=8, help="for --memory: 8 or 16")
+    options = parser.parse_args()
+    print(f"{os.cpu_count()} CPUs, {len(os.sched_getaffinity(0))} used; OpenVINO, level {LEVEL:g}")
+    with tempfile.TemporaryDirectory() as name:
+        paper = None if options.memory else paper_model(Path(name))
+        for megapixels in options.megapixels:
+            for precision in options.precision:
+                for tile in options.tile:
+                    if paper is not None:
+                        measure_time(megapixels, precision, tile, options.rounds, paper)
+                        continue
+                    for suffix in options.format:
+                        measure_memory(megapixels, precision, tile, suffix, options.bits)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What several test files share: a scale, a tiny network with weights that matter, and its model files."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hyperrestore.export import export_onnx
+from hyperrestore.hyper import Hypernetwork
+from hyperrestore.level import LevelScale, Task
+from hyperrestore.networks import NetworkConfig, build
+from hyperrestore.recipe import Recipe, Training
+from hyperrestore.train import save_model
+
+SIGMA = LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=0, reference=50)
+TINY = NetworkConfig("unet", widths=(8, 16), blocks=(1, 1), rank=2)
+SMALL_PAPER = NetworkConfig("paper", widths=(8,), blocks=(2,))
+
+
+def randomised(network: Hypernetwork, *, size: float = 0.15, seed: int = 0) -> Hypernetwork:
+    """Fill every weight, W too: at W = 0, where training starts, most laws hold for nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(size * torch.randn(parameter.shape, generator=generator))
+    return network
+
+
+def tiny_recipe(network: NetworkConfig = TINY, **training: object) -> Recipe:
+    settings = {"learning_rate": 1e-3, "validate_at": (15.0, 50.0), "crop": 16, "warmup": 5, **training}
+    return Recipe(Task.DENOISE, network, SIGMA, Training(**settings))
+
+
+def write_model(path: Path, config: NetworkConfig, *, seed: int = 0) -> Path:
+    """Write a checkpoint and its ONNX graph; return the checkpoint's path."""
+    network = randomised(build(config, SIGMA), size=0.1, seed=seed)
+    save_model(path, tiny_recipe(config), network, {"steps": 0})
+    export_onnx(path)
+    return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A model whose network adds a residual to the picture, as the shipped ones do."""
+    return write_model(tmp_path_factory.mktemp("tiny") / "tiny.safetensors", TINY)
+
+
+@pytest.fixture(scope="session")
+def paper_model(tmp_path_factory):
+    """A model whose network predicts the picture itself."""
+    return write_model(tmp_path_factory.mktemp("paper") / "paper.safetensors", SMALL_PAPER)

@@ -1,0 +1,279 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from conftest import SIGMA, SMALL_PAPER, TINY, randomised
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from hyperrestore.errors import UsageError
+from hyperrestore.hyper import HyperConv2d, HyperConvTranspose2d, hyperize, materialize
+from hyperrestore.level import LevelScale
+from hyperrestore.networks import build, build_plain, receptive_radius
+
+CURVED = LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=0, reference=50, powers=(1, 2, 0.5))
+QUALITY = LevelScale("quality", low=1, high=100, trained=(10, 90), origin=100, reference=10)
+
+LAYERS = {
+    "plain": lambda: nn.Conv2d(4, 6, 3, padding=1),
+    "no bias": lambda: nn.Conv2d(4, 6, 3, bias=False),
+    "strided": lambda: nn.Conv2d(4, 6, (2, 3), stride=(2, 1)),
+    "groups": lambda: nn.Conv2d(4, 8, 3, padding=1, groups=2),
+    "depthwise": lambda: nn.Conv2d(4, 4, 5, padding=2, groups=4),
+    "dilated": lambda: nn.Conv2d(4, 6, 3, padding=2, dilation=2),
+    "same": lambda: nn.Conv2d(4, 6, 3, padding="same"),
+    "reflect": lambda: nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect"),
+    "replicate": lambda: nn.Conv2d(4, 6, (3, 5), padding=(1, 2), padding_mode="replicate"),
+    "circular": lambda: nn.Conv2d(4, 6, 3, padding="same", padding_mode="circular", dilation=2),
+    "transposed": lambda: nn.ConvTranspose2d(4, 6, 3),
+    "transposed, no bias": lambda: nn.ConvTranspose2d(4, 6, 2, stride=2, bias=False),
+    "transposed, groups": lambda: nn.ConvTranspose2d(
+        4, 6, 3, stride=2, padding=1, output_padding=1, groups=2, dilation=2
+    ),
+}
+SCALES = {"one": SIGMA, "three powers": CURVED, "two axes": (CURVED, QUALITY)}
+layers = pytest.mark.parametrize("layer", LAYERS)
+scales = pytest.mark.parametrize("scale", SCALES)
+ranks = pytest.mark.parametrize("rank", [None, 1, 3])
+
+
+def make(layer, scale, rank):
+    """A random adjustable layer in float64."""
+    network = hyperize(LAYERS[layer]().double(), SCALES[scale], rank=rank)
+    return randomised(network, size=0.5)
+
+
+def levels_of(scale, number):
+    return [number, 100 - number][: len(network_scales(scale))]
+
+
+def network_scales(scale):
+    found = SCALES[scale]
+    return (found,) if isinstance(found, LevelScale) else found
+
+
+def picture(batch=1, channels=4, height=9, width=8):
+    generator = torch.Generator().manual_seed(batch)
+    return torch.rand(batch, channels, height, width, dtype=torch.float64, generator=generator)
+
+
+@layers
+@scales
+@ranks
+def test_kernels_half_way_are_the_mean(layer, scale, rank):
+    network = make(layer, scale, rank).network
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.rand(2, sum_of_powers(scale), dtype=torch.float64, generator=generator)
+    for middle, first, second in zip(network.kernel((a + b) / 2), network.kernel(a), network.kernel(b), strict=True):
+        if middle is None:
+            assert first is second is None
+            continue
+        torch.testing.assert_close(middle, (first + second) / 2, rtol=0, atol=1e-14)
+        assert not torch.equal(first, second)
+
+
+def sum_of_powers(scale):
+    return sum(len(one.powers) for one in network_scales(scale))
+
+
+@layers
+@scales
+@ranks
+def test_the_materialised_layer_is_the_layer(layer, scale, rank):
+    network = make(layer, scale, rank)
+    plain = materialize(network, levels_of(scale, 30.0))
+    assert type(plain) is type(LAYERS[layer]())
+    assert repr(plain) == repr(LAYERS[layer]())  # stride, padding, groups, ...
+    x = picture(2)
+    torch.testing.assert_close(plain(x), network(x, levels_of(scale, 30.0)), rtol=0, atol=1e-14)
+    other = materialize(network, levels_of(scale, 31.0))
+    assert not torch.equal(plain(x), other(x))
+
+
+@layers
+@ranks
+def test_at_the_origin_and_before_training_it_is_the_module_itself(layer, rank):
+    module = LAYERS[layer]()
+    network = hyperize(module, SIGMA, rank=rank)
+    x = picture().float()
+    for level in (0.0, 25.0, 100.0):
+        assert torch.equal(network(x, level), module(x))
+        assert torch.equal(materialize(network, level)(x), module(x))
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "slope" in name:
+                parameter.normal_()
+    assert torch.equal(network(x, 0.0), module(x))
+    assert not torch.equal(network(x, 25.0), module(x))
+
+
+@layers
+@scales
+@ranks
+def test_a_level_for_each_sample_is_each_sample_alone(layer, scale, rank):
+    network = make(layer, scale, rank)
+    levels = torch.tensor([levels_of(scale, number) for number in (3.0, 50.0, 99.0)], dtype=torch.float64)
+    x = picture(3)
+    together = network(x, levels)
+    for index, level in enumerate(levels):
+        alone = network(x[index : index + 1], level)
+        torch.testing.assert_close(together[index : index + 1], alone, rtol=0, atol=1e-13)
+
+
+@layers
+@scales
+def test_a_constant_map_is_the_scalar(layer, scale):
+    network = make(layer, scale, 2)
+    x = picture(2)
+    level = torch.tensor(levels_of(scale, 40.0), dtype=torch.float64)
+    maps = level.view(1, -1, 1, 1).expand(2, -1, *x.shape[-2:])
+    torch.testing.assert_close(network(x, maps), network(x, level), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("config", [TINY, SMALL_PAPER])
+@settings(max_examples=15, deadline=None)
+@given(height=st.integers(1, 20), width=st.integers(1, 20))
+def test_a_constant_map_is_the_scalar_at_any_size(config, height, width):
+    network = randomised(build(config, SIGMA)).double()
+    x = picture(1, 3, height, width)
+    level_map = torch.full((1, 1, height, width), 33.0)
+    torch.testing.assert_close(network(x, level_map), network(x, 33.0), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("config", [TINY, SMALL_PAPER])
+@pytest.mark.parametrize(("height", "width"), [(8, 96), (5, 97), (3, 99)])
+def test_a_piecewise_map_is_the_scalar_far_from_its_edge(config, height, width):
+    network = randomised(build(config, SIGMA)).double()
+    multiple = network.network.multiple
+    halo = receptive_radius(materialize(network, 0), multiple=multiple)
+    edge = width // 2 // multiple * multiple
+    assert edge > halo
+    x = picture(1, 3, height, width)
+    level_map = torch.full((1, 1, height, width), 20.0)
+    level_map[..., edge:] = 70.0
+    result = network(x, level_map)
+    left, right = network(x, 20.0), network(x, 70.0)
+    near, far = edge - halo - multiple, edge + halo + multiple
+    torch.testing.assert_close(result[..., :near], left[..., :near], rtol=0, atol=1e-12)
+    torch.testing.assert_close(result[..., far:], right[..., far:], rtol=0, atol=1e-12)
+    assert not torch.allclose(result[..., edge - 1], left[..., edge - 1])
+
+
+def test_threads_do_not_share_levels():
+    network = randomised(build(TINY, SIGMA))
+    x = picture(1, 3, 16, 16).float()
+    levels = [float(level) for level in range(0, 100, 7)]
+    with torch.inference_mode():
+        alone = [network(x, level) for level in levels]
+    barrier = threading.Barrier(4)
+
+    def repeat(start):
+        barrier.wait(timeout=30)
+        with torch.inference_mode():
+            for turn in range(60):
+                index = (start + turn) % len(levels)
+                assert torch.equal(network(x, levels[index]), alone[index])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(repeat, range(4)))
+
+
+def test_a_shared_layer_stays_shared():
+    layer = nn.Conv2d(3, 3, 3, padding=1)
+    inner = nn.Sequential(layer, nn.ReLU())
+    module = nn.Sequential(inner, layer, nn.ModuleDict({"again": layer})["again"])
+    network = randomised(hyperize(module, SIGMA))
+    assert network.network[0][0] is network.network[1] is network.network[2]
+    plain = materialize(network, 30.0)
+    assert plain[0][0] is plain[1] is plain[2]
+    x = picture(1, 3).float()
+    torch.testing.assert_close(plain(x), network(x, 30.0))
+    assert isinstance(module[1], nn.Conv2d)  # the module itself is untouched
+
+
+def test_materialize_leaves_the_network_alone_and_shares_nothing():
+    network = randomised(build(TINY, SIGMA))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    plain = materialize(network, 30.0)
+    assert isinstance(plain, type(build_plain(TINY)))
+    assert set(plain.state_dict()) == set(build_plain(TINY).state_dict())
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter.zero_()
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert any(isinstance(layer, HyperConv2d) for layer in network.modules())
+
+
+def test_select_chooses_by_name_and_layer():
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3), nn.ConvTranspose2d(4, 3, 2))
+    network = hyperize(module, SIGMA, select=lambda name, layer: name == "2" or layer.kernel_size == (3, 3))
+    kinds = [type(layer) for layer in network.network]
+    assert kinds == [nn.Conv2d, HyperConv2d, HyperConvTranspose2d]
+    randomised(network)
+    plain = materialize(network, 10.0)
+    x = picture(1, 3).float()
+    torch.testing.assert_close(plain(x), network(x, 10.0))
+
+
+def test_w_is_stored_low_rank_only_where_that_stores_less():
+    network = hyperize(nn.Sequential(nn.Conv2d(16, 16, 3), nn.Conv2d(16, 2, 1)), SIGMA, rank=2)
+    large, small = network.network
+    assert large.slope_left.shape == (1, 16, 2)
+    assert large.slope_right.shape == (1, 2, 144)
+    assert small.slope.shape == (1, 2, 16, 1, 1)
+
+
+@layers
+@ranks
+def test_gradients_reach_w_and_b(layer, rank):
+    network = make(layer, "two axes", rank)
+    level = torch.tensor([30.0, 60.0], dtype=torch.float64, requires_grad=True)
+    network(picture(), level).square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+    assert level.grad.abs().min() > 0
+
+
+def test_training_can_leave_the_start():
+    network = hyperize(nn.Conv2d(16, 16, 3), SIGMA, rank=2)
+    network(picture(1, 16).float(), 50.0).square().sum().backward()
+    assert network.network.slope_left.grad.abs().sum() > 0
+
+
+@ranks
+def test_weights_go_through_a_state_dict(rank):
+    first, second = (randomised(hyperize(build_plain(TINY), CURVED, rank=rank), seed=seed) for seed in (1, 2))
+    x = picture(1, 3).float()
+    assert not torch.equal(first(x, 30.0), second(x, 30.0))
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first(x, 30.0), second(x, 30.0))
+
+
+@pytest.mark.parametrize(
+    "level", [torch.zeros(2), torch.zeros(3, 2), torch.zeros(1, 2, 9, 8), torch.zeros(1, 9, 8), [1.0, 2.0]]
+)
+def test_a_level_of_the_wrong_shape_is_refused(level):
+    network = hyperize(nn.Conv2d(4, 4, 3), SIGMA)
+    with pytest.raises(UsageError, match=r"a level of shape .* this network takes 1 level axes"):
+        network(picture().float(), level)
+
+
+def test_a_layer_without_its_network_says_what_to_do():
+    network = hyperize(nn.Conv2d(4, 4, 3), SIGMA)
+    with pytest.raises(UsageError, match="call the Hypernetwork"):
+        network.network(picture().float())
+
+
+def test_a_failed_call_leaves_no_level_behind():
+    network = hyperize(nn.Conv2d(4, 4, 3), SIGMA)
+    with pytest.raises(RuntimeError):
+        network(torch.zeros(1, 5, 9, 9), 25.0)
+    with pytest.raises(UsageError, match="needs a level"):
+        network.network(picture().float())
+
+
+@pytest.mark.parametrize(("module", "select"), [(nn.Linear(3, 3), None), (nn.Conv2d(3, 3, 1), "none")])
+def test_nothing_to_adjust_is_an_error(module, select):
+    with pytest.raises(UsageError, match="no convolution"):
+        hyperize(module, SIGMA, select=lambda name, layer: select is None)

@@ -1,0 +1,138 @@
+"""The shipped models: laws that every user relies on, and floors that broken weights or engines miss."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import data
+
+from hyperrestore import Restorer, Task, run_tiled
+from hyperrestore.checkpoint import load_checkpoint
+from hyperrestore.degrade import gaussian_noise
+from hyperrestore.evaluate import evaluate, find_pictures
+from hyperrestore.metrics import psnr
+from hyperrestore.restorer import MODELS
+
+PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"
+
+
+def photo(name, top=0, left=0, size=256):
+    """A crop of a photograph that scikit-image carries, (c, size, size). None of these was trained on."""
+    pixels = np.atleast_3d(getattr(data, name)()).transpose(2, 0, 1)
+    return pixels[:, top : top + size, left : left + size].astype(np.float32) / 255
+
+
+CROPS = {
+    "chelsea": photo("chelsea", 20, 100),
+    "coffee": photo("coffee", 60, 150),
+    "camera": photo("camera", 50, 150),
+}
+
+
+@pytest.fixture(scope="module")
+def restorer():
+    return Restorer.load("denoise", precision="fp32")
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_the_model_is_small_whole_and_has_a_card(task):
+    path = MODELS / f"{task}.safetensors"
+    checkpoint = load_checkpoint(path)
+    assert checkpoint.description.task == task
+    assert path.stat().st_size <= 6_000_000
+    assert sum(tensor.size for tensor in checkpoint.tensors.values()) <= 3_000_000
+    assert all(np.isfinite(tensor).all() for tensor in checkpoint.tensors.values())
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    for heading in ("## Scores", "## Training", "## Data", "## Licence"):
+        assert heading in card
+    assert f"{checkpoint.description.history['steps']:,}" in card
+
+
+# PSNR in dB at sigma 15, 25, 50, a quarter of a decibel below what the weights of record reach.
+FLOORS = {
+    "chelsea": (0, 0, 0),
+    "coffee": (0, 0, 0),
+    "camera": (0, 0, 0),
+}
+
+
+@pytest.mark.parametrize("name", FLOORS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_restored_photographs_reach_their_floor(name, precision):
+    restorer = Restorer.load("denoise", precision=precision)
+    scores = []
+    for sigma in (15, 25, 50):
+        noisy = gaussian_noise(CROPS[name], sigma, np.random.default_rng(sigma))
+        scores.append(psnr(restorer(noisy, sigma), CROPS[name]))
+    assert all(score >= floor for score, floor in zip(scores, FLOORS[name], strict=True)), scores
+
+
+def test_residual_noise_falls_with_strength(restorer):
+    """What two noisy versions of one picture still differ by is noise, whatever was done to the detail."""
+    clean = CROPS["coffee"]
+    pair = [gaussian_noise(clean, 25, np.random.default_rng(seed)) for seed in (1, 2)]
+    levels = [0, 1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 60, 75]
+    residual = [np.std(np.subtract(*(restorer(noisy, level) for noisy in pair))) for level in levels]
+    assert np.all(np.diff(residual) < 0), residual
+    assert residual[levels.index(25)] < residual[0] / 3
+
+
+def test_residual_noise_of_a_flat_picture_falls_with_strength(restorer):
+    noisy = gaussian_noise(np.full((3, 128, 128), 0.5, np.float32), 25, np.random.default_rng(0))
+    levels = [0, 1, 2, 5, 10, 15, 20, 25, 30]
+    residual = [float(restorer(noisy, level).std()) for level in levels]
+    assert np.all(np.diff(residual) < 0), residual
+    assert residual[-1] < 0.05 * residual[0]
+
+
+@pytest.mark.parametrize("name", CROPS)
+def test_the_weakest_level_hardly_changes_a_clean_photograph(restorer, name):
+    clean = CROPS[name]
+    assert np.abs(restorer(clean, 1) - clean).mean() < 0.5 / 255
+
+
+@pytest.mark.parametrize("sigma", [10, 40])
+def test_the_true_level_is_the_best(restorer, sigma):
+    noisy = gaussian_noise(CROPS["chelsea"], sigma, np.random.default_rng(0))
+    best = psnr(restorer(noisy, sigma), CROPS["chelsea"])
+    for factor in (0.5, 0.7, 1.4, 1.8):
+        assert psnr(restorer(noisy, sigma * factor), CROPS["chelsea"]) < best
+
+
+def test_brightness_and_colour_stay(restorer):
+    """Clipped noise shifts dark and bright tones; in between the mean of every channel must stay."""
+    for tone in (0.2, 0.5, 0.8):
+        clean = np.full((3, 160, 160), tone, np.float32) + np.array([0.05, 0, -0.05], np.float32)[:, None, None]
+        for sigma in (5, 25, 50):
+            noisy = gaussian_noise(clean, sigma, np.random.default_rng(sigma))
+            change = (restorer(noisy, sigma) - noisy).mean(axis=(1, 2))
+            assert np.abs(change).max() < 1 / 255, (tone, sigma, change * 255)
+
+
+def test_tiled_is_whole(restorer):
+    noisy = gaussian_noise(photo("coffee", 0, 0, 389)[:, :, :301], 25, np.random.default_rng(0))
+    backend = restorer.at(25)
+    whole = run_tiled(backend, noisy, size=512)
+    for size in (64, 96, 200):
+        assert np.abs(run_tiled(backend, noisy, size=size) - whole).max() <= 1e-6
+
+
+def test_torch_and_openvino_agree(restorer):
+    noisy = gaussian_noise(CROPS["coffee"], 25, np.random.default_rng(0))
+    reference = Restorer.load("denoise", device="torch", precision="fp32")
+    for level in (0, 1, 25, 75):
+        assert np.abs(restorer(noisy, level) - reference(noisy, level)).max() < 1e-4
+
+
+def test_bf16_is_invisible_in_8_bits(restorer):
+    noisy = gaussian_noise(CROPS["coffee"], 25, np.random.default_rng(0))
+    fast = Restorer.load("denoise", precision="bf16")
+    assert psnr(fast(noisy, 25), restorer(noisy, 25)) > 50
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs the test photos in ../shared/data/test")
+def test_cbsd68_reaches_its_floor():
+    means = evaluate(Restorer.load("denoise"), find_pictures(PHOTOS / "CBSD68"), (15, 25, 50)).means()
+    for score, floor in zip(means, (33.65, 31.0, 27.85), strict=True):
+        assert score.psnr >= floor, score

@@ -1,0 +1,107 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import SIGMA
+
+from hyperrestore.errors import CheckpointError, ExtrapolationWarning, LevelError, UsageError
+from hyperrestore.picture import Picture, PictureInfo
+from hyperrestore.restorer import Restorer
+
+
+@pytest.fixture(params=["auto", "torch"])
+def restorer(request, tiny_model):
+    return Restorer.load(tiny_model, device=request.param)
+
+
+def test_it_has_no_hidden_state(restorer, rng):
+    noisy = rng.random((3, 20, 30), np.float32)
+    before = noisy.copy()
+    first, other, again = (restorer(noisy, level) for level in (15, 60, 15))
+    assert first.tobytes() == again.tobytes()
+    assert first.tobytes() != other.tobytes()
+    assert noisy.tobytes() == before.tobytes()
+
+
+def test_a_network_for_one_level_never_changes(restorer, rng):
+    window = rng.random((3, 16, 16), np.float32)
+    low = restorer.at(15)
+    first = low(window)
+    restorer.at(60)(window)
+    assert low(window).tobytes() == first.tobytes()
+
+
+def test_threads_may_share_it(restorer, rng):
+    noisy = rng.random((3, 20, 30), np.float32)
+    levels = [0, 15, 30, 60] * 5
+    alone = {level: restorer(noisy, level).tobytes() for level in set(levels)}
+    with ThreadPoolExecutor(4) as pool:
+        for level, result in zip(levels, pool.map(lambda one: restorer(noisy, one), levels), strict=True):
+            assert result.tobytes() == alone[level]
+
+
+def test_arrays_come_back_as_they_went_in(restorer, rng):
+    for shape in ((3, 9, 7), (1, 9, 7), (3, 1, 1)):
+        for dtype in (np.float32, np.float64):
+            restored = restorer(rng.random(shape).astype(dtype), 25)
+            assert (restored.shape, restored.dtype) == (shape, dtype)
+            assert 0 <= restored.min() <= restored.max() <= 1
+
+
+@pytest.mark.parametrize(("channels", "bits"), [(3, 8), (1, 8), (3, 16)])
+def test_a_picture_comes_back_with_all_it_had(restorer, rng, channels, bits):
+    pixels, alpha = rng.random((channels, 6, 9), np.float32), rng.random((1, 6, 9), np.float32)
+    info = PictureInfo(width=9, height=6, channels=channels, bits=bits, has_alpha=True, xmp=b"<x/>")
+    restored = restorer(Picture(pixels, alpha, info), 25)
+    assert isinstance(restored, Picture)
+    assert restored.info is info
+    assert restored.alpha is alpha
+    np.testing.assert_allclose(restored.pixels, restorer(pixels, 25), atol=0.03 if bits == 8 else 1e-7)
+
+
+def test_bf16_is_only_for_8_bit_pictures(tiny_model, rng):
+    pixels = rng.random((3, 16, 16), np.float32)
+    eight = PictureInfo(width=16, height=16, channels=3, bits=8)
+    restorers = {kind: Restorer.load(tiny_model, precision=kind) for kind in ("auto", "fp32", "bf16")}
+    exact, coarse = restorers["fp32"](pixels, 25), restorers["bf16"](pixels, 25)
+    np.testing.assert_array_equal(restorers["auto"](pixels, 25), exact)
+    sixteen = Picture(pixels, None, replace(eight, bits=16))
+    np.testing.assert_array_equal(restorers["auto"](sixteen, 25).pixels, exact)
+    chosen = restorers["auto"](Picture(pixels, None, eight), 25).pixels
+    assert np.array_equal(chosen, exact) or np.array_equal(chosen, coarse)
+
+
+def test_levels_are_checked(restorer):
+    noisy = np.zeros((3, 4, 4), np.float32)
+    for level in (-1, 101, float("nan"), "strong"):
+        with pytest.raises(LevelError, match="from 0 to 100"):
+            restorer(noisy, level)
+    with pytest.warns(ExtrapolationWarning):
+        restorer(noisy, 90)
+
+
+def test_its_scale_is_the_models(restorer):
+    assert restorer.scale == SIGMA
+    assert restorer.description.halo > 0
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((3, 4, 4), np.uint8), np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.float32), [[1.0]]],
+)
+def test_what_is_no_picture_is_refused(restorer, image):
+    with pytest.raises(UsageError):
+        restorer(image, 25)
+
+
+@pytest.mark.parametrize("arguments", [{"precision": "fp16"}, {"device": "quantum"}, {"device": "cuda:99"}])
+def test_what_cannot_be_had_is_refused(tiny_model, arguments):
+    with pytest.raises(UsageError):
+        Restorer.load(tiny_model, **arguments)
+
+
+def test_a_missing_model_is_refused(tmp_path):
+    for device in ("auto", "torch"):
+        with pytest.raises(CheckpointError, match="none"):
+            Restorer.load(tmp_path / "none.safetensors", device=device)
