@@ -2,6 +2,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -16,7 +17,11 @@ from hyperrestore.export import export_onnx
 from hyperrestore.metrics import psnr
 
 # What a backend may differ from torch in fp32: largest difference, and least PSNR.
-TOLERANCE = {("openvino", "fp32"): (1e-5, 90), ("openvino", "bf16"): (0.03, 45), ("torch", "bf16"): (0.03, 45)}
+TOLERANCE = {
+    ("openvino", "fp32"): (1e-5, 90),
+    ("openvino", "bf16"): (0.03, 45),
+    ("torch", "bf16"): (0.03, 45),
+}
 LEVELS = (0.0, 7.5, 50.0, 100.0)
 SIZES = ((1, 1), (1, 30), (24, 32), (37, 31), (64, 50))
 
@@ -53,7 +58,7 @@ def test_the_level_is_live(model, rng):
     opened = open_with("openvino", model)
     picture = rng.random((3, 16, 16), np.float32)
     results = [run_tiled(opened.at(level, precision="fp32", bits=8), picture) for level in LEVELS]
-    for a, b in zip(results, results[1:], strict=False):
+    for a, b in pairwise(results):
         assert np.abs(a - b).max() > 1e-3
 
 
@@ -118,9 +123,9 @@ def test_the_graph_refers_to_the_checkpoint(model):
     assert sides == (["restored", "residual"] if "tiny" in model.name else ["restored"])
     external = [weight for weight in graph.graph.initializer if weight.data_location]
     assert len(external) == len(load_checkpoint(model).tensors)
-    assert {entry.value for weight in external for entry in weight.external_data if entry.key == "location"} == {
-        model.name
-    }
+    assert {
+        entry.value for weight in external for entry in weight.external_data if entry.key == "location"
+    } == {model.name}
     loaded = onnx.load(str(graph_path))
     values = sorted(onnx.numpy_helper.to_array(weight).tobytes() for weight in loaded.graph.initializer)
     stored = sorted(tensor.tobytes() for tensor in load_checkpoint(model).tensors.values())
@@ -151,7 +156,7 @@ def copy(tiny_model, tmp_path):
 def test_a_missing_graph_says_how_to_make_it(copy):
     description = read_description(copy)
     copy.with_suffix(".onnx").unlink()
-    with pytest.raises(CheckpointError, match="`hyperrestore export .*safetensors` writes it"):
+    with pytest.raises(CheckpointError, match=r"`hyperrestore export .*safetensors` writes it"):
         OpenVINOModel(copy.with_suffix(".onnx"), description)
 
 
@@ -164,8 +169,10 @@ def test_a_damaged_graph_is_refused(copy, content):
 
 
 def test_a_foreign_graph_is_refused(copy):
-    text = 'agraph (float[1] x) => (float[1] y) { y = Relu(x) }'
-    onnx.save(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 18]> {text}'), copy.with_suffix(".onnx"))
+    text = "agraph (float[1] x) => (float[1] y) { y = Relu(x) }"
+    onnx.save(
+        onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 18]> {text}'), copy.with_suffix(".onnx")
+    )
     with pytest.raises(CheckpointError, match="not a readable graph"):
         open_with("openvino", copy)
 
@@ -187,7 +194,7 @@ def test_a_graph_of_another_state_of_the_checkpoint_is_refused(copy):
     history = {**checkpoint.description.history, "steps": 1000}  # as after more training
     description = type(checkpoint.description)(**{**vars(checkpoint.description), "history": history})
     save_checkpoint(copy, Checkpoint(description, checkpoint.tensors))
-    with pytest.raises(CheckpointError, match="another state of tiny.safetensors"):
+    with pytest.raises(CheckpointError, match=r"another state of tiny\.safetensors"):
         open_with("openvino", copy)
     export_onnx(copy)
     open_with("openvino", copy)
@@ -226,3 +233,21 @@ assert restored.shape == (3, 8, 8)
 assert not {{"torch", "onnx", "matplotlib", "PIL"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_ctrl_c_still_works_after_models_came_and_went(tiny_model):
+    code = f"""
+import os, signal
+from hyperrestore.restorer import Restorer
+signal.signal(signal.SIGINT, lambda *_: print("heard"))
+models = [Restorer.load({str(tiny_model)!r}) for _ in range(3)]
+for model in models:
+    model.at(25)
+while models:
+    del model
+    model = models.pop(0)
+del model
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr

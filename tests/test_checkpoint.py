@@ -162,7 +162,15 @@ def write_header(path, text):
 
 
 def header(**changes):
-    scale = {"unit": "sigma", "low": 0, "high": 1, "trained": [0, 1], "origin": 0, "reference": 1, "powers": [1]}
+    scale = {
+        "unit": "sigma",
+        "low": 0,
+        "high": 1,
+        "trained": [0, 1],
+        "origin": 0,
+        "reference": 1,
+        "powers": [1],
+    }
     entries = {"format_version": 1, "task": "denoise", "network": {}, "halo": 1, "multiple": 2, "history": {}}
     return {**entries, "scale": scale, **changes}
 

@@ -66,7 +66,9 @@ def test_kernels_half_way_are_the_mean(layer, scale, rank):
     network = make(layer, scale, rank).network
     generator = torch.Generator().manual_seed(0)
     a, b = torch.rand(2, sum_of_powers(scale), dtype=torch.float64, generator=generator)
-    for middle, first, second in zip(network.kernel((a + b) / 2), network.kernel(a), network.kernel(b), strict=True):
+    for middle, first, second in zip(
+        network.kernel((a + b) / 2), network.kernel(a), network.kernel(b), strict=True
+    ):
         if middle is None:
             assert first is second is None
             continue

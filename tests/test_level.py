@@ -78,5 +78,5 @@ def test_a_level_outside_the_trained_range_warns(level):
     ],
 )
 def test_a_contradictory_scale_is_refused(changes):
-    with pytest.raises(LevelError, match="scale needs|negative strength"):
+    with pytest.raises(LevelError, match=r"scale needs|negative strength"):
         scale(**changes)

@@ -33,7 +33,9 @@ def test_the_papers_network_has_the_papers_numbers():
 
 
 def test_of_the_papers_network_the_residual_blocks_are_adjustable():
-    adjustable = [name for name, layer in build(PAPER, SIGMA).named_modules() if isinstance(layer, HyperConv2d)]
+    adjustable = [
+        name for name, layer in build(PAPER, SIGMA).named_modules() if isinstance(layer, HyperConv2d)
+    ]
     assert len(adjustable) == 32
     assert all(name.startswith("network.body.") for name in adjustable)
 

@@ -81,8 +81,9 @@ def test_levels_are_checked(restorer):
         restorer(noisy, 90)
 
 
-def test_its_scale_is_the_models(restorer):
+def test_it_says_what_it_is(restorer):
     assert restorer.scale == SIGMA
+    assert restorer.engine in ("OpenVINO on the CPU, precision auto", "torch on cpu, precision auto")
     assert restorer.description.halo > 0
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +47,7 @@ def test_windows_lie_on_multiples_and_tiles_are_no_larger_than_asked(length, siz
 @given(**geometry)
 def test_windows_never_go_back(length, size, halo, multiple):
     tiles = spans(length, size=size, halo=halo, multiple=multiple)
-    for before, after in zip(tiles, tiles[1:], strict=False):
+    for before, after in pairwise(tiles):
         assert before.read_start <= after.read_start <= before.read_stop <= after.read_stop
 
 

@@ -86,7 +86,15 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first used."""
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    try:
+        home = importlib.import_module(f"{__name__}.{_HOME_OF[name]}")
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        from hyperrestore.errors import MissingExtraError
+
+        raise MissingExtraError(f"{name} needs torch: pip install 'hyperrestore[torch]'") from error
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

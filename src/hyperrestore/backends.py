@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class OpenVINOModel:
         remedy = f"`hyperrestore export {checkpoint}` writes it"
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file; {remedy}")
-        self._core = openvino.Core()
+        self._core = _openvino_core()
         self.name = "OpenVINO on the CPU"
         try:
             model = self._core.read_model(path)
@@ -140,6 +141,7 @@ class TorchModel:
 
     def __init__(self, path: Path, device: str) -> None:
         self._device = find_device(device)
+        self.name = f"torch on {self._device}"
         checkpoint = load_checkpoint(path)
         self._description = checkpoint.description
         self._network = load_network(checkpoint).to(self._device)
@@ -168,6 +170,18 @@ class TorchModel:
 
         # The network adds its residual itself, to the picture in fp32.
         return NetworkBackend(self._description.halo, self._description.multiple, infer, residual=False)
+
+
+@functools.cache
+def _openvino_core() -> Any:
+    """OpenVINO itself, one for the process.
+
+    A core installs a stack for signal handlers and takes it away when it is dropped. Several cores that are
+    dropped in the order they were made leave a stack behind that is gone, and the next Ctrl-C crashes.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def find_device(name: str) -> torch.device:

@@ -136,7 +136,8 @@ def restore_file(
 
     Raises:
         PictureError: The picture cannot be read or written, is too large, or memory does not suffice.
-        UsageError: The target's suffix is unknown, it exists and `overwrite` is not set, or `tile` is below 1.
+        UsageError: The target's suffix is unknown, it exists and `overwrite` is not set, or `tile` is not
+            above 0.
         LevelError: The model does not accept the level.
     """
     if tile < 1:

@@ -251,12 +251,9 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def _warnings_in_a_line() -> Iterator[None]:
-    def show(message: Warning | str, *place: object) -> None:
-        _say(f"warning: {message}")
-
     with warnings.catch_warnings():
         warnings.simplefilter("always", ExtrapolationWarning)
-        warnings.showwarning = show
+        warnings.showwarning = lambda message, *place: _say(f"warning: {message}")
         yield
 
 
@@ -293,14 +290,14 @@ def _denoise(options: argparse.Namespace) -> int:
 
     suffix = None if options.format is None else f".{options.format.lower().removeprefix('.')}"
     pairs = plan_targets(options.inputs, options.out, suffix=suffix)
-    existing = [target for _, target in pairs if target.exists()]
+    existing = {target for _, target in pairs if target.exists()}
     if options.skip_existing:
         pairs = [(source, target) for source, target in pairs if target not in existing]
         _say(f"{len(existing)} of {len(options.inputs)} pictures exist already")
     elif existing and not options.overwrite:
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise UsageError(
-            f"{existing[0]}{others}: exists already; give --overwrite, --skip-existing or another output"
+            f"{min(existing)}{others}: exists already; give --overwrite, --skip-existing or another output"
         )
     restorer = _load(options.model or "denoise", options)
     restorer.scale.check(options.level)

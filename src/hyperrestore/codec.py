@@ -111,7 +111,7 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
     decode = getattr(vips.Image, known.load)
     with reading(path):
         # "error" refuses truncated files too; "warning" would refuse good pictures with odd metadata.
-        image = decode(os.fspath(path), access="sequential", fail_on="error")
+        image = decode(os.fsencode(path), access="sequential", fail_on="error")
 
     def field(name: str, default: Any = None) -> Any:
         return image.get(name) if image.get_typeof(name) else default
@@ -165,7 +165,7 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
 
     with reading(path):
         if orientation > 2:  # rows come from columns or from below: libvips unpacks to memory or its own file
-            image = decode(os.fspath(path), fail_on="error")
+            image = decode(os.fsencode(path), fail_on="error")
         image = image.autorot()
         if known.name == "AVIF" and stored_bits < bits:
             image = image | (
@@ -230,7 +230,7 @@ def encode(
     vips = vips_library()
     kind = {"format": "uchar" if info.bits == 8 else "ushort", "interpretation": _interpretation(info)}
     white = 2**info.bits - 1
-    image = _bare(vips.Image.tiffload(os.fspath(rows), access="sequential", fail_on="error"))
+    image = _bare(vips.Image.tiffload(os.fsencode(rows), access="sequential", fail_on="error"))
     if alpha is not None:
         if (alpha.width, alpha.height) != (info.width, info.height):
             scales = info.width / alpha.width, info.height / alpha.height
@@ -267,7 +267,7 @@ def encode(
     # Without EXIF of its own a picture gets an EXIF block only where the resolution has no other place.
     keeps_exif = info.exif or (info.resolution and not known.resolution)
     keep = "all" if keeps_exif else "icc|xmp|iptc|other"
-    getattr(image, known.save)(os.fspath(target), keep=keep, **_save_options(known, info, quality))
+    getattr(image, known.save)(os.fsencode(target), keep=keep, **_save_options(known, info, quality))
     if known.name == "TIFF" and (info.exif or info.iptc):
         add_tiff_metadata(target, info.exif, info.iptc)
 

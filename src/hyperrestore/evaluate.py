@@ -139,7 +139,7 @@ def evaluate(
     for backend in backends:
         backend(np.zeros((1, backend.multiple, backend.multiple), np.float32))  # compiles it
     scores: dict[float, list[Score]] = {level: [] for level in levels}
-    for index, path in enumerate(pictures):
+    for path in pictures:
         clean = _clean(path, grey=grey)
         # Names may hold bytes that are no text.
         name_number = zlib.crc32(path.name.encode(errors="surrogateescape"))
@@ -161,14 +161,15 @@ def evaluate(
                     seconds / megapixels,
                 )
             )
-            progress(index * len(levels) + len(scores[level]), len(pictures) * len(levels))
+            progress(sum(map(len, scores.values())), len(pictures) * len(levels))
     colours = (
         "full-range luminance" if grey else " and ".join({1: "grey", 3: "RGB"}[c] for c in sorted(channels))
     )
     text = (
         f"{protocol}: {PROTOCOLS[protocol]} (NumPy PCG64, seed {seed}, picture, level); "
-        f"scored on {colours}, no border cropped, result rounded to 8 bits; SSIM with an 11x11 Gaussian window; "
-        f"mean over pictures; {restorer.engine}, tiles of {tile} pixels, seconds for a megapixel"
+        f"scored on {colours}, no border cropped, result rounded to 8 bits; "
+        f"SSIM with an {WINDOW}x{WINDOW} Gaussian window; mean over pictures; "
+        f"{restorer.engine}, tiles of {tile} pixels, seconds for a megapixel"
     )
     return Evaluation(text, tuple(score for level in levels for score in scores[level]))
 

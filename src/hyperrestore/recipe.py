@@ -26,8 +26,8 @@ class Training:
         clip: Largest norm of the gradient; a longer one is shortened to it. A single bad step at a high rate
             can otherwise ruin a run.
         levels: Fixed levels of every step, as in the paper; empty for random ones, continuous in `trained`.
-        level_power: Random levels are the range times u ** level_power, u uniform in 0..1: above 1 weak levels,
-            where kernels change fastest with the level, are seen more often.
+        level_power: Random levels are the range times u ** level_power, u uniform in 0..1: above 1 weak
+            levels, where kernels change fastest with the level, are seen more often.
         levels_per_step: Networks generated in each step (k), if levels are random.
         crops_per_level: Batch of each of them.
         shared_crops: Degrade the same crops at every level of a step, as the paper does; or draw new ones.
@@ -62,6 +62,8 @@ class Training:
             raise RecipeError("learning_rate must be above 0, and validate_at needs at least one level")
         if not (0 <= self.ema < 1 and 0 <= self.grey_share <= 1 and 0 <= self.clipped_share <= 1):
             raise RecipeError("ema, grey_share and clipped_share must lie in 0..1, ema below 1")
+        if not (self.clip > 0 and self.level_power > 0):
+            raise RecipeError("clip and level_power must be above 0")
         if not 0 <= self.seed < 2**63:
             raise RecipeError(f"seed must be a whole number from 0 to 2^63 - 1, got {self.seed}")
 

@@ -1,0 +1,783 @@
+"""The command line: what people type, what they read, and what scripts rely on."""
+
+import io
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+from PIL import Image, ImageCms
+
+import hyperrestore.batch
+import hyperrestore.train
+from hyperrestore import PictureInfo, Restorer, __version__, cli, read_picture
+from hyperrestore.cli import main
+from hyperrestore.picture import Picture, write_picture
+
+SOURCE = Path(cli.__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONIOENCODING": "utf-8:strict"}
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+RECIPE = """
+task = "denoise"
+[network]
+kind = "unet"
+widths = [8, 16]
+blocks = [1, 1]
+rank = 2
+[scale]
+unit = "sigma"
+low = 0
+high = 100
+trained = [0, 75]
+origin = 0
+reference = 50
+[training]
+learning_rate = 1e-3
+crop = 16
+validate_at = [25]
+"""
+
+
+def photo(path, *, channels=3, height=24, width=36, bits=8, alpha=False, seed=0, **info):
+    """A noisy picture in a file."""
+    values = np.random.default_rng(seed).random((channels + alpha, height, width), np.float32)
+    about = PictureInfo(width, height, channels, bits, alpha, **info)
+    write_picture(path, Picture(values[:channels], values[channels:] if alpha else None, about))
+    return path
+
+
+def run(*words, **options):
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "hyperrestore.cli", *words]
+    return subprocess.run(command, capture_output=True, env=ENVIRONMENT, timeout=60, **options)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def denoise(tiny_model, capsys):
+    """Run `denoise` by a tiny model: exit code, lines on stdout, lines on stderr."""
+
+    def call(*words, level="25"):
+        options = ["--model", str(tiny_model), *(["-l", level] if level else [])]
+        code = main(["denoise", *options, *map(str, words)])
+        output = capsys.readouterr()
+        return code, output.out.splitlines(), output.err.splitlines()
+
+    return call
+
+
+def only_error(result, code):
+    """The text of the one line that a failed command says."""
+    assert result[:2] == (code, [])
+    (line,) = result[2]
+    assert line.startswith("hyperrestore: error: ")
+    return line.removeprefix("hyperrestore: error: ")
+
+
+# --- Start and help ---------------------------------------------------------------------------------
+
+
+def test_help_answers_at_once():
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        run("--help", check=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.3
+
+
+def test_the_command_line_itself_imports_nothing_heavy():
+    program = (
+        "import sys, hyperrestore.cli\n"
+        "heavy = {'numpy', 'openvino', 'torch', 'pyvips', 'tqdm', 'safetensors'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("command", [[], ["denoise"], ["evaluate"], ["train"], ["export"]])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    output = capsys.readouterr()
+    assert output.out.startswith(" ".join(["usage: hyperrestore", *command])) and not output.err
+
+
+def test_every_option_has_a_help_text():
+    commands = next(action for action in cli._parser()._actions if action.choices).choices
+    assert set(commands) == {"denoise", "evaluate", "train", "export"}
+    for command in commands.values():
+        assert all(action.help for action in command._actions)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert (stop.value.code, capsys.readouterr().out) == (0, f"hyperrestore {__version__}\n")
+
+
+# --- denoise: what it makes -------------------------------------------------------------------------
+
+
+def test_the_built_in_model_restores_a_photo(capsys):
+    photo(Path("in.jpg"))
+    assert main(["denoise", "in.jpg", "-o", "out.png", "-l", "25"]) == 0
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("out.png\n", "")
+    noisy, restored = read_picture("in.jpg").pixels, read_picture("out.png").pixels
+    assert restored.shape == noisy.shape
+    assert restored.std() < noisy.std()
+    expected = Restorer.load("denoise")(read_picture("in.jpg"), 25).pixels
+    np.testing.assert_allclose(restored, expected, atol=0.51 / 255)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "avif"])
+@pytest.mark.parametrize(("channels", "bits", "alpha"), [(1, 8, False), (3, 8, True), (3, 16, False)])
+def test_every_kind_of_picture(denoise, suffix, channels, bits, alpha):
+    photo(Path("in.png"), channels=channels, bits=bits, alpha=alpha)
+    result = denoise("in.png", "-o", f"out.{suffix}")
+    assert result[:2] == (0, [f"out.{suffix}"])
+    restored = read_picture(f"out.{suffix}")
+    assert restored.pixels.shape[1:] == (24, 36)
+    if suffix in ("png", "tif"):
+        assert result[2] == []
+        assert (restored.info.channels, restored.info.bits) == (channels, bits)
+        source = read_picture("in.png")
+        assert not np.array_equal(restored.pixels, source.pixels)
+        if alpha:
+            np.testing.assert_array_equal(restored.alpha, source.alpha)
+
+
+def test_what_is_not_pixels_stays(denoise):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "ACME", 6
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><note/></x:xmpmeta>'
+    values = np.random.default_rng(0).integers(0, 256, (24, 36, 3), np.uint8)
+    Image.fromarray(values).save("in.jpg", exif=exif, icc_profile=PROFILE, xmp=xmp)
+    for target in ("out.jpg", "out.png", "out.tif", "out.webp", "out.avif"):
+        assert denoise("in.jpg", "-o", target) == (0, [target], [])
+        restored = read_picture(target)
+        assert restored.pixels.shape == (3, 36, 24), "turned once"
+        assert restored.info.icc_profile == PROFILE
+        assert xmp in restored.info.xmp
+        again = Image.Exif()
+        again.load(restored.info.exif)
+        assert (again[0x010F], again.get(0x0112, 1)) == ("ACME", 1)
+
+
+def test_conversions_are_said(denoise):
+    values = np.random.default_rng(0).integers(0, 256, (24, 36, 4), np.uint8)
+    Image.fromarray(values, "CMYK").save("cmyk.jpg")
+    code, paths, said = denoise("cmyk.jpg", "-o", "out.png")
+    assert (code, paths) == (0, ["out.png"])
+    assert said == ["hyperrestore: cmyk.jpg: converted from CMYK to sRGB through a general CMYK profile, "
+                    "as it has none"]  # fmt: skip
+    Image.fromarray(values[:, :, :3]).quantize(16).save("palette.png")
+    assert denoise("palette.png", "-o", "plain.png")[2] == [
+        "hyperrestore: palette.png: expanded from a palette to RGB"
+    ]
+
+
+def test_quality_sets_the_size(denoise):
+    photo(Path("in.png"), height=100, width=100)
+    for quality in ("30", "95"):
+        assert denoise("in.png", "-o", f"{quality}.jpg", "-q", quality)[0] == 0
+    assert Path("30.jpg").stat().st_size < 0.7 * Path("95.jpg").stat().st_size
+    assert denoise("in.png", "-o", "default.jpg")[0] == 0
+    assert Path("default.jpg").read_bytes() == Path("95.jpg").read_bytes()
+
+
+def test_tiles_change_nothing_that_can_be_seen(denoise):
+    photo(Path("in.png"), height=70, width=90)
+    denoise("in.png", "-o", "whole.png", "--precision", "fp32")
+    denoise("in.png", "-o", "tiles.png", "--precision", "fp32", "-t", "16")
+    difference = read_picture("whole.png").pixels - read_picture("tiles.png").pixels
+    assert abs(difference).max() < 1.01 / 255
+    assert (difference != 0).mean() < 0.01
+
+
+def test_the_level_matters(denoise):
+    photo(Path("in.png"))
+    for level in ("0", "25", "50"):
+        denoise("in.png", "-o", f"{level}.png", level=level)
+    weak, middle, strong = (read_picture(f"{level}.png").pixels for level in ("0", "25", "50"))
+    assert abs(weak - middle).max() > 0 and abs(middle - strong).max() > 0
+
+
+def test_one_json_object_for_each_picture(denoise):
+    photo(Path("a.png"), height=24)
+    photo(Path("b.png"), height=20, bits=16)
+    code, lines, said = denoise("a.png", "b.png", "-o", "out", "-f", "jpg", "--json", level="12.5")
+    assert code == 0
+    reports = [json.loads(line) for line in lines]
+    assert [report["source"] for report in reports] == ["a.png", "b.png"]
+    assert [report["target"] for report in reports] == ["out/a.jpg", "out/b.jpg"]
+    assert [(report["width"], report["height"], report["level"]) for report in reports] == [
+        (36, 24, 12.5),
+        (36, 20, 12.5),
+    ]
+    assert all(report["seconds"] > 0 for report in reports)
+    assert [len(report["notes"]) for report in reports] == [0, 1]
+    assert said == [f"hyperrestore: b.png: {reports[1]['notes'][0]}"]
+
+
+def test_a_level_beyond_training_is_said_once(denoise):
+    photo(Path("a.png"))
+    photo(Path("b.png"))
+    code, lines, said = denoise("a.png", "b.png", "-o", "out/", level="90")
+    assert (code, len(lines)) == (0, 2)
+    (warning,) = said
+    assert warning.startswith("hyperrestore: warning: sigma 90 lies outside the trained range 0 to 75")
+
+
+# --- denoise: where it goes -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("out", ["new/", "new/deeper/", "old", "old/"])
+def test_one_picture_into_a_folder(denoise, out):
+    photo(Path("a.jpg"))
+    Path("old").mkdir()
+    target = f"{Path(out)}/a.jpg"
+    assert denoise("a.jpg", "-o", out) == (0, [target], [])
+    assert Path(target).is_file()
+
+
+def test_several_pictures_into_a_folder_and_a_format(denoise):
+    sources = [photo(Path("a.jpg")), photo(Path("b.C.TIF")), photo(Path("c.webp"))]
+    assert denoise(*sources, "-o", "kept") == (0, ["kept/a.jpg", "kept/b.C.TIF", "kept/c.webp"], [])
+    for number, text in enumerate(("png", ".png", "PNG")):
+        code, lines, _ = denoise(*sources, "-o", f"{number}", "-f", text)
+        assert (code, lines) == (0, [f"{number}/a.png", f"{number}/b.C.png", f"{number}/c.png"])
+
+
+def test_one_bad_picture_does_not_stop_the_others(denoise):
+    photo(Path("a.png"))
+    photo(Path("z.png"))
+    Path("text.png").write_text("no picture")
+    photo(Path("whole.jpg"), height=200, width=200)
+    Path("cut.jpg").write_bytes(Path("whole.jpg").read_bytes()[:9000])
+    Path("notes.txt").write_text("no picture")
+    sources = ["a.png", "text.png", "cut.jpg", "missing.png", "notes.txt", "z.png"]
+    code, lines, said = denoise(*sources, "-o", "out")
+    assert (code, lines) == (1, ["out/a.png", "out/z.png"])
+    assert names(Path("out")) == ["a.png", "z.png"]
+    assert len(said) == 5
+    for line, name in zip(said, sources[1:5], strict=False):
+        assert line.startswith(f"hyperrestore: error: {name}: ")
+    assert said[4] == "hyperrestore: 4 of 6 pictures failed"
+
+
+def test_existing_files_are_refused_before_any_work(denoise):
+    for name in ("a.png", "b.png", "c.png"):
+        photo(Path(name))
+    Path("out").mkdir()
+    Path("out/b.png").write_text("mine")
+    Path("out/c.png").write_text("mine")
+    error = only_error(denoise("a.png", "b.png", "c.png", "-o", "out"), 2)
+    assert error.startswith("out/b.png and 1 more: exists already")
+    assert names(Path("out")) == ["b.png", "c.png"]
+    assert Path("out/b.png").read_text() == "mine"
+
+    code, lines, said = denoise("a.png", "b.png", "c.png", "-o", "out", "--skip-existing")
+    assert (code, lines, said) == (0, ["out/a.png"], ["hyperrestore: 2 of 3 pictures exist already"])
+    assert Path("out/b.png").read_text() == "mine"
+    assert denoise("a.png", "b.png", "c.png", "-o", "out", "--skip-existing")[:2] == (0, [])
+
+    code, lines, said = denoise("a.png", "b.png", "c.png", "-o", "out", "--overwrite")
+    assert (code, len(lines), said) == (0, 3, [])
+    assert read_picture("out/b.png").pixels.shape == (3, 24, 36)
+
+
+def test_a_batch_that_was_stopped_goes_on(denoise, monkeypatch):
+    sources = [photo(Path(f"{number}.png"), seed=number) for number in range(4)]
+    denoise(*sources, "-o", "whole")
+    real, calls = hyperrestore.batch.restore_file, []
+
+    def stop_at_the_third(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hyperrestore.batch, "restore_file", stop_at_the_third)
+        assert denoise(*sources, "-o", "parts")[0] == 130
+    assert names(Path("parts")) == ["0.png", "1.png"]
+    assert denoise(*sources, "-o", "parts", "--skip-existing")[0] == 0
+    for name in names(Path("whole")):
+        assert Path("parts", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+@pytest.mark.parametrize(("suffix", "alpha"), [("png", True), ("jpg", False), ("tif", True)])
+def test_a_picture_replaces_itself_only_when_asked(denoise, suffix, alpha):
+    path = photo(Path(f"a.{suffix}"), height=100, alpha=alpha)
+    before, source = path.read_bytes(), read_picture(path)
+    assert denoise(path, "-o", "other.png")[0] == 0
+    assert "exists already" in only_error(denoise(path, "-o", path), 2)
+    assert path.read_bytes() == before
+    assert denoise(path, "-o", path, "--overwrite") == (0, [str(path)], [])
+    restored = read_picture(path)
+    assert restored.pixels.shape == source.pixels.shape
+    assert not np.array_equal(restored.pixels, source.pixels)
+    if suffix != "jpg":
+        np.testing.assert_array_equal(restored.pixels, read_picture("other.png").pixels)
+        np.testing.assert_array_equal(restored.alpha, source.alpha)
+    assert names(Path()) == sorted([path.name, "other.png"])
+
+
+# --- denoise: what is refused -----------------------------------------------------------------------
+
+REFUSED = {
+    "no level": ("a.png -o x.png", 2, "the following arguments are required: -l/--level"),
+    "no output": ("a.png -l 5", 2, "required: -o/--out"),
+    "no picture": ("-o x.png -l 5", 2, "required: PICTURE"),
+    "unknown option": ("a.png -o x.png -l 5 --fast", 2, "unrecognized arguments: --fast"),
+    "level text": ("a.png -o x.png -l strong", 2, "-l/--level: 'strong' is not a number"),
+    "level empty": ("a.png -o x.png -l ''", 2, "'' is not a number"),
+    "level nan": ("a.png -o x.png -l nan", 2, "from 0 to 100"),
+    "level negative": ("a.png -o x.png -l -1", 2, "from 0 to 100"),
+    "level too high": ("a.png -o x.png -l 100.5", 2, "from 0 to 100"),
+    "level infinite": ("a.png -o x.png -l inf", 2, "from 0 to 100"),
+    "level of several": ("a.png b.jpg -o x -l 101", 2, "from 0 to 100"),
+    "quality 0": ("a.png -o x.jpg -l 5 -q 0", 2, "whole number from 1 to 100"),
+    "quality 101": ("a.png -o x.jpg -l 5 -q 101", 2, "whole number from 1 to 100"),
+    "quality text": ("a.png -o x.jpg -l 5 -q high", 2, "'high' is not a whole number"),
+    "tile 8": ("a.png -o x.png -l 5 -t 8", 2, "'8' is not a whole number from 16 on"),
+    "tile -1": ("a.png -o x.png -l 5 -t -1", 2, "'-1' is not a whole number"),
+    "too large": ("a.png -o x.png -l 5 --max-pixels 800", 1, "a.png: has 36 x 24 pixels"),
+    "missing": ("nothing.png -o x.png -l 5", 1, "nothing.png: cannot be opened (No such file"),
+    "folder": ("full -o x.png -l 5", 1, "full: cannot be opened (Is a directory)"),
+    "empty": ("empty.png -o x.png -l 5", 1, "empty.png: is empty"),
+    "no picture in it": ("text.png -o x.png -l 5", 1, "is not a PNG, JPEG, WebP, TIFF or AVIF"),
+    "truncated": ("cut.jpg -o x.png -l 5", 1, "cut.jpg: cannot be read"),
+    "unknown suffix": ("a.png -o x.bmp -l 5", 2, "cannot write .bmp; use .png"),
+    "no suffix": ("a.png -o x -l 5", 2, "output x is neither a file with a suffix nor a folder"),
+    "no name": ("a.png -o '' -l 5", 2, "the output has no name"),
+    "unknown format": ("a.png -o x/ -f bmp -l 5", 2, "format 'bmp' is unknown"),
+    "empty format": ("a.png -o x/ -f '' -l 5", 2, "format '' is unknown"),
+    "two formats": ("a.png -o x.png -f jpg -l 5", 2, "does not end with the format .jpg"),
+    "no such folder": ("a.png -o no/x.png -l 5", 1, "no/x.png: cannot be written (No such file"),
+    "file as folder": ("a.png -o text.png/x.png -l 5", 1, "cannot be written (Not a directory)"),
+    "into a file": ("a.png -o text.png/ -l 5", 2, "text.png/ is a file, where a folder is needed"),
+    "several into a file": ("a.png b.jpg -o x.png -l 5", 2, "2 pictures cannot be written to"),
+    "several into an old file": ("a.png b.jpg -o word -l 5", 2, "word is a file, where"),
+    "two for one": ("a.png full/a.png -o x -l 5", 2, "would both be written to x/a.png"),
+    "two for one by format": ("b.jpg b.png -f png -o x -l 5", 2, "both be written to"),
+    "same twice": ("a.png ./a.png -o x -l 5", 2, "a.png and a.png would both be written"),
+    "exists": ("a.png -o b.jpg -l 5", 2, "b.jpg: exists already; give --overwrite, --skip-existing"),
+    "both answers": ("a.png -o b.jpg -l 5 --overwrite --skip-existing", 2, "not allowed with"),
+    "no model": ("a.png -o x.png -l 5 --model no.safetensors", 1, "no.safetensors: "),
+    "folder as model": ("a.png -o x.png -l 5 --model full", 1, "full: "),
+    "picture as model": ("a.png -o x.png -l 5 --model a.png", 1, "a.png: not a readable model"),
+    "device": ("a.png -o x.png -l 5 --device toaster", 2, "device 'toaster' cannot be used"),
+    "precision": ("a.png -o x.png -l 5 --precision int3", 2, "precision 'int3' is unknown"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_done_is_one_line_and_leaves_nothing(denoise, case):
+    photo(Path("a.png"))
+    photo(Path("b.jpg"), height=200, width=200)
+    Path("full").mkdir()
+    Path("full/a.png").write_text("mine")
+    Path("cut.jpg").write_bytes(Path("b.jpg").read_bytes()[:9000])
+    Path("text.png").write_text("no picture")
+    Path("word").write_text("no folder")
+    Path("empty.png").touch()
+    before = names(Path())
+    words, code, fragment = REFUSED[case]
+    assert fragment in only_error(denoise(*shlex.split(words), level=None), code)
+    assert names(Path()) == before
+    assert Path("full/a.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize("words", [[], ["restore"], ["denoise"]])
+def test_wrong_commands_are_one_line(words, capsys):
+    assert main(words) == 2
+    output = capsys.readouterr()
+    assert not output.out and output.err.count("\n") == 1
+    assert output.err.startswith("hyperrestore: error: ") and "--help`" in output.err
+
+
+def test_a_picture_that_is_cut_off_below_leaves_nothing(denoise):
+    """Its header is good, and the damage shows when the first tiles are done."""
+    photo(Path("whole.png"), height=900, width=300)
+    Path("cut.png").write_bytes(Path("whole.png").read_bytes()[:-200_000])
+    for out in ("out.png", "folder/"):
+        assert "cut.png: cannot be read" in only_error(denoise("cut.png", "-o", out, "-t", "256"), 1)
+    assert names(Path()) == ["cut.png", "folder", "whole.png"]
+
+
+UNPRIVILEGED = """
+import json, os, sys
+from hyperrestore import Restorer, cli
+
+model, commands = sys.argv[1], json.loads(sys.argv[2])
+restorer = Restorer.load(model)
+cli._load = lambda *words: restorer
+assert cli.main(["denoise", "a.png", "-o", "first.png", "-l", "5"]) == 0  # loads what only root may read
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+for words in commands:
+    print(cli.main(["denoise", *words, "-l", "5"]), flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid"), reason="needs POSIX permissions")
+def test_what_permissions_forbid(tiny_model):
+    """In a process that drops root's rights, which ignore permissions."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        photo(folder / "a.png").chmod(0o644)
+        photo(folder / "secret.png").chmod(0)
+        for subfolder, mode in (("open", 0o777), ("closed", 0o555)):
+            (folder / subfolder).mkdir()
+            (folder / subfolder).chmod(mode)
+        commands = [
+            ["secret.png", "-o", "open/x.png"],
+            ["a.png", "-o", "closed/x.png"],
+            ["a.png", "-o", "closed/new/"],
+            ["a.png", "-o", "open/x.png"],
+        ]
+        result = subprocess.run(
+            [sys.executable, "-c", UNPRIVILEGED, tiny_model, json.dumps(commands)],
+            capture_output=True, text=True, env=ENVIRONMENT, cwd=folder, timeout=60,
+        )  # fmt: skip
+        assert result.stdout.split() == ["first.png", "1", "1", "1", "open/x.png", "0"]
+        first, second, third = result.stderr.splitlines()
+        assert first.startswith("hyperrestore: error: secret.png: cannot be opened (Permission denied)")
+        assert "closed/x.png: cannot be written (Permission denied" in second
+        assert third.startswith(
+            "hyperrestore: error: closed/new: cannot make this folder (Permission denied)"
+        )
+        assert (names(folder / "open"), names(folder / "closed")) == (["x.png"], [])
+        (folder / "closed").chmod(0o755)
+
+
+# --- Names ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["with space.png", "näme 图.png", "a[1].png", "page=2,x.png", "%d.png", "it's.png", ".hid.png"]
+)
+def test_names_with_odd_characters(denoise, name):
+    photo(Path(name))
+    assert denoise(name, "-o", f"out {name}") == (0, [f"out {name}"], [])
+    assert denoise(name, "-o", "folder/") == (0, [f"folder/{name}"], [])
+
+
+def test_names_that_begin_with_a_dash(denoise):
+    photo(Path("-a.png"))
+    assert denoise("-o", "out/", "--", "-a.png") == (0, ["out/-a.png"], [])
+    assert denoise("--out=-b.png", "./-a.png") == (0, ["-b.png"], [])
+
+
+def test_control_characters_cannot_break_a_line(denoise):
+    photo(Path("a\nb.png"))
+    assert denoise("a\nb.png", "-o", "out.png") == (0, ["out.png"], [])
+    error = only_error(denoise("no\n\x1b[31m.png", "-o", "x.png"), 1)
+    assert error.startswith(r"no\n\x1b[31m.png: cannot be opened")
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="its file names are text")
+def test_names_that_are_no_text(tiny_model):
+    photo(Path("a.png"))
+    odd = b"\xff\xe9.png"
+    Path(os.fsdecode(odd)).write_bytes(Path("a.png").read_bytes())
+    for words, path in ((["a.png", "-o", b"out" + odd], b"out" + odd), ([odd, "-o", b"x/"], b"x/" + odd)):
+        for more in ([], ["--json"]):
+            result = run("denoise", *words, "-l", "5", "--overwrite", "--model", tiny_model, *more)
+            assert result.returncode in (0, 1) and b"Traceback" not in result.stderr
+            if result.returncode:
+                assert result.stdout == b"" and result.stderr.count(b"\n") == 1
+                assert rb"\udcff\udce9.png" in result.stderr
+            elif more:
+                assert os.fsencode(json.loads(result.stdout)["target"]) == path
+            else:
+                assert result.stdout == path + b"\n"
+
+
+def test_a_path_that_is_no_text_is_printed_as_its_bytes():
+    program = (
+        "import os; from hyperrestore.cli import _put; _put(os.fsdecode(b'a\\xff\\xc3\\xa9')); _put('b')"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, env=ENVIRONMENT, timeout=60)
+    assert (result.stdout, result.stderr) == (b"a\xff\xc3\xa9\nb\n", b"")
+
+
+# --- Terminals, pipes and signals -------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_bar_is_for_terminals_only_and_leaves_no_trace(tiny_model, monkeypatch, capsys):
+    photo(Path("a.png"), height=64)
+    photo(Path("b.png"))
+    words = ["denoise", "a.png", "b.png", "-l", "5", "-t", "16", "--model", str(tiny_model)]
+    assert main([*words, "-o", "out"]) == 0
+    assert capsys.readouterr().err == ""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main([*words, "-o", "out2"]) == 0
+    shown = terminal.getvalue()
+    assert "1/2 a.png   0%" in shown and "2/2 b.png" in shown
+    assert shown.rsplit("\r", 2)[1].strip() == "" and shown.endswith("\r")
+    assert capsys.readouterr().out.splitlines() == ["out2/a.png", "out2/b.png"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_nothing_half_written(denoise, monkeypatch, name):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    photo(Path("a.png"), height=64)
+    real = hyperrestore.batch.restore_rows
+
+    def interrupted(*arguments, **options):
+        rows = real(*arguments, **options)
+        yield next(rows)
+        assert any(path.suffix == ".part" for path in Path().iterdir())
+        os.kill(os.getpid(), number)
+        yield from rows
+
+    monkeypatch.setattr(hyperrestore.batch, "restore_rows", interrupted)
+    code, lines, said = denoise("a.png", "-o", "out.png", "-t", "16")
+    assert (code, lines, said) == (130, [], ["hyperrestore: interrupted"])
+    assert names(Path()) == ["a.png"]
+    assert signal.getsignal(number) is before
+
+
+def test_ctrl_c_in_a_real_process():
+    photo(Path("a.png"), height=1500, width=1500)
+    command = [
+        sys.executable,
+        "-m",
+        "hyperrestore.cli",
+        "denoise",
+        "a.png",
+        "-o",
+        "b.png",
+        "-l",
+        "5",
+        "-t",
+        "64",
+    ]
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        patience = time.monotonic() + 30
+        while not list(Path().glob(".*.part/rows")):
+            assert process.poll() is None and time.monotonic() < patience
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, b"", b"hyperrestore: interrupted\n")
+    assert names(Path()) == ["a.png"]
+
+
+def test_a_reader_that_stops_reading_is_no_traceback(tiny_model):
+    photo(Path("a.png"))
+    photo(Path("b.png"))
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "hyperrestore.cli", "denoise", "a.png", "b.png", "-o", "out", "-l", "5"]
+    command += ["--model", tiny_model]
+    result = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=60)
+    os.close(write)
+    assert (result.returncode, result.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_line(tiny_model):
+    photo(Path("a.png"))
+    command = [sys.executable, "-m", "hyperrestore.cli", "denoise", "a.png", "-o", "b.png", "-l", "5"]
+    command += ["--model", tiny_model]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=60)
+    assert result.stderr == b"hyperrestore: error: No space left on device\n"
+    assert result.returncode != 0
+
+
+# --- evaluate ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos():
+    folder = Path("photos")
+    folder.mkdir()
+    for number in range(2):
+        photo(folder / f"{number}.png", seed=number)
+    return folder
+
+
+def test_evaluate_prints_a_table_with_its_protocol(tiny_model, photos, capsys):
+    words = ["evaluate", str(tiny_model), str(photos), "--levels", "15,25", "--plot", "curve.png"]
+    assert main(words) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    protocol, empty, head, *rows = output.out.splitlines()
+    assert protocol.startswith("protocol  standard: ") and "seed 0" in protocol and "RGB" in protocol
+    assert not empty and head.split()[:4] == ["level", "pictures", "input", "dB"]
+    assert [row.split()[0] for row in rows] == ["15", "25"]
+    assert pyvips.Image.new_from_file("curve.png").width > 500
+
+    options = ["--protocol", "hyperres", "--grey", "--seed", "3", "-t", "64"]
+    assert main([*words[:3], "--levels", "80", "-f", "json", *options]) == 0
+    output = capsys.readouterr()
+    document = json.loads(output.out)
+    assert document["protocol"].startswith("hyperres: ") and "luminance" in document["protocol"]
+    assert "seed 3" in document["protocol"] and "tiles of 64" in document["protocol"]
+    assert output.err.startswith("hyperrestore: warning: sigma 80") and output.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "fragment"),
+    [
+        (["photos", "-l", "15,strong"], 2, "-l/--levels: 'strong' is not a number"),
+        (["photos", "-l", "15,"], 2, "'' is not a number"),
+        (["photos", "-l", "15,101"], 2, "from 0 to 100"),
+        (["photos", "-l", "nan"], 2, "from 0 to 100"),
+        (["photos", "--protocol", "mine"], 2, "protocol 'mine' is unknown; known are standard, hyperres"),
+        (["photos", "-f", "xml"], 2, "format 'xml' is unknown; known are text, csv, json"),
+        (["photos", "--seed", "-1"], 2, "'-1' is not a whole number from 0 on"),
+        (["photos", "--plot", "no/curve.png"], 2, "no/curve.png: the plot cannot be written"),
+        (["photos", "--plot", "curve.doc"], 2, "curve.doc: cannot draw .doc"),
+        (["photos", "--plot", "photos"], 2, "photos: cannot draw"),
+        (["nothing"], 2, "nothing: no such folder"),
+        (["photos/0.png"], 2, "photos/0.png: no such folder"),
+        (["empty"], 2, "empty: holds no pictures"),
+        (["small"], 2, "small/a.png: has 10 x 24 pixels; SSIM needs at least 11 x 11"),
+        (["damaged"], 1, "damaged/b.png: is not a PNG"),
+    ],
+)
+def test_evaluate_refuses_before_the_slow_work(
+    tiny_model, photos, capsys, monkeypatch, words, code, fragment
+):
+    def never(*arguments, **options):
+        raise AssertionError("the slow work has begun")
+
+    monkeypatch.setattr("hyperrestore.evaluate.run_tiled", never)
+    for name in ("empty", "small", "damaged"):
+        Path(name).mkdir()
+    photo(Path("small/a.png"), width=10)
+    photo(Path("damaged/a.png"))
+    Path("damaged/b.png").write_text("no picture")
+    before = names(Path())
+    result = main(["evaluate", str(tiny_model), *words])
+    output = capsys.readouterr()
+    assert fragment in only_error((result, output.out.splitlines(), output.err.splitlines()), code)
+    assert names(Path()) == before
+
+
+# --- train and export -------------------------------------------------------------------------------
+
+
+def write_training(monkeypatch):
+    """A recipe for a tiny network, and photos that are large enough for it."""
+    monkeypatch.setattr(hyperrestore.train, "VALIDATION_SIZE", 32)
+    Path("tiny.toml").write_text(RECIPE)
+    Path("photos").mkdir()
+    for number in range(25):
+        photo(Path(f"photos/{number}.png"), height=32, width=32, seed=number)
+    return ["train", "tiny.toml", "--data", "photos", "--device", "cpu", "--precision", "fp32"]
+
+
+def test_training_gives_a_model_that_restores(monkeypatch, capsys):
+    words = write_training(monkeypatch)
+    assert main([*words, "--steps", "2"]) == 0
+    assert capsys.readouterr().out == "runs/tiny/model.safetensors\n"
+    model = Path("runs/tiny/model.safetensors")
+    assert Restorer.load(model).description.history["steps"] == 2
+
+    assert main([*words, "--steps", "2"]) == 2
+    assert "already holds a training run" in capsys.readouterr().err
+    assert main([*words, "--steps", "3", "--resume"]) == 0
+    assert Restorer.load(model).description.history["steps"] == 3
+    assert main([*words, "--minutes", "0.001", "--start-from", str(model), "-o", "second"]) == 0
+    assert Restorer.load("second/model.safetensors").description.history["steps"] >= 1
+    capsys.readouterr()
+
+    assert main(["denoise", "photos/0.png", "-o", "out.png", "-l", "25", "--model", str(model)]) == 0
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("out.png\n", "")
+    assert read_picture("out.png").pixels.shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "fragment"),
+    [
+        (["tiny.toml", "--data", "photos"], 2, "training needs an end"),
+        (["tiny.toml", "--data", "photos", "--steps", "0"], 2, "'0' is not a whole number from 1 on"),
+        (["tiny.toml", "--data", "photos", "--minutes", "0"], 2, "'0' is not a number above 0"),
+        (["tiny.toml", "--data", "photos", "--minutes", "inf"], 2, "'inf' is not a number above 0"),
+        (["tiny.toml", "--data", "photos", "--minutes", "soon"], 2, "'soon' is not a number"),
+        (["tiny.toml", "--steps", "1"], 2, "required: --data"),
+        (["tiny.toml", "--data", "nothing", "--steps", "1"], 2, "nothing: no such folder"),
+        (["nothing.toml", "--data", "photos", "--steps", "1"], 2, "nothing.toml: not a readable recipe"),
+        (["tiny.toml", "--data", "photos", "--steps", "1", "--device", "toaster"], 2, "device 'toaster'"),
+        (["tiny.toml", "--data", "photos", "--steps", "1", "--resume"], 1, "not a readable training state"),
+        (
+            ["tiny.toml", "--data", "photos", "--steps", "1", "--resume", "--start-from", "m"],
+            2,
+            "not allowed",
+        ),
+        (
+            ["tiny.toml", "--data", "photos", "--steps", "1", "--start-from", "m"],
+            1,
+            "m: not a readable model",
+        ),
+    ],
+)
+def test_training_refuses_in_one_line(monkeypatch, capsys, words, code, fragment):
+    write_training(monkeypatch)
+    before = names(Path())
+    result = main(["train", *words])
+    output = capsys.readouterr()
+    assert fragment in only_error((result, output.out.splitlines(), output.err.splitlines()), code)
+    assert names(Path()) == before
+
+
+def test_training_says_what_is_not_installed(monkeypatch, capsys):
+    words = write_training(monkeypatch)
+    real = cli.importlib.util.find_spec
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None if name == "onnx" else real(name))
+    assert main([*words, "--steps", "1"]) == 2
+    assert capsys.readouterr().err == (
+        "hyperrestore: error: training needs onnx: pip install 'hyperrestore[torch]'\n"
+    )
+
+
+def test_export_writes_the_graph_beside_the_checkpoint(tiny_model, capsys):
+    Path("copy.safetensors").write_bytes(tiny_model.read_bytes())
+    photo(Path("a.png"))
+    assert main(["denoise", "a.png", "-o", "b.png", "-l", "5", "--model", "copy.safetensors"]) == 1
+    assert "hyperrestore export copy.safetensors" in capsys.readouterr().err
+    assert main(["export", "copy.safetensors"]) == 0
+    assert capsys.readouterr().out == "copy.onnx\n"
+    assert main(["denoise", "a.png", "-o", "b.png", "-l", "5", "--model", "copy.safetensors"]) == 0
+    capsys.readouterr()
+    assert main(["export", "nothing.safetensors"]) == 1
+    assert capsys.readouterr().err.startswith(
+        "hyperrestore: error: nothing.safetensors: not a readable model"
+    )

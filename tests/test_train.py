@@ -1,0 +1,417 @@
+import contextlib
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import SIGMA, SMALL_PAPER, TINY, randomised, tiny_recipe
+from safetensors.numpy import load_file
+from test_photos import write
+
+import hyperrestore.train as training_module
+from hyperrestore.backends import load_network
+from hyperrestore.checkpoint import load_checkpoint
+from hyperrestore.errors import CheckpointError, PictureError, UsageError
+from hyperrestore.networks import build
+from hyperrestore.photos import find_photos, split_photos
+from hyperrestore.train import LOG, MODEL, STATE, Run, degrade_batch, draw_levels, save_model, train, validate
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """Smooth pictures, from which noise can be told."""
+    folder = tmp_path_factory.mktemp("photos")
+    y, x = np.mgrid[:48, :56] / 16
+    for number in range(6):
+        waves = [np.sin(x * (number + 1) / 2 + channel) * np.cos(y + number) for channel in range(3)]
+        write(folder / f"{number}.png", np.rint(127.5 + 100 * np.stack(waves)))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _small_validation(monkeypatch):
+    monkeypatch.setattr(training_module, "VALIDATION_SIZE", 40)
+    monkeypatch.setattr(training_module, "VALIDATION_CROPS", 2)
+
+
+def run(photos, out, *, recipe=None, steps=4, **options):
+    return train(
+        recipe or tiny_recipe(), photos, out, **{"steps": steps, "device": CPU, "bf16": False, **options}
+    )
+
+
+def tensors_of(folder):
+    return {name: load_file(folder / name) for name in (MODEL, STATE)}
+
+
+def log_of(folder):
+    with (folder / LOG).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def assert_same_tensors(one, other):
+    for file, tensors in tensors_of(one).items():
+        expected = tensors_of(other)[file]
+        assert tensors.keys() == expected.keys()
+        for name, tensor in tensors.items():
+            assert tensor.tobytes() == expected[name].tobytes(), name
+
+
+class StopAt:
+    """Ends a training as Ctrl-C does, after so many steps."""
+
+    def __init__(self, monkeypatch, step):
+        inner = Run.update_average
+
+        def update(self):
+            inner(self)
+            if self.step == step:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        monkeypatch.setattr(Run, "update_average", update)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        tiny_recipe(grey_share=0.3, clipped_share=0.3),
+        tiny_recipe(SMALL_PAPER, levels=(15, 50), shared_crops=True, ema=0.0),
+    ],
+    ids=["ours", "paper"],
+)
+@pytest.mark.parametrize("bf16", [False, True])
+def test_resumed_equals_uninterrupted(photos, tmp_path, monkeypatch, recipe, bf16):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(photos, whole, recipe=recipe, steps=7, bf16=bf16)
+    with monkeypatch.context() as patch:
+        StopAt(patch, 3)
+        run(photos, parts, recipe=recipe, steps=7, bf16=bf16)
+    assert log_of(parts)[-1]["step"] == "3"
+    run(photos, parts, recipe=recipe, steps=7, bf16=bf16, resume=True)
+    assert_same_tensors(parts, whole)
+    assert [row["step"] for row in log_of(parts)] == ["3", "7"]
+
+
+def test_the_same_recipe_gives_the_same_model(photos, tmp_path):
+    for name in ("a", "b"):
+        run(photos, tmp_path / name)
+    assert_same_tensors(tmp_path / "a", tmp_path / "b")
+    run(photos, tmp_path / "c", recipe=tiny_recipe(seed=1))
+    with pytest.raises(AssertionError):
+        assert_same_tensors(tmp_path / "a", tmp_path / "c")
+
+
+def test_a_finished_run_stays_as_it_is(photos, tmp_path):
+    score = run(photos, tmp_path)
+    before, log = tensors_of(tmp_path), (tmp_path / LOG).read_text()
+    assert run(photos, tmp_path, resume=True) == score
+    assert (tmp_path / LOG).read_text() == log
+    for file, tensors in tensors_of(tmp_path).items():
+        for name, tensor in tensors.items():
+            np.testing.assert_array_equal(tensor, before[file][name])
+
+
+def test_a_finished_run_can_be_given_more_steps(photos, tmp_path):
+    run(photos, tmp_path, steps=3)
+    run(photos, tmp_path, steps=5, resume=True)
+    assert [row["step"] for row in log_of(tmp_path)] == ["3", "5"]
+
+
+def test_ctrl_c_leaves_a_model_and_a_state(photos, tmp_path):
+    """In a process of its own, as a person would stop it: the signal comes from outside."""
+    code = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import torch
+import hyperrestore.train as training
+from conftest import tiny_recipe
+training.VALIDATION_SIZE, training.VALIDATION_CROPS = 40, 2
+torch.set_num_threads(1)
+training.train(tiny_recipe(), Path({str(photos)!r}), Path({str(tmp_path)!r}), minutes=10,
+               device=torch.device("cpu"), bf16=False, validate_every=0.2)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    try:
+        for _ in range(600):
+            if (tmp_path / MODEL).exists() or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors.decode()
+    steps = int(log_of(tmp_path)[-1]["step"])
+    assert load_checkpoint(tmp_path / MODEL).description.history["steps"] == steps
+    state = Run(tiny_recipe(), CPU)
+    state.load(tmp_path)
+    assert state.step == steps
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_signal_before_the_first_step_does_no_harm(photos, tmp_path, monkeypatch):
+    inner = training_module.Log
+
+    def signalled(*arguments, **options):
+        monkeypatch.setattr(training_module, "interruptible", lambda: contextlib.nullcontext([signal.SIGINT]))
+        return inner(*arguments, **options)
+
+    monkeypatch.setattr(training_module, "Log", signalled)
+    run(photos, tmp_path)
+    assert load_checkpoint(tmp_path / MODEL).description.history["steps"] == 0
+    run_again = Run(tiny_recipe(), CPU)
+    run_again.load(tmp_path)
+    assert run_again.step == 0
+
+
+def test_the_old_signal_handlers_come_back(photos, tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    run(photos, tmp_path / "a", steps=1, recipe=tiny_recipe(validate_at=(15.0,)))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_run_is_not_overwritten(photos, tmp_path):
+    run(photos, tmp_path, steps=1)
+    before = tensors_of(tmp_path)
+    with pytest.raises(UsageError, match="already holds a training run"):
+        run(photos, tmp_path, steps=1)
+    (tmp_path / STATE).unlink()
+    with pytest.raises(UsageError, match="already holds a training run"):
+        run(photos, tmp_path, steps=1)
+    assert load_file(tmp_path / MODEL).keys() == before[MODEL].keys()
+
+
+def test_another_recipe_cannot_resume(photos, tmp_path):
+    run(photos, tmp_path, steps=1)
+    for other in (tiny_recipe(ema=0.9), tiny_recipe(replace(TINY, rank=0))):
+        with pytest.raises(CheckpointError, match="another recipe"):
+            run(photos, tmp_path, recipe=other, resume=True)
+
+
+def test_resuming_nothing_or_a_damaged_state_is_refused(photos, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(CheckpointError, match="not a readable training state"):
+        run(photos, out, resume=True)
+    assert not out.exists()
+    run(photos, out, steps=1)
+    content = (out / STATE).read_bytes()
+    for damaged in (b"", content[:-1], content.replace(b'"generator"', b'"generatos"')):
+        (out / STATE).write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="state"):
+            run(photos, out, resume=True)
+    (out / STATE).write_bytes((out / MODEL).read_bytes())
+    with pytest.raises(CheckpointError, match="another recipe"):
+        run(photos, out, resume=True)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"steps": None},
+        {"steps": 0},
+        {"steps": -1},
+        {"steps": None, "minutes": 0},
+        {"steps": 5, "minutes": -1},
+    ],
+)
+def test_a_training_needs_an_end(photos, tmp_path, ends):
+    with pytest.raises(UsageError, match="needs an end"):
+        run(photos, tmp_path / "out", **ends)
+    assert not (tmp_path / "out").exists()
+
+
+def test_minutes_end_a_training_too_and_count_on(photos, tmp_path):
+    started = time.monotonic()
+    run(photos, tmp_path, steps=None, minutes=1 / 60)
+    assert time.monotonic() - started < 30
+    first = log_of(tmp_path)[-1]
+    assert float(first["seconds"]) >= 1
+    run(photos, tmp_path, steps=None, minutes=1 / 60, resume=True)
+    assert log_of(tmp_path)[-1] == first
+    run(photos, tmp_path, steps=10**9, minutes=1.5 / 60, resume=True)
+    assert 1.5 <= float(log_of(tmp_path)[-1]["seconds"]) < 30
+    assert int(log_of(tmp_path)[-1]["step"]) > int(first["step"])
+
+
+def test_the_log_has_one_header_and_forgets_what_was_not_saved(photos, tmp_path):
+    run(photos, tmp_path, steps=2, validate_every=-1)
+    assert [row["step"] for row in log_of(tmp_path)] == ["1", "2"]
+    saved = (tmp_path / STATE).read_bytes()
+    run(photos, tmp_path, steps=4, validate_every=-1, resume=True)
+    assert [row["step"] for row in log_of(tmp_path)] == ["1", "2", "3", "4"]
+    (tmp_path / STATE).write_bytes(saved)  # as after a crash between log and state
+    run(photos, tmp_path, steps=3, validate_every=-1, resume=True)
+    assert [row["step"] for row in log_of(tmp_path)] == ["1", "2", "3"]
+    assert (tmp_path / LOG).read_text().count("step") == 1
+    assert list(log_of(tmp_path)[0]) == ["step", "seconds", "learning_rate", "loss", "psnr_15", "psnr_50"]
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / LOG).unlink()
+    run(photos, tmp_path, steps=3, resume=True)  # finished, and without a log
+    run(photos, tmp_path, steps=4, resume=True)
+    assert [row["step"] for row in log_of(tmp_path)] == ["4"]
+
+
+def test_the_learning_rate_warms_up_and_falls(photos, tmp_path):
+    run(photos, tmp_path, steps=20, validate_every=-1, recipe=tiny_recipe(warmup=5, validate_at=(15.0,)))
+    rates = [float(row["learning_rate"]) for row in log_of(tmp_path)]
+    assert rates[0] == pytest.approx(1e-3 / 5)
+    assert max(rates) == max(rates[3:7]) <= 1e-3
+    assert all(a > b for a, b in pairwise(rates[5:]))
+    assert 0 < rates[-1] < 2e-5
+
+
+@pytest.mark.parametrize("config", [TINY, replace(TINY, rank=0)], ids=["low rank", "full rank"])
+def test_training_learns(photos, tmp_path, monkeypatch, config):
+    losses = []
+    inner = training_module.Log.add
+
+    def add(log, loss):
+        losses.append(float(loss))
+        inner(log, loss)
+
+    monkeypatch.setattr(training_module.Log, "add", add)
+    recipe = tiny_recipe(config, learning_rate=5e-3, ema=0.9, warmup=10)
+    score = run(photos, tmp_path, steps=120, recipe=recipe)
+    assert len(losses) == 120
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
+    assert score > np.mean([-20 * np.log10(level / 255) for level in (15, 50)]) + 3
+    network = load_network(load_checkpoint(tmp_path / MODEL))
+    assert network.network.tail.bias_slope.abs().max() > 0  # what depends on the level has learnt too
+
+
+def test_the_model_is_the_average_in_fp16(photos, tmp_path):
+    run(photos, tmp_path)
+    model, state = tensors_of(tmp_path).values()
+    for name, tensor in model.items():
+        np.testing.assert_array_equal(tensor, state[f"average.{name}"].astype(np.float16))
+    assert any(not np.array_equal(state[f"average.{name}"], state[f"weight.{name}"]) for name in model)
+    description = load_checkpoint(tmp_path / MODEL).description
+    assert description.history["photos"] == 5
+    assert description.history["steps"] == 4
+    assert description.scale == SIGMA
+
+
+def test_validation_photos_are_never_trained_on(photos, tmp_path, monkeypatch):
+    read = {"training": [], "validation": []}
+    for name, kind in (("Photos", "training"), ("validation_crops", "validation")):
+        inner = getattr(training_module, name)
+
+        def spy(files, *, inner=inner, kind=kind, **options):
+            read[kind] += [file.path.name for file in files]
+            return inner(files, **options)
+
+        monkeypatch.setattr(training_module, name, spy)
+    run(photos, tmp_path, steps=1)
+    assert len(read["validation"]) == 1
+    assert sorted(read["training"] + read["validation"]) == [f"{number}.png" for number in range(6)]
+    assert split_photos(find_photos(photos))[1][0].path.name == read["validation"][0]
+
+
+def test_the_photos_must_be_usable(photos, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match="no such folder"):
+        run(tmp_path / "none", out)
+    with pytest.raises(UsageError, match="crop of 64x64"):
+        run(photos, out, recipe=tiny_recipe(crop=64))
+    folder = tmp_path / "photos"
+    write(folder / "a.png", np.zeros((3, 48, 48)))
+    with pytest.raises(UsageError, match="at least two"):
+        run(folder, out)
+    (folder / "b.png").write_bytes(b"no picture")
+    with pytest.raises(PictureError, match=r"b\.png"):
+        run(folder, out)
+    assert not out.exists()
+
+
+@pytest.fixture
+def start(tmp_path):
+    path = tmp_path / "start.safetensors"
+    save_model(path, tiny_recipe(), randomised(build(TINY, SIGMA)), {})
+    return path
+
+
+def test_a_model_can_be_started_from(photos, tmp_path, start):
+    recipe = tiny_recipe(learning_rate=1e-9, validate_at=(15.0, 60.0))
+    run(photos, tmp_path / "out", recipe=recipe, steps=1, start_from=start)
+    for name, tensor in load_file(tmp_path / "out" / MODEL).items():
+        np.testing.assert_allclose(tensor, load_file(start)[name], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (tiny_recipe(replace(TINY, widths=(8, 12))), "another network"),
+        (tiny_recipe(replace(TINY, rank=0)), "another network"),
+        (tiny_recipe(SMALL_PAPER), "another network"),
+        (replace(tiny_recipe(), scale=replace(SIGMA, reference=75)), "another reference"),
+        (replace(tiny_recipe(), scale=replace(SIGMA, powers=(2,))), "another powers"),
+    ],
+)
+def test_another_network_or_level_cannot_be_started_from(photos, tmp_path, start, recipe, message):
+    with pytest.raises(CheckpointError, match=message):
+        run(photos, tmp_path / "out", recipe=recipe, start_from=start)
+    assert not (tmp_path / "out").exists()
+
+
+def test_resume_and_start_from_exclude_each_other(photos, tmp_path, start):
+    with pytest.raises(UsageError, match="not both"):
+        run(photos, tmp_path, resume=True, start_from=start)
+    with pytest.raises(CheckpointError):
+        run(photos, tmp_path / "out", start_from=tmp_path / "none.safetensors")
+
+
+def test_levels_cover_the_trained_range():
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([draw_levels(tiny_recipe(levels_per_step=3), generator) for _ in range(200)])
+    for part, (least, most) in enumerate([(0, 25), (25, 50), (50, 75)]):
+        assert least <= drawn[:, part].min() < least + 2
+        assert most - 2 < drawn[:, part].max() <= most
+    fixed = draw_levels(tiny_recipe(levels=(15, 75)), generator)
+    assert fixed.tolist() == [15, 75]
+    assert fixed.dtype == torch.float32
+
+
+def test_degraded_crops_have_the_noise_of_their_level():
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.rand(64, 3, 32, 32, generator=generator)
+    settings = tiny_recipe(grey_share=0.5).training
+    noisy, target = degrade_batch(clean, torch.tensor(25.0), settings, generator)
+    noise = noisy - target
+    assert noise.std().item() == pytest.approx(25 / 255, rel=0.02)
+    grey = (target[:, 0] == target[:, 2]).flatten(1).all(1)
+    assert 16 < grey.sum() < 48
+    assert torch.equal(target[~grey], clean[~grey])
+    torch.testing.assert_close(noise[grey][:, 0], noise[grey][:, 1], rtol=0, atol=1e-6)
+
+
+def test_clipped_crops_are_8_bit():
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.rand(8, 3, 16, 16, generator=generator)
+    settings = tiny_recipe(clipped_share=1.0).training
+    noisy, target = degrade_batch(clean, torch.tensor(50.0), settings, generator)
+    assert torch.equal(target, clean)
+    assert 0 == noisy.min() < noisy.max() == 1
+    torch.testing.assert_close(noisy * 255, (noisy * 255).round(), rtol=0, atol=1e-4)
+
+
+def test_validation_is_the_same_every_time_and_bears_a_perfect_score():
+    network = build(TINY, SIGMA)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    clean = torch.full((2, 3, 40, 40), 0.5)
+    scores = validate(network, clean, (0.0, 25.0), bf16=False)
+    assert scores[0] == 120
+    assert scores[1] == pytest.approx(-20 * np.log10(25 / 255), abs=0.3)
+    assert validate(network, clean, (0.0, 25.0), bf16=False) == scores
