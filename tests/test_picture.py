@@ -1,3 +1,4 @@
+import os
 import io
 import re
 import struct
@@ -793,7 +794,7 @@ def test_a_failing_encoder_leaves_nothing(tmp_path, monkeypatch, suffix):
     (save_name,) = (known.save for known in FORMATS if f".{suffix}" in known.suffixes)
 
     def fail(self, path, **options):
-        Path(path).write_bytes(b"half a file")
+        Path(os.fsdecode(path)).write_bytes(b"half a file")
         raise pyvips.Error("unable to call", "first line\nsecond line\n")
 
     monkeypatch.setattr(pyvips.Image, save_name, fail, raising=False)
