@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 from conftest import SMALL_PAPER, TINY, write_model
 
@@ -70,6 +71,25 @@ def test_grey_is_the_mean_of_the_colour_network(model, kind, rng):
     result = backend(grey)
     assert result.shape == grey.shape
     np.testing.assert_allclose(result, colour.mean(axis=0, keepdims=True), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["openvino", "torch"])
+def test_a_result_outlives_the_next_call(model, kind, rng):
+    backend = open_with(kind, model).at(40.0, precision="fp32", bits=16)
+    first = backend(rng.random((3, 16, 12), np.float32))
+    before = first.copy()
+    backend(rng.random((3, 16, 12), np.float32))
+    np.testing.assert_array_equal(first, before)
+
+
+def test_the_graph_restores_by_itself(model, rng):
+    batch, level = rng.random((2, 3, 16, 12), np.float32), np.array([40], np.float32)
+    graph = openvino.Core().compile_model(
+        model.with_suffix(".onnx"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    restored = graph({"image": batch, "level": level})["restored"]
+    backend = open_with("torch", model).at(40.0, precision="fp32", bits=16)
+    np.testing.assert_allclose(restored, [backend(image) for image in batch], atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [2, 4])

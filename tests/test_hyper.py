@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hyperrestore.errors import UsageError
-from hyperrestore.hyper import HyperConv2d, HyperConvTranspose2d, hyperize, materialize
+from hyperrestore.hyper import HyperConv2d, HyperConvTranspose2d, hyperize, materialize, pad_to_multiple
 from hyperrestore.level import LevelScale
 from hyperrestore.networks import build, build_plain, receptive_radius
 
@@ -161,6 +161,14 @@ def test_a_piecewise_map_is_the_scalar_far_from_its_edge(config, height, width):
     torch.testing.assert_close(result[..., :near], left[..., :near], rtol=0, atol=1e-12)
     torch.testing.assert_close(result[..., far:], right[..., far:], rtol=0, atol=1e-12)
     assert not torch.allclose(result[..., edge - 1], left[..., edge - 1])
+
+
+@pytest.mark.parametrize("config", [TINY, SMALL_PAPER])
+def test_levels_are_padded_as_the_image_is(config):
+    network = randomised(build(config, SIGMA)).double()
+    x, level_map = picture(1, 3, 7, 5), 100 * picture(1, 1, 7, 5)
+    whole = network(pad_to_multiple(x, 2), pad_to_multiple(level_map, 2))
+    torch.testing.assert_close(network(x, level_map), whole[..., :7, :5], rtol=0, atol=1e-12)
 
 
 def test_threads_do_not_share_levels():

@@ -10,6 +10,7 @@ from hyperrestore.hyper import HyperConv2d, materialize
 from hyperrestore.networks import (
     PAPER,
     NetworkConfig,
+    ResidualBlock,
     build,
     build_plain,
     count_parameters,
@@ -89,6 +90,14 @@ def test_multiply_adds_of_known_layers():
     assert multiply_adds(nn.Conv2d(3, 6, 3, padding=1, groups=3)) == 6 * 9
     assert multiply_adds(nn.Conv2d(3, 8, 2, stride=2)) == 3 * 8 * 4 / 4
     assert multiply_adds(nn.Sequential(nn.Conv2d(3, 8, 2, 2), nn.ConvTranspose2d(8, 3, 2, 2))) == 24 + 24
+
+
+def test_a_residual_block_is_what_it_says():
+    block = ResidualBlock(4)
+    x = torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(0))
+    expected = x + block.second(torch.clamp(block.first(x), min=0))
+    torch.testing.assert_close(block(x), expected)
+    assert (block.first(x) < 0).any()
 
 
 def test_our_network_adds_its_residual_in_the_pictures_precision():

@@ -111,8 +111,9 @@ class OpenVINOModel:
         def infer(batch: Pixels) -> Pixels:
             if not hasattr(requests, "request"):
                 requests.request = compiled.create_infer_request()
+            result: Pixels
             (result,) = requests.request.infer({"image": batch, "level": level_input}).values()
-            return np.array(result)  # the request reuses its memory
+            return result
 
         return NetworkBackend(self._description.halo, self._description.multiple, infer, self._residual)
 
