@@ -5,7 +5,8 @@
 
 Time is that of `run_tiled` on a random picture held in memory, the median of several rounds in which the
 networks take turns. Memory is the largest resident size of a whole `hyperrestore denoise` process that
-reads and writes a picture file. The weights of the paper's network are untrained: they do not change its speed.
+reads and writes a picture file. The weights of the paper's network are untrained: that does not change its
+speed.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ def measure_memory(megapixels: float, precision: str, tile: int, suffix: str, bi
 
 def main() -> None:
     """Parse the arguments and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--megapixels", nargs="+", type=float, default=[1, 12])
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--tile", nargs="+", type=int, default=[TILE])

@@ -102,7 +102,9 @@ def test_the_true_level_is_the_best(restorer, sigma):
 def test_brightness_and_colour_stay(restorer):
     """Clipped noise shifts dark and bright tones; in between the mean of every channel must stay."""
     for tone in (0.2, 0.5, 0.8):
-        clean = np.full((3, 160, 160), tone, np.float32) + np.array([0.05, 0, -0.05], np.float32)[:, None, None]
+        clean = (
+            np.full((3, 160, 160), tone, np.float32) + np.array([0.05, 0, -0.05], np.float32)[:, None, None]
+        )
         for sigma in (5, 25, 50):
             noisy = gaussian_noise(clean, sigma, np.random.default_rng(sigma))
             change = (restorer(noisy, sigma) - noisy).mean(axis=(1, 2))

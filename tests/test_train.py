@@ -19,7 +19,7 @@ from test_photos import write
 import hyperrestore.train as training_module
 from hyperrestore.backends import load_network
 from hyperrestore.checkpoint import load_checkpoint
-from hyperrestore.errors import CheckpointError, PictureError, UsageError
+from hyperrestore.errors import CheckpointError, PictureError, TrainingError, UsageError
 from hyperrestore.networks import build
 from hyperrestore.photos import find_photos, split_photos
 from hyperrestore.train import LOG, MODEL, STATE, Run, degrade_batch, draw_levels, save_model, train, validate
@@ -415,3 +415,13 @@ def test_validation_is_the_same_every_time_and_bears_a_perfect_score():
     assert scores[0] == 120
     assert scores[1] == pytest.approx(-20 * np.log10(25 / 255), abs=0.3)
     assert validate(network, clean, (0.0, 25.0), bf16=False) == scores
+
+
+def test_a_run_that_runs_off_stops_and_keeps_its_last_good_checkpoint(photos, tmp_path):
+    recipe = tiny_recipe()
+    wild = replace(recipe, training=replace(recipe.training, learning_rate=100.0, clip=1e9))
+    with pytest.raises(TrainingError, match=r"ran off before step .* keeps step [1-9]"):
+        run(photos, tmp_path / "wild", recipe=wild, steps=200, validate_every=0)
+    kept = load_checkpoint(tmp_path / "wild" / MODEL)
+    assert 1 <= kept.description.history["steps"] < 200
+    assert all(np.isfinite(tensor).all() for tensor in kept.tensors.values())

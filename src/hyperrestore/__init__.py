@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         PictureError,
         RecipeError,
+        TrainingError,
         UsageError,
     )
     from hyperrestore.hyper import HyperConv2d, HyperConvTranspose2d, Hypernetwork, hyperize, materialize
@@ -45,6 +46,7 @@ _HOMES = {
         "MissingExtraError",
         "PictureError",
         "RecipeError",
+        "TrainingError",
         "UsageError",
     ),
     "hyper": ("HyperConv2d", "HyperConvTranspose2d", "Hypernetwork", "hyperize", "materialize"),
@@ -71,6 +73,7 @@ __all__ = [
     "RecipeError",
     "Restorer",
     "Task",
+    "TrainingError",
     "UsageError",
     "__version__",
     "hyperize",

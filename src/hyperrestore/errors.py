@@ -5,6 +5,7 @@
     │   ├── LevelError        a level outside what a model accepts
     │   ├── RecipeError       a training recipe with a missing, unknown or impossible entry
     │   └── MissingExtraError an optional dependency is not installed
+    ├── TrainingError         training ran off; exit code 1
     ├── PictureError          a picture cannot be read or written; command line exit code 1
     └── CheckpointError       a model file is damaged, foreign or of another version; exit code 1
 
@@ -34,6 +35,10 @@ class RecipeError(UsageError):
 
 class MissingExtraError(UsageError, ImportError):
     """An optional dependency is needed and not installed."""
+
+
+class TrainingError(HyperrestoreError):
+    """Training ran off; its last good checkpoint is kept."""
 
 
 class PictureError(HyperrestoreError):

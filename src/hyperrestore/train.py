@@ -34,7 +34,7 @@ from hyperrestore.checkpoint import (
     write_atomically,
 )
 from hyperrestore.degrade import gaussian_noise
-from hyperrestore.errors import CheckpointError, UsageError
+from hyperrestore.errors import CheckpointError, TrainingError, UsageError
 from hyperrestore.hyper import Hypernetwork, materialize
 from hyperrestore.networks import build, build_plain, receptive_radius
 from hyperrestore.photos import Photos, find_photos, split_photos, validation_crops
@@ -42,6 +42,7 @@ from hyperrestore.recipe import Recipe, Training
 
 MODEL, STATE, LOG, CURVE = "model.safetensors", "state.safetensors", "log.csv", "curve.png"
 VALIDATION_CROPS, VALIDATION_SIZE = 32, 256
+DIVERGED = 5  # times the smallest mean loss between two validations
 STATE_KEY = "hyperrestore-training"
 
 
@@ -219,6 +220,7 @@ def train(
             photos cannot be used.
         PictureError: A photo cannot be read.
         CheckpointError: The state or the model to start from does not fit the recipe.
+        TrainingError: The loss ran off; `out` keeps the state and the model of the last validation.
     """
     ends = [end for end in (minutes, steps) if end is not None]
     if not ends or min(ends) <= 0:
@@ -244,7 +246,7 @@ def train(
 
     with (
         interruptible() as interrupted,
-        tqdm(initial=run.step, total=steps, unit="step", file=sys.stderr) as bar,
+        tqdm(initial=run.step, total=steps, unit="step", disable=None, file=sys.stderr) as bar,
     ):
         while not interrupted:
             progress = max(run.step / (steps or math.inf), run.seconds / (60 * (minutes or math.inf)))
@@ -277,11 +279,13 @@ def train(
             bar.update()
             log.add(loss)
             if time.monotonic() - validated > validate_every:
+                log.refuse_divergence()
                 run.save(out)
-                bar.set_postfix_str(log.write(rate))
+                bar.write(log.write(rate), file=sys.stderr)
                 validated = time.monotonic()
+        log.refuse_divergence()
         run.save(out)
-        log.write(rate)
+        bar.write(log.write(rate), file=sys.stderr)
     return log.psnr
 
 
@@ -308,8 +312,26 @@ class Log:
         self.loss += loss
         self.count += 1
 
+    def refuse_divergence(self) -> None:
+        """Stop before a run that has run off overwrites its last good checkpoint.
+
+        Raises:
+            TrainingError: The loss since the last validation is no number, or several times what it was.
+        """
+        if not self.count:
+            return
+        loss = float(self.loss) / self.count
+        before = min((float(row["loss"]) for row in self.rows), default=math.inf)
+        if not loss <= DIVERGED * before:
+            kept = self.rows[-1]["step"] if self.rows else "nothing"
+            raise TrainingError(
+                f"training ran off before step {self.run.step}: loss {loss:.3g} after {before:.3g}; "
+                f"{self.folder} keeps step {kept}. Go on in another folder, starting from its model, "
+                "with a lower learning_rate or clip"
+            )
+
     def write(self, rate: float) -> str:
-        """Validate, write the model, a line of the log and the curve; return the scores as text."""
+        """Validate, write the model, a line of the log and the curve; return the line for people."""
         run = self.run
         network = run.averaged_network()
         scores = validate(network, self.held_out, run.recipe.training.validate_at, bf16=self.bf16)
@@ -336,7 +358,9 @@ class Log:
         save_model(self.folder / MODEL, run.recipe, network, history)
         if self.rows:
             plot_curve(self.folder / CURVE, self.rows)
-        return " ".join(f"{score:.2f}" for score in scores)
+        levels = run.recipe.training.validate_at
+        text = ", ".join(f"{level:g}: {score:.2f}" for level, score in zip(levels, scores, strict=True))
+        return f"step {run.step}, {run.seconds / 60:.1f} min, validation PSNR at {text} dB"
 
 
 def save_model(path: Path, recipe: Recipe, network: Hypernetwork, history: Mapping[str, object]) -> None:
