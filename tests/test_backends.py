@@ -35,7 +35,7 @@ def model(request):
 def open_with(kind, path):
     if kind == "torch":
         return TorchModel(path, "cpu")
-    return OpenVINOModel(path.with_suffix(".onnx"), read_description(path))
+    return OpenVINOModel(path, read_description(path))
 
 
 @pytest.mark.parametrize(("kind", "precision"), TOLERANCE)
@@ -95,12 +95,12 @@ def test_the_graph_restores_by_itself(model, rng):
 @pytest.mark.parametrize("channels", [2, 4])
 def test_other_channels_are_refused(tiny_model, channels):
     backend = open_with("torch", tiny_model).at(40.0, precision="fp32", bits=16)
-    with pytest.raises(UsageError, match=f"1 or 3 channels, got {channels}"):
+    with pytest.raises(UsageError, match=f"1 or 3 channels, got c = {channels}"):
         backend(np.zeros((channels, 4, 4), np.float32))
 
 
 def test_a_residual_is_added_in_the_windows_own_precision():
-    backend = NetworkBackend(0, 1, lambda batch: np.full_like(batch, 1e-9), residual=True)
+    backend = NetworkBackend(0, 1, lambda batch: np.full_like(batch, 1e-9), residual=True, name="tiny")
     window = np.full((3, 2, 2), 0.5)
     assert backend(window).dtype == np.float64
     np.testing.assert_allclose(backend(window) - window, 1e-9, rtol=1e-6)
@@ -177,7 +177,7 @@ def test_a_missing_graph_says_how_to_make_it(copy):
     description = read_description(copy)
     copy.with_suffix(".onnx").unlink()
     with pytest.raises(CheckpointError, match=r"`hyperrestore export .*safetensors` writes it"):
-        OpenVINOModel(copy.with_suffix(".onnx"), description)
+        OpenVINOModel(copy, description)
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x08", None])
@@ -203,10 +203,10 @@ def test_weights_that_are_missing_or_damaged_are_refused(copy):
     for damage in (content[: len(content) // 2], b""):
         copy.write_bytes(damage)
         with pytest.raises(CheckpointError):
-            OpenVINOModel(copy.with_suffix(".onnx"), description)
+            OpenVINOModel(copy, description)
     copy.unlink()
     with pytest.raises(CheckpointError):
-        OpenVINOModel(copy.with_suffix(".onnx"), description)
+        OpenVINOModel(copy, description)
 
 
 def test_a_graph_of_another_state_of_the_checkpoint_is_refused(copy):
@@ -271,3 +271,26 @@ os.kill(os.getpid(), signal.SIGINT)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
+
+
+def test_a_renamed_pair_is_refused_and_not_run_with_the_weights_under_the_old_name(tiny_model, tmp_path):
+    old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
+    for suffix in (".safetensors", ".onnx"):
+        for copy in (old, new):
+            copy.with_suffix(suffix).write_bytes(tiny_model.with_suffix(suffix).read_bytes())
+    with pytest.raises(CheckpointError, match=r"export .*new\.safetensors"):
+        OpenVINOModel(new, read_description(new))
+    export_onnx(new)
+    OpenVINOModel(new, read_description(new))
+
+
+@pytest.mark.parametrize("name", ["noext", "v1.0"])
+def test_a_checkpoint_may_have_any_name(tiny_model, tmp_path, name, rng):
+    path = tmp_path / name
+    path.write_bytes(tiny_model.read_bytes())
+    assert export_onnx(path) == tmp_path / f"{name}.onnx"
+    window = rng.random((3, 16, 12), np.float32)
+    results = [
+        open_with(kind, path).at(40.0, precision="fp32", bits=16)(window) for kind in ("openvino", "torch")
+    ]
+    np.testing.assert_allclose(*results, atol=1e-5)

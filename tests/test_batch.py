@@ -101,6 +101,18 @@ def test_no_two_pictures_share_a_target(stems, suffix):
         assert len({target for _, target in pairs}) == len(set(stems)) == len(stems)
 
 
+def test_links_do_not_lead_to_the_file_of_another_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    Path("out/a.png").symlink_to("../b.png")
+    with pytest.raises(UsageError, match=r"a\.png would be written to out/a\.png, which is the input b\.png"):
+        plan(["a.png", "b.png"], "out/")
+    Path("out/c.png").symlink_to("d.png")
+    with pytest.raises(UsageError, match=r"c\.png and d\.png would both be written to out/d\.png"):
+        plan(["c.png", "d.png"], "out")
+    assert plan(["b.png", "c.png"], ".") == ["b.png", "c.png"]
+
+
 def test_a_folder_is_made_with_its_parents(tmp_path):
     make_folder(tmp_path / "a/b/c")
     make_folder(tmp_path / "a/b/c")

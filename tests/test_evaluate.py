@@ -153,7 +153,7 @@ def test_tiles_do_not_change_a_score(tiny_model, folder):
     for one, other in zip(whole.scores, tiled.scores, strict=True):
         assert one.input_psnr == other.input_psnr
         assert one.psnr == pytest.approx(other.psnr, abs=1e-3)
-    assert "tiles of 32 pixels" in tiled.protocol and restorer.engine in tiled.protocol
+    assert "tiles of 32 pixels" in tiled.protocol and restorer.at(25.0, bits=8).name in tiled.protocol
 
 
 def test_a_model_is_measured_as_it_is_used(tiny_model, folder):

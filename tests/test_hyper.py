@@ -287,3 +287,42 @@ def test_a_failed_call_leaves_no_level_behind():
 def test_nothing_to_adjust_is_an_error(module, select):
     with pytest.raises(UsageError, match="no convolution"):
         hyperize(module, SIGMA, select=lambda name, layer: select is None)
+
+
+class StandardisedConv(nn.Conv2d):
+    """Does more than its kernel says."""
+
+    def forward(self, x):
+        return super().forward(x - x.mean())
+
+
+def test_a_layer_that_is_more_than_a_convolution_is_refused():
+    hooked = nn.Conv2d(3, 3, 3)
+    hooked.register_forward_hook(lambda layer, inputs, output: 2 * output)
+    for layer in (StandardisedConv(3, 3, 3), hooked):
+        with pytest.raises(UsageError, match="computes more than a convolution"):
+            hyperize(nn.Sequential(layer), SIGMA)
+    kept = hyperize(nn.Sequential(StandardisedConv(3, 3, 3), nn.Conv2d(3, 3, 3)), SIGMA,
+                    select=lambda name, layer: type(layer) is nn.Conv2d)  # fmt: skip
+    assert isinstance(kept.network[0], StandardisedConv)
+
+
+def test_a_parametrized_convolution_is_one():
+    layer = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3))
+    x = picture(1, 3, 8, 8).float()
+    torch.testing.assert_close(hyperize(layer, SIGMA)(x, 25.0), layer(x))
+
+
+def test_what_is_frozen_and_what_is_not_training_stays_so():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 3, 3)).eval()
+    module[0].weight.requires_grad_(False)
+    network = hyperize(module, SIGMA)
+    assert not any(layer.training for layer in network.modules())
+    assert not any(layer.training for layer in materialize(network, 25.0).modules())
+    assert not network.network[0].weight.requires_grad
+    assert network.network[0].bias.requires_grad and network.network[0].slope.requires_grad
+
+
+def test_an_impossible_rank_is_refused():
+    with pytest.raises(UsageError, match="rank -1"):
+        hyperize(nn.Conv2d(3, 3, 3), SIGMA, rank=-1)

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -452,6 +453,18 @@ def test_png_text_is_kept_or_reported(tmp_path):
     with Image.open(tmp_path / "b.png") as written:
         assert written.info["Title"] == "a - b" and written.info["parameters"] == "steps: 3"
     assert copy(tmp_path / "a.png", tmp_path / "b.jpg") == ("left out its text, which JPEG cannot hold",)
+    text.add_text("Author", "café")
+    text.add_itxt("Place", "東京")
+    Image.fromarray(smooth().transpose(1, 2, 0)).save(tmp_path / "c.png", pnginfo=text)
+    assert copy(tmp_path / "c.png", tmp_path / "d.png") == (
+        "left out 2 of its text entries, which are not in ASCII",
+    )
+    with Image.open(tmp_path / "d.png") as written:
+        assert written.text == {"Title": "a - b", "parameters": "steps: 3"}
+
+
+def test_png_keywords_beyond_ascii_are_refused(tmp_path):
+    refused(with_chunks(tmp_path / "a.png", tEXt="Bildgröße\0klein".encode("latin-1")), "keyword")
 
 
 def test_a_profile_for_other_colours_is_left_out_aloud(tmp_path):
@@ -540,6 +553,16 @@ def test_files_that_are_no_pictures(tmp_path):
     refused(tmp_path / "text.jpg", "is not a PNG, JPEG, WebP, TIFF or AVIF file")
     Image.new("RGB", (4, 4)).save(tmp_path / "a.gif")
     refused(tmp_path / "a.gif", "GIF89a|GIF87a")
+    with pytest.raises(PictureError, match="cannot be opened"):
+        read_picture("a\0b.png")
+    refused(tmp_path / ("a" * 300 + ".png"), "too long")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_and_devices_are_refused_without_opening_them(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    refused(tmp_path / "a.png", "pipe or device")
+    refused(Path(os.devnull), "pipe or device")
 
 
 @pytest.mark.parametrize("mode", ["F", "I"])
@@ -568,6 +591,87 @@ def test_further_images_in_a_jpeg_are_reported(tmp_path):
     )
 
 
+@pytest.mark.parametrize("tags", [{254: 1}, {50706: b"\1\4\0\0"}])
+@pytest.mark.parametrize("big", [False, True])
+def test_camera_raw_files_are_refused(tmp_path, tags, big):
+    image = Image.fromarray(smooth().transpose(1, 2, 0))
+    image.save(tmp_path / "a.tif", tiffinfo=tags, big_tiff=big)
+    refused(tmp_path / "a.tif", "camera raw")
+    image.save(tmp_path / "b.tif", tiffinfo={254: 0}, big_tiff=big)
+    assert read_picture(tmp_path / "b.tif").info.notes == ()
+
+
+def test_smaller_versions_in_a_tiff_are_reported(tmp_path):
+    options = {"tile": True, "pyramid": True, "subifd": True, "tile_width": 16, "tile_height": 16}
+    save(tmp_path / "a.tif", integers(3, 90, 120), "srgb", **options)
+    assert read_picture(tmp_path / "a.tif").info.notes == (
+        "left out the further images in the file (smaller versions or previews)",
+    )
+
+
+def with_chunks(path, **chunks):
+    """Write a PNG with further chunks in front of the pixels."""
+    stream = io.BytesIO()
+    Image.fromarray(smooth().transpose(1, 2, 0)).save(stream, "png")
+    data = stream.getvalue()
+    more = b"".join(
+        struct.pack(">I", len(content))
+        + name.encode()
+        + content
+        + struct.pack(">I", zlib.crc32(name.encode() + content))
+        for name, content in chunks.items()
+    )
+    path.write_bytes(data[:33] + more + data[33:])  # behind the signature and the 25 bytes of IHDR
+    return path
+
+
+def nclx(path, primaries, transfer):
+    """Write an AVIF with colour codes; Pillow writes them as 1 and 13."""
+    Image.fromarray(smooth().transpose(1, 2, 0)).save(path)
+    data = path.read_bytes()
+    assert data.count(b"colrnclx\0\1\0\x0d") == 1
+    codes = b"colrnclx" + struct.pack(">HH", primaries, transfer)
+    path.write_bytes(data.replace(b"colrnclx\0\1\0\x0d", codes))
+    return path
+
+
+@pytest.mark.parametrize("transfer, name", [(16, "PQ"), (18, "HLG")])
+def test_hdr_is_refused(tmp_path, transfer, name):
+    refused(with_chunks(tmp_path / "a.png", cICP=bytes([9, transfer, 0, 1])), name)
+    refused(nclx(tmp_path / "a.avif", 9, transfer), name)
+
+
+SRGB_PRIMARIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+WIDE_PRIMARIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
+
+
+@pytest.mark.parametrize(
+    "chunks, lost",
+    [
+        ({"gAMA": struct.pack(">I", 45455), "cHRM": SRGB_PRIMARIES}, None),
+        ({"gAMA": struct.pack(">I", 100_000), "cHRM": SRGB_PRIMARIES}, "gAMA"),
+        ({"gAMA": struct.pack(">I", 55_556), "cHRM": WIDE_PRIMARIES}, "gAMA and cHRM"),
+        ({"gAMA": struct.pack(">I", 55_556), "sRGB": b"\0"}, None),
+        ({"gAMA": b"\0"}, None),
+        ({"cICP": bytes([1, 13, 0, 1])}, None),
+        ({"cICP": bytes([12, 13, 0, 1])}, "primaries 12, transfer 13 in H.273"),
+        ({"cICP": bytes([1, 8, 0, 1])}, "primaries 1, transfer 8 in H.273"),
+        ({"cICP": bytes([12, 13, 0, 1]), "iCCP": b"P3\0\0" + zlib.compress(SRGB)}, None),
+    ],
+)
+def test_colours_described_otherwise_than_by_a_profile_are_reported(tmp_path, chunks, lost):
+    expected = () if lost is None else (f"left out its colour description ({lost})",)
+    assert read_picture(with_chunks(tmp_path / "a.png", **chunks)).info.notes == expected
+
+
+def test_primaries_of_avif_are_reported(tmp_path):
+    assert read_picture(nclx(tmp_path / "a.avif", 12, 13)).info.notes == (
+        "left out its colour description (primaries 12, transfer 13 in H.273)",
+    )
+    for usual in (1, 2):
+        assert read_picture(nclx(tmp_path / "a.avif", usual, usual)).info.notes == ()
+
+
 def test_too_many_pixels_are_refused_before_decoding(tmp_path):
     write_picture(tmp_path / "a.png", picture_of(integers(), 3))
     with pytest.raises(PictureError, match="31 x 23 pixels; at most 700"):
@@ -583,6 +687,58 @@ def test_truncated_files_are_an_error(tmp_path, capfd, suffix, share):
     cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share)])
     refused(cut, "cannot be read|is not a")
     assert capfd.readouterr() == ("", "")
+
+
+def tiled(path, compress=bytes):
+    """Write a TIFF of four tiles whose directory comes first, so that a cut takes tiles and nothing else."""
+    noise = integers(4, 64, 64)
+    tiles = [compress(tile.tobytes()) for tile in noise]
+    sizes = [len(tile) for tile in tiles]
+    entries = [
+        (256, 4, 1, 128), (257, 4, 1, 128), (258, 3, 1, 8), (259, 3, 1, 1 if compress is bytes else 8),
+        (262, 3, 1, 1), (277, 3, 1, 1), (322, 4, 1, 64), (323, 4, 1, 64), (324, 4, 4, 134), (325, 4, 4, 150),
+    ]  # fmt: skip
+    data = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
+    data += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    assert len(data) == 134
+    data += struct.pack("<4I", *(166 + sum(sizes[:number]) for number in range(4)))
+    data += struct.pack("<4I", *sizes) + b"".join(tiles)
+    path.write_bytes(data)
+    top, bottom = np.hstack(noise[:2]), np.hstack(noise[2:])
+    return np.vstack([top, bottom])
+
+
+@pytest.mark.parametrize("compress", [bytes, zlib.compress])
+@pytest.mark.parametrize("share", [0.5, 0.999])
+def test_truncated_tiles_are_an_error(tmp_path, compress, share):
+    path = tmp_path / "a.tif"
+    expected = tiled(path, compress)
+    np.testing.assert_array_equal(np.rint(read_picture(path).pixels[0] * 255), expected)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    refused(path, "cannot be read")
+
+
+@pytest.mark.parametrize("compression", ["none", "deflate"])
+@pytest.mark.parametrize("share", [0.5, 0.999])
+def test_truncated_tiled_files_of_libvips_are_an_error(tmp_path, compression, share):
+    path = tmp_path / "a.tif"
+    save(path, integers(3, 300, 400), "srgb", tile=True, compression=compression)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    refused(path, "cannot be read")
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_damaged_tiles_are_an_error(tmp_path, orientation):
+    path = tmp_path / "a.tif"
+    image = pyvips.Image.new_from_array(integers(1, 300, 400)[0]).copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    image.tiffsave(str(path), tile=True, compression="deflate")
+    assert read_picture(path).pixels.shape[1:] == ((300, 400) if orientation == 1 else (400, 300))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
+    path.write_bytes(data)
+    refused(path, "cannot be read")
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
@@ -713,7 +869,10 @@ def test_existing_files_are_kept_unless_asked(tmp_path):
 
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path):
     path = tmp_path / "a.png"
-    with pytest.raises(UsageError, match="exists"), create_picture(path, PictureInfo(2, 1, 1)) as writer:
+    with (
+        pytest.raises(PictureError, match="appeared meanwhile"),
+        create_picture(path, PictureInfo(2, 1, 1)) as writer,
+    ):
         writer.write(np.zeros((1, 1, 2), np.uint8))
         path.write_text("precious")
     assert path.read_text() == "precious" and names(tmp_path) == ["a.png"]
@@ -742,6 +901,15 @@ def test_links_are_followed(tmp_path):
     (tmp_path / "link.png").symlink_to(tmp_path / "real" / "a.png")
     write_picture(tmp_path / "link.png", picture_of(integers(), 3))
     assert (tmp_path / "link.png").is_symlink() and names(tmp_path / "real") == ["a.png"]
+
+
+def test_messages_name_the_file_as_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").touch()
+    Path("link.png").symlink_to("a.png")
+    for name in ("a.png", "link.png", "missing/a.png"):
+        with pytest.raises((UsageError, PictureError), match=f"^{re.escape(name)}: "):
+            write_picture(name, picture_of(integers(), 3))
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])

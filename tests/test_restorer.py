@@ -74,7 +74,7 @@ def test_bf16_is_only_for_8_bit_pictures(tiny_model, rng):
 
 def test_levels_are_checked(restorer):
     noisy = np.zeros((3, 4, 4), np.float32)
-    for level in (-1, 101, float("nan"), "strong"):
+    for level in (-1, 101, float("nan"), "strong", "25", True, [25]):
         with pytest.raises(LevelError, match="from 0 to 100"):
             restorer(noisy, level)
     with pytest.warns(ExtrapolationWarning):
@@ -83,13 +83,20 @@ def test_levels_are_checked(restorer):
 
 def test_it_says_what_it_is(restorer):
     assert restorer.scale == SIGMA
-    assert restorer.engine in ("OpenVINO on the CPU, precision auto", "torch on cpu, precision auto")
+    assert restorer.at(25).name in ("OpenVINO on the CPU, fp32", "torch on cpu, fp32")
     assert restorer.description.halo > 0
 
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((3, 4, 4), np.uint8), np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.float32), [[1.0]]],
+    [
+        np.zeros((3, 4, 4), np.uint8),
+        np.zeros((4, 4), np.float32),
+        np.zeros((4, 4, 4), np.float32),
+        [[1.0]],
+        np.full((3, 4, 4), np.nan, np.float32),
+        np.full((3, 4, 4), np.inf),
+    ],
 )
 def test_what_is_no_picture_is_refused(restorer, image):
     with pytest.raises(UsageError):

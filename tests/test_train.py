@@ -425,3 +425,10 @@ def test_a_run_that_runs_off_stops_and_keeps_its_last_good_checkpoint(photos, tm
     kept = load_checkpoint(tmp_path / "wild" / MODEL)
     assert 1 <= kept.description.history["steps"] < 200
     assert all(np.isfinite(tensor).all() for tensor in kept.tensors.values())
+
+
+def test_a_foreign_log_is_refused(photos, tmp_path):
+    run(photos, tmp_path)
+    (tmp_path / LOG).write_text("step,seconds\n3")
+    with pytest.raises(CheckpointError, match="is not this run's log"):
+        run(photos, tmp_path, resume=True, steps=6)

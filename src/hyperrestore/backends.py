@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hyperrestore.checkpoint import Checkpoint, Description, layout_digest, load_checkpoint
+from hyperrestore.checkpoint import (
+    Checkpoint,
+    Description,
+    graph_path,
+    layout_digest,
+    load_checkpoint,
+)
 from hyperrestore.engine import Pixels
 from hyperrestore.errors import CheckpointError, MissingExtraError, UsageError
 from hyperrestore.tables import from_table
@@ -36,17 +42,19 @@ class NetworkBackend:
         infer: Runs the network on a batch (1, 3, h, w).
         residual: `infer` gives what is to be added to the window, which is then done in the window's own
             precision, not in the network's.
+        name: What runs it, and how precisely, in words.
     """
 
     halo: int
     multiple: int
     infer: Infer
     residual: bool
+    name: str
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window (1 or 3, h, w); grey goes through the colour network as three equal channels."""
         if window.shape[0] not in (1, 3):
-            raise UsageError(f"a picture has 1 or 3 channels, got {window.shape[0]}")
+            raise UsageError(f"a picture (c, h, w) has 1 or 3 channels, got c = {window.shape[0]}")
         colour = np.repeat(window, 3 // window.shape[0], axis=0).astype(np.float32, copy=False)
         result = self.infer(colour[None])[0]
         if window.shape[0] == 1:
@@ -59,22 +67,21 @@ class OpenVINOModel:
     """A model's ONNX graph compiled for the CPU, once for each precision; the level is an input of the graph.
 
     Args:
-        path: The graph; its weights lie in the checkpoint beside it.
+        checkpoint: The model; its graph lies beside it.
         description: Of that checkpoint.
 
     Raises:
         CheckpointError: The graph is missing, damaged, or was made of another state of the checkpoint.
     """
 
-    def __init__(self, path: Path, description: Description) -> None:
+    def __init__(self, checkpoint: Path, description: Description) -> None:
         import openvino
 
-        checkpoint = path.with_suffix(".safetensors")
+        path = graph_path(checkpoint)
         remedy = f"`hyperrestore export {checkpoint}` writes it"
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file; {remedy}")
         self._core = _openvino_core()
-        self.name = "OpenVINO on the CPU"
         try:
             model = self._core.read_model(path)
             made_of = model.get_rt_info(["framework", LAYOUT]).astype(str)
@@ -115,7 +122,13 @@ class OpenVINOModel:
             (result,) = requests.request.infer({"image": batch, "level": level_input}).values()
             return result
 
-        return NetworkBackend(self._description.halo, self._description.multiple, infer, self._residual)
+        return NetworkBackend(
+            halo=self._description.halo,
+            multiple=self._description.multiple,
+            infer=infer,
+            residual=self._residual,
+            name=f"OpenVINO on the CPU, {precision}",
+        )
 
     def _compile(self, precision: str) -> Any:
         with self._lock:
@@ -142,7 +155,6 @@ class TorchModel:
 
     def __init__(self, path: Path, device: str) -> None:
         self._device = find_device(device)
-        self.name = f"torch on {self._device}"
         checkpoint = load_checkpoint(path)
         self._description = checkpoint.description
         self._network = load_network(checkpoint).to(self._device)
@@ -170,7 +182,13 @@ class TorchModel:
                 return plain(image).float().cpu().numpy()  # type: ignore[no-any-return]
 
         # The network adds its residual itself, to the picture in fp32.
-        return NetworkBackend(self._description.halo, self._description.multiple, infer, residual=False)
+        return NetworkBackend(
+            halo=self._description.halo,
+            multiple=self._description.multiple,
+            infer=infer,
+            residual=False,
+            name=f"torch on {self._device}, {'bf16' if bf16 else 'fp32'}",
+        )
 
 
 @functools.cache

@@ -72,7 +72,8 @@ def plan_targets(sources: Sequence[Path], out: str, *, suffix: str | None = None
         Pairs of source and target.
 
     Raises:
-        UsageError: A file for several pictures, two pictures for one file, or an unknown suffix.
+        UsageError: A file for several pictures, two pictures for one file, one picture for the file of
+            another, or an unknown suffix.
 
     Example:
         >>> [(source, target)] = plan_targets([Path("holiday/a.jpg")], "restored/", suffix=".png")
@@ -98,11 +99,16 @@ def plan_targets(sources: Sequence[Path], out: str, *, suffix: str | None = None
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"output {out} is a file, where a folder is needed")
     pairs = [(path, folder / (path.stem + (suffix or path.suffix))) for path in sources]
-    seen: dict[Path, Path] = {}
+    # Names may be links: what counts is the file behind them.
+    inputs = {os.path.realpath(source): source for source in sources}
+    seen: dict[str, Path] = {}
     for source, target in pairs:
-        if target in seen:
-            raise UsageError(f"{seen[target]} and {source} would both be written to {target}")
-        seen[target] = source
+        file = os.path.realpath(target)
+        if file in seen:
+            raise UsageError(f"{seen[file]} and {source} would both be written to {target}")
+        if file in inputs and file != os.path.realpath(source):
+            raise UsageError(f"{source} would be written to {target}, which is the input {inputs[file]}")
+        seen[file] = source
     return pairs
 
 
@@ -118,7 +124,10 @@ def restore_file(
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda done, tiles: None,
 ) -> Report:
-    """Restore one picture file, in memory for one row of tiles whatever its size.
+    """Restore one picture file, in memory for one row of tiles.
+
+    Files that can only be decoded or encoded as a whole need memory for the whole picture besides:
+    progressive JPEG, interlaced PNG and turned pictures as input, WebP and AVIF as either.
 
     Args:
         restorer: The model.

@@ -110,9 +110,15 @@ def tensor_places(path: str | Path) -> dict[str, tuple[int, int]]:
     }
 
 
+def graph_path(path: str | Path) -> Path:
+    """Where a checkpoint's ONNX graph lies: beside it, `.onnx` in place of `.safetensors`."""
+    path = Path(path)
+    return path.with_name(path.name.removesuffix(".safetensors") + ".onnx")
+
+
 def layout_digest(path: str | Path) -> str:
-    """A fingerprint of a checkpoint's description and of where its tensors lie."""
-    return hashlib.sha256(_header(path)).hexdigest()
+    """A fingerprint of a checkpoint's name, its description and where its tensors lie."""
+    return hashlib.sha256(Path(path).name.encode(errors="surrogateescape") + _header(path)).hexdigest()
 
 
 def _header(path: str | Path) -> bytes:

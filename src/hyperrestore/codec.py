@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.tiff_metadata import add_tiff_metadata, read_tiff_metadata
+from hyperrestore.tiff_metadata import add_tiff_metadata, is_raw, read_tiff_metadata
 
 _72_DPI = 72 / 25.4, 72 / 25.4  # pixels per millimetre
 _JPEG_SEGMENT = 65_000  # a JPEG holds EXIF and XMP in one segment each, of at most 64 KiB with its header
@@ -33,7 +33,7 @@ class PictureInfo:
         exif: EXIF block, a small TIFF without the prefix that JPEG puts before it.
         xmp: XMP packet.
         iptc: IPTC-IIM records, without the Photoshop envelope that JPEG puts around them.
-        text: PNG text entries, (keyword, text).
+        text: PNG text entries, (keyword, text); only those in ASCII are written.
         resolution: Pixels per millimetre (horizontal, vertical), or None where the file does not say.
     """
 
@@ -99,6 +99,14 @@ FORMATS = (
 SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
 _NAMES = "PNG, JPEG, WebP, TIFF or AVIF"
 
+# ITU-T H.273, table 3. Those of BT.709, BT.601, xvYCC and BT.2020 are shown as sRGB's, 13, by usual viewers.
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+_USUAL_TRANSFERS = (1, 2, 6, 11, 12, 13, 14, 15)
+_SRGB_CHUNKS = {
+    b"gAMA": (45_455,),
+    b"cHRM": (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000),
+}
+
 # Lossy, because these formats are chosen for small files; high, because restored detail must survive.
 # 100 is lossless in WebP and AVIF.
 _DEFAULT_QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 90}
@@ -106,12 +114,21 @@ _DEFAULT_QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 90}
 
 def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
     """Open a file as an upright grey or RGB libvips image, alpha last, of which no pixel is decoded yet."""
-    known = _recognise(path)
+    head = _head(path)
+    known = _recognise(path, head)
     vips = vips_library()
     decode = getattr(vips.Image, known.load)
     with reading(path):
+        if known.name == "TIFF" and is_raw(path):
+            raise PictureError(
+                f"{path}: is a camera raw file, or begins with a small preview; develop it to TIFF first"
+            )
         # "error" refuses truncated files too; "warning" would refuse good pictures with odd metadata.
-        image = decode(os.fsencode(path), access="sequential", fail_on="error")
+        fail_on = "error"
+        image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)
+        if image.get_typeof("tile-width"):  # a lost or damaged tile is only a warning to libvips
+            fail_on = "warning"
+            image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)
 
     def field(name: str, default: Any = None) -> Any:
         return image.get(name) if image.get_typeof(name) else default
@@ -135,24 +152,30 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
 
     has_alpha = image.bands > colours
     stored_bits = field("bits-per-sample", bits)
-    notes = []
+    notes = _lost_colours(path, known, head, has_profile=field("icc-profile-data") is not None)
     if field("palette"):
         notes.append("expanded from a palette to RGB")
     elif stored_bits < 8:
         notes.append(f"expanded from {stored_bits} to 8 bits")
     elif known.name == "AVIF" and stored_bits < bits:
         notes.append(f"scaled from {stored_bits} to 16 bits")
-    if known.name == "JPEG" and b"MPF\0" in _head(path):
+    if known.name == "JPEG" and b"MPF\0" in head:
         notes.append("left out the further images in the file (preview, gain map or depth map)")
+    if field("n-subifds", 0):
+        notes.append("left out the further images in the file (smaller versions or previews)")
     if colours == 4:
         source = (
             "its colour profile" if field("icc-profile-data") else "a general CMYK profile, as it has none"
         )
         notes.append(f"converted from CMYK to sRGB through {source}")
+    try:
+        fields = image.get_fields()
+    except UnicodeDecodeError as error:
+        raise PictureError(
+            f"{path}: holds text under a keyword beyond ASCII, which cannot be read; remove that text first"
+        ) from error
     text = tuple(
-        (name.split("-", 3)[3], image.get(name))
-        for name in image.get_fields()
-        if name.startswith("png-comment-")
+        (name.split("-", 3)[3], image.get(name)) for name in fields if name.startswith("png-comment-")
     )
     exif, xmp, iptc = field("exif-data"), field("xmp-data"), _bare_iptc(field("iptc-data"))
     if known.name == "TIFF":
@@ -165,7 +188,7 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
 
     with reading(path):
         if orientation > 2:  # rows come from columns or from below: libvips unpacks to memory or its own file
-            image = decode(os.fsencode(path), fail_on="error")
+            image = decode(os.fsencode(path), fail_on=fail_on)
         image = image.autorot()
         if known.name == "AVIF" and stored_bits < bits:
             image = image | (
@@ -311,6 +334,10 @@ def carried(
             f"left out its colour profile, which is not for {'grey' if info.channels == 1 else 'RGB'}"
         )
         info = replace(info, icc_profile=None)
+    plain = tuple(entry for entry in info.text if all(part.isascii() for part in entry))
+    if "text" in known.metadata and plain != info.text:  # libvips writes UTF-8 as Latin-1
+        notes.append(f"left out {len(info.text) - len(plain)} of its text entries, which are not in ASCII")
+        info = replace(info, text=plain)
     dropped: dict[str, Any] = {}
     for kind in ("EXIF", "XMP", "IPTC", "text"):
         value = getattr(info, kind.lower())
@@ -344,16 +371,17 @@ def output_format(path: Path, quality: int | None, overwrite: bool) -> Format:
 
 def _head(path: Path) -> bytes:
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would wait for its other end
+            raise PictureError(f"{path}: is a pipe or device; save the picture as a file first")
         with path.open("rb") as file:
             return file.read(2**20)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise PictureError(
-            f"{path}: cannot be opened ({error.strerror}); give an existing, readable file"
+            f"{path}: cannot be opened ({getattr(error, 'strerror', error)}); give an existing, readable file"
         ) from error
 
 
-def _recognise(path: Path) -> Format:
-    head = _head(path)
+def _recognise(path: Path, head: bytes) -> Format:
     if not head:
         raise PictureError(f"{path}: is empty (0 bytes); give a {_NAMES} file")
     # libvips shows the first frame of an animated PNG and says nothing.
@@ -365,6 +393,48 @@ def _recognise(path: Path) -> Format:
     raise PictureError(
         f"{path}: is not a {_NAMES} file (it begins with {head[:8]!r}); convert it to one first"
     )
+
+
+def _lost_colours(path: Path, known: Format, head: bytes, *, has_profile: bool) -> list[str]:
+    """Note colours that a file describes otherwise than by a profile, as libvips drops that; refuse HDR."""
+    chunks = _png_chunks(head) if known.name == "PNG" else {}
+    primaries = transfer = 2  # unknown
+    if known.name == "AVIF" and (box := re.search(rb"colrnclx(....)", head, re.DOTALL)):
+        primaries, transfer = struct.unpack(">HH", box[1])
+    elif len(chunks.get(b"cICP", b"")) == 4:
+        primaries, transfer = chunks[b"cICP"][:2]
+    if transfer in _HDR_TRANSFERS:
+        raise PictureError(
+            f"{path}: is an HDR picture ({_HDR_TRANSFERS[transfer]}), for whose brightness no level is "
+            "defined; convert it to SDR first"
+        )
+    if has_profile:
+        return []
+    if primaries not in (1, 2) or transfer not in _USUAL_TRANSFERS:
+        return [f"left out its colour description (primaries {primaries}, transfer {transfer} in H.273)"]
+    if chunks.keys() & {b"cICP", b"sRGB"}:
+        return []
+    # A hundredth away from sRGB; both count in 1/100000.
+    lost = [
+        name.decode()
+        for name, usual in _SRGB_CHUNKS.items()
+        if len(chunks.get(name, b"")) == 4 * len(usual)
+        and not np.allclose(np.frombuffer(chunks[name], ">u4"), usual, rtol=0, atol=1000)
+    ]
+    return [f"left out its colour description ({' and '.join(lost)})"] if lost else []
+
+
+def _png_chunks(head: bytes) -> dict[bytes, bytes]:
+    """Collect the chunks before the pixels."""
+    chunks: dict[bytes, bytes] = {}
+    position = 8
+    while position + 8 <= len(head):
+        size, name = struct.unpack_from(">I4s", head, position)
+        if name == b"IDAT":
+            break
+        chunks[name] = head[position + 8 : position + 8 + size]
+        position += 12 + size
+    return chunks
 
 
 def vips_library() -> Any:

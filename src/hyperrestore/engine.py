@@ -53,12 +53,14 @@ def run_tiled(backend: Backend, pixels: Pixels, *, size: int = TILE) -> Pixels:
         Restored picture (c, h, w), of the same precision, clipped to [0, 1].
 
     Raises:
-        UsageError: `pixels` is no (c, h, w) array of floats, is empty, or `size` is below 1.
+        UsageError: `pixels` is no (c, h, w) array of finite floats, is empty, or `size` is below 1.
     """
     if pixels.ndim != 3 or not np.issubdtype(pixels.dtype, np.floating):
         raise UsageError(
             f"run_tiled needs floats (c, h, w) in [0, 1], got {pixels.dtype} of shape {pixels.shape}"
         )
+    if not np.isfinite(pixels).all():
+        raise UsageError("the pixels hold infinities or NaN; a picture has values in [0, 1]")
     restored = restore_rows(
         backend,
         lambda top, bottom: pixels[:, top:bottom],

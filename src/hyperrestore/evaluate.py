@@ -169,7 +169,7 @@ def evaluate(
         f"{protocol}: {PROTOCOLS[protocol]} (NumPy PCG64, seed {seed}, picture, level); "
         f"scored on {colours}, no border cropped, result rounded to 8 bits; "
         f"SSIM with an {WINDOW}x{WINDOW} Gaussian window; mean over pictures; "
-        f"{restorer.engine}, tiles of {tile} pixels, seconds for a megapixel"
+        f"{backends[0].name}, tiles of {tile} pixels, seconds for a megapixel"
     )
     return Evaluation(text, tuple(score for level in levels for score in scores[level]))
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperrestore.backends import LAYOUT, load_network
-from hyperrestore.checkpoint import layout_digest, load_checkpoint, tensor_places, write_atomically
+from hyperrestore.checkpoint import (
+    graph_path,
+    layout_digest,
+    load_checkpoint,
+    tensor_places,
+    write_atomically,
+)
 from hyperrestore.errors import CheckpointError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -56,8 +63,11 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
         2: multiple * torch.export.Dim("h", min=1, max=largest),
         3: multiple * torch.export.Dim("w", min=1, max=largest),
     }
+    exporter_log = logging.getLogger("torch.onnx")
+    log_level = exporter_log.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about its own future
+        exporter_log.setLevel(logging.ERROR)  # it misses packages that no network here needs
         program = torch.onnx.export(
             wrapped,
             (torch.zeros(2, 3, side, side + multiple), torch.ones(1)),
@@ -68,6 +78,7 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
             optimize=False,  # it would fold weights into new constants
             verbose=False,
         )
+    exporter_log.setLevel(log_level)
     graph = program.model_proto  # type: ignore[union-attr]
     _refer_to_weights(graph.graph, wrapped.prefix, path)
     for node in (
@@ -88,7 +99,7 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
     ):
         graph.metadata_props.add(key=f"hyperrestore.{key}", value=value)
     graph.metadata_props.add(key=LAYOUT, value=layout_digest(path))
-    target = path.with_suffix(".onnx")
+    target = graph_path(path)
     write_atomically(target, graph.SerializeToString())
     onnx.checker.check_model(str(target))
     return target

@@ -5,7 +5,8 @@ exactly at the network's own behaviour (W = 0). `materialize` goes back: an ordi
 
 The level is an argument of the network's call. It reaches the convolutions, however deep they lie in a
 module that knows nothing of levels, through a context variable that lives only as long as the call and is
-separate in every thread.
+separate in every thread. What runs parts of the network outside that call does not find the level: gradient
+checkpointing and threads started within `forward`.
 
 Source: "Hypernetwork-based adaptive image restoration", ICASSP 2023, arXiv 2206.05970.
 """
@@ -38,11 +39,20 @@ class _HyperConvolution(nn.Module):
 
     def __init__(self, convolution: Convolution, *, conditions: int, rank: int | None) -> None:
         super().__init__()
+        if convolution._forward_hooks or convolution._forward_pre_hooks or _computes_otherwise(convolution):
+            raise UsageError(
+                f"{type(convolution).__name__} computes more than a convolution (its own forward, or hooks): "
+                "leave it out by `select`"
+            )
         kernel = convolution.weight.detach()
         rows, columns = kernel.shape[0], kernel[0].numel()
         self.layout = kernel.shape
-        self.weight = nn.Parameter(kernel.clone())  # B
-        self.bias = None if convolution.bias is None else nn.Parameter(convolution.bias.detach().clone())
+        self.weight = nn.Parameter(kernel.clone(), requires_grad=convolution.weight.requires_grad)  # B
+        self.bias = None
+        if convolution.bias is not None:
+            self.bias = nn.Parameter(
+                convolution.bias.detach().clone(), requires_grad=convolution.bias.requires_grad
+            )
         if rank is not None and rank * (rows + columns) < rows * columns:
             # One factor starts at zero, so that the product does; the other must not, or neither would learn.
             self.slope_left = nn.Parameter(kernel.new_zeros(conditions, rows, rank))
@@ -59,6 +69,7 @@ class _HyperConvolution(nn.Module):
         self.padding = convolution.padding
         self.dilation = convolution.dilation
         self.groups = convolution.groups
+        self.train(convolution.training)
 
     def slopes(self) -> Tensor:
         """W, one kernel for each condition: (conditions, *kernel)."""
@@ -86,7 +97,10 @@ class _HyperConvolution(nn.Module):
         """Convolve with the kernels of the level that the enclosing `Hypernetwork` was called with."""
         phi = _phi.get(None)
         if phi is None:
-            raise UsageError("an adjustable convolution needs a level: call the Hypernetwork that holds it")
+            raise UsageError(
+                "an adjustable convolution needs a level: call the Hypernetwork that holds it, "
+                "without gradient checkpointing inside of it"
+            )
         if phi.ndim == 1:
             return self.convolve(x, *self.kernel(phi))
         # One level per sample or pixel: conv(x, c * W + B) = c * conv(x, W) + conv(x, B).
@@ -106,7 +120,17 @@ class _HyperConvolution(nn.Module):
         weight, bias = self.kernel(phi)
         layer.weight = nn.Parameter(weight)
         layer.bias = None if bias is None else nn.Parameter(bias)
-        return layer
+        return layer.train(self.training)
+
+
+def _computes_otherwise(convolution: Convolution) -> bool:
+    """Whether a subclass does more in its forward than the layer of torch that it is made from."""
+    ordinary = nn.Conv2d if isinstance(convolution, nn.Conv2d) else nn.ConvTranspose2d
+    return any(
+        getattr(type(convolution), name) is not getattr(ordinary, name)
+        for name in ("forward", "_conv_forward", "_output_padding")
+        if hasattr(ordinary, name)
+    )
 
 
 class HyperConv2d(_HyperConvolution):
@@ -191,6 +215,7 @@ class Hypernetwork(nn.Module):
         super().__init__()
         self.network = network
         self.scales = tuple(scales)
+        self.train(network.training)
 
     def phi(self, level: Level) -> Tensor:
         """Turn levels into the pure numbers that the kernels take.
@@ -273,7 +298,8 @@ def hyperize(
     """Make a network's convolutions adjustable by a level.
 
     The result starts exactly at the module's own behaviour at every level; training then learns how the
-    kernels depend on the level. The module itself is not changed.
+    kernels depend on the level. The module itself is not changed. Parameters that two of its layers share
+    become separate ones.
 
     Args:
         module: Any network.
@@ -285,8 +311,11 @@ def hyperize(
         The adjustable network.
 
     Raises:
-        UsageError: `select` chose no convolution.
+        UsageError: `select` chose no convolution, or one that computes more than a convolution; or the rank
+            is below 1.
     """
+    if rank is not None and rank < 1:
+        raise UsageError(f"rank {rank} is impossible; give at least 1, or None for full rank")
     scales = (scale,) if isinstance(scale, LevelScale) else tuple(scale)
     conditions = sum(len(one.powers) for one in scales)
     found = 0

@@ -98,7 +98,7 @@ class LevelScale:
             ExtrapolationWarning: It lies outside `trained`.
         """
         try:
-            number = float(level)
+            number = math.nan if isinstance(level, str | bytes | bool) else float(level)
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not self.low <= number <= self.high:

@@ -1,7 +1,8 @@
 """Image file <-> Picture: bit depth, alpha, colour profile, orientation, metadata.
 
 `open_picture` and `create_picture` stream rows from top to bottom, so that memory does not grow with the
-picture; `read_picture` and `write_picture` are the same two for a picture that is wanted whole.
+picture where its format allows that; `read_picture` and `write_picture` are the same two for a picture that
+is wanted whole.
 """
 
 import os
@@ -156,6 +157,9 @@ def open_picture(path: AnyPath, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pic
     The orientation that the file asks for is applied. CMYK becomes sRGB through its profile; other colours
     stay in the space they are in.
 
+    Memory does not grow with the picture, except for files that can only be decoded as a whole: progressive
+    JPEG, interlaced PNG, WebP and AVIF, and all that are to be turned (larger ones in a temporary file).
+
     Args:
         path: PNG, JPEG, WebP, TIFF or AVIF file, recognised by its content.
         max_pixels: The most pixels that are accepted.
@@ -164,8 +168,8 @@ def open_picture(path: AnyPath, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pic
         A reader with `.info` and `.rows(top, bottom)`.
 
     Raises:
-        PictureError: The file is missing, damaged, of another kind, animated, of several pages, too large, or
-            has other samples than 8 or 16 bit integers.
+        PictureError: The file is missing, damaged, of another kind, a camera raw file, animated, of several
+            pages, HDR (PQ or HLG), too large, or has other samples than 8 or 16 bit integers.
     """
     path = Path(path)
     image, info = load(path, max_pixels)
@@ -186,6 +190,7 @@ def create_picture(
     """Create a picture from rows, all or nothing.
 
     The file appears under its name when all rows are written and encoded; after any failure nothing is left.
+    Memory does not grow with the picture, except for WebP and AVIF, which are encoded as a whole.
 
     Args:
         path: The file to be; its suffix chooses the format.
@@ -214,7 +219,8 @@ def create_picture(
     """
     info = like.info if isinstance(like, PictureReader) else like
     info = replace(info, width=width or info.width, height=height or info.height)
-    path = Path(path).resolve()  # what a link points to is replaced, not the link
+    path = Path(path)
+    target = path.resolve()  # what a link points to is replaced, not the link
     known = output_format(path, quality, overwrite)
     if info.channels not in (1, 3) or info.bits not in (8, 16) or min(info.width, info.height) < 1:
         raise UsageError(
@@ -236,7 +242,7 @@ def create_picture(
     else:
         alpha_image = None
 
-    with _folder_beside(path) as folder:
+    with _folder_beside(path, target) as folder:
         with writing(path):
             spool = (folder / "rows").open("wb", buffering=0)
         with spool:
@@ -252,10 +258,11 @@ def create_picture(
         encoded = folder / path.name
         with writing(path):
             encode(folder / "rows", encoded, info, known, alpha_image, quality)
-            if path.exists():
-                output_format(path, quality, overwrite)  # it may have appeared meanwhile
-                shutil.copymode(path, encoded)
-            encoded.replace(path)
+            if target.exists():
+                if not overwrite:
+                    raise PictureError(f"{path}: appeared meanwhile and was kept; choose another name")
+                shutil.copymode(target, encoded)
+            encoded.replace(target)
 
 
 def read_picture(path: AnyPath, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -325,9 +332,9 @@ def _to_integers(values: Pixels, info: PictureInfo) -> Rows:
 
 
 @contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    """A temporary folder on the disk of `path`, so that a finished file can be renamed into place."""
+def _folder_beside(path: Path, target: Path) -> Iterator[Path]:
+    """A temporary folder on the disk of `target`, so that a finished file can be renamed into place."""
     with writing(path):
-        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem[:50]}-", suffix=".part")
+        folder = tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{path.stem[:50]}-", suffix=".part")
     with folder as name:
         yield Path(name)

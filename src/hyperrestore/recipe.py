@@ -6,7 +6,7 @@ import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from hyperrestore.errors import RecipeError
 from hyperrestore.level import LevelScale, Task
@@ -22,6 +22,8 @@ class Training:
 
     Attributes:
         learning_rate: Peak of AdamW's learning rate; it rises over `warmup` steps and falls as a cosine.
+        loss: "l1", the mean absolute error, as in the paper; or "rms", the root of the mean squared error of
+            each level's crops: what PSNR measures, at a scale that leaves the levels their balance.
         warmup: Steps.
         clip: Largest norm of the gradient; a longer one is shortened to it. A single bad step at a high rate
             can otherwise ruin a run.
@@ -41,6 +43,7 @@ class Training:
 
     learning_rate: float
     validate_at: tuple[float, ...]
+    loss: Literal["l1", "rms"] = "l1"
     warmup: int = 200
     clip: float = 1.0
     levels: tuple[float, ...] = ()

@@ -63,13 +63,8 @@ class Restorer:
         path = MODELS / f"{model}.safetensors" if model in list(Task) else Path(model)
         description = read_description(path)
         if device in ("auto", "cpu"):
-            return cls(OpenVINOModel(path.with_suffix(".onnx"), description), description, precision)
+            return cls(OpenVINOModel(path, description), description, precision)
         return cls(TorchModel(path, "cpu" if device == "torch" else device), description, precision)
-
-    @property
-    def engine(self) -> str:
-        """What runs the model and how precisely, in words."""
-        return f"{self._model.name}, precision {self._precision}"
 
     @property
     def scale(self) -> LevelScale:

@@ -1,4 +1,4 @@
-"""EXIF and IPTC in TIFF files, which libvips leaves out or cuts short.
+"""The directories of TIFF files: EXIF and IPTC, which libvips leaves out or cuts short, and previews.
 
 A TIFF file is a directory of tagged values that may hold further directories, and an EXIF block is a small
 TIFF file, so EXIF moves between the two by moving directory entries.
@@ -7,7 +7,7 @@ TIFF file, so EXIF moves between the two by moving directory entries.
 import mmap
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,7 @@ _DESCRIPTIVE = {
     0x8298,
     *range(0x9C9B, 0x9CA0),
 }
+_SUBFILE_TYPE, _DNG_VERSION = 0x00FE, 0xC612
 _CARRIED = _DESCRIPTIVE | {_EXIF, _GPS}
 # Bytes of a number, and numbers of a value, by TIFF 6.0 type: rationals are two numbers.
 _SIZES = {
@@ -89,12 +90,10 @@ def read_tiff_metadata(path: Path) -> tuple[bytes | None, bytes | None]:
     Returns:
         EXIF as a TIFF of its own, and IPTC-IIM records; each None where the file has none that can be read.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            layout, start = _header(data)
-            directory = _parse(data, start, layout)
-        except _UNREADABLE:  # cut short or pointing nowhere; the pixels may be fine all the same
-            return None, None
+    found = _first_directory(path)
+    if found is None:
+        return None, None
+    layout, directory = found
     iptc = directory.get(_IPTC)
     carried: _Directory = {tag: value for tag, value in directory.items() if tag in _CARRIED}
     exif = None
@@ -102,6 +101,25 @@ def read_tiff_metadata(path: Path) -> tuple[bytes | None, bytes | None]:
         small = _Layout("<", big=False)
         exif = b"II*\0" + struct.pack("<I", 8) + _build(_ordered(carried, layout, small), 8, small)
     return exif, iptc.data if isinstance(iptc, _Value) else None
+
+
+def is_raw(path: Path) -> bool:
+    """Tell whether a TIFF file is a camera raw file, in which a small preview stands before the photo.
+
+    Args:
+        path: TIFF or BigTIFF file.
+
+    Returns:
+        True for DNG, and where the first image says of itself that it is a smaller version of another.
+    """
+    found = _first_directory(path)
+    if found is None:
+        return False
+    layout, directory = found
+    kind = directory.get(_SUBFILE_TYPE)
+    order: Literal["little", "big"] = "little" if layout.order == "<" else "big"
+    is_preview = isinstance(kind, _Value) and int.from_bytes(kind.data, order) & 1 == 1
+    return is_preview or _DNG_VERSION in directory
 
 
 def add_tiff_metadata(path: Path, exif: bytes | None, iptc: bytes | None) -> None:
@@ -135,6 +153,15 @@ def add_tiff_metadata(path: Path, exif: bytes | None, iptc: bytes | None) -> Non
         file.write(_build(directory, end + end % 2, layout))
         file.seek(8 if layout.big else 4)
         file.write(struct.pack(layout.offset_format, end + end % 2))
+
+
+def _first_directory(path: Path) -> tuple[_Layout, _Directory] | None:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            layout, start = _header(data)
+            return layout, _parse(data, start, layout)
+        except _UNREADABLE:  # cut short or pointing nowhere; the pixels may be fine all the same
+            return None
 
 
 def _header(data: bytes | mmap.mmap) -> tuple[_Layout, int]:

@@ -174,6 +174,13 @@ def degrade_batch(
     return torch.where(clipped, (noisy.clamp(0, 1) * 255).floor() / 255, noisy), clean
 
 
+def loss_of(restored: Tensor, clean: Tensor, training: Training) -> Tensor:
+    """The loss of one level's crops, both (b, 3, h, w)."""
+    if training.loss == "l1":
+        return F.l1_loss(restored, clean)
+    return F.mse_loss(restored, clean).sqrt()
+
+
 def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
     """The levels of one step: the fixed ones, or one random level from each of k equal parts of the range."""
     training, (least, most) = recipe.training, recipe.scale.trained
@@ -266,7 +273,7 @@ def train(
                 degraded, clean = degrade_batch(clean, level, training, run.generator)
                 with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                     restored = run.network(degraded.to(memory_format=torch.channels_last), level)
-                level_loss = F.l1_loss(restored.float(), clean)
+                level_loss = loss_of(restored.float(), clean, training)
                 level_loss.backward()  # type: ignore[no-untyped-call]
                 loss += level_loss.detach() / len(levels)
             torch.nn.utils.clip_grad_norm_(run.network.parameters(), training.clip)
@@ -303,9 +310,15 @@ class Log:
         self.columns += [f"psnr_{level:g}" for level in run.recipe.training.validate_at]
         self.rows: list[dict[str, str]] = []
         if run.step and (folder / LOG).exists():
-            with (folder / LOG).open(newline="") as file:
+            with (folder / LOG).open(newline="", errors="replace") as file:
+                reader = csv.DictReader(file)
+                if reader.fieldnames != self.columns:
+                    raise CheckpointError(
+                        f"{folder / LOG}: is not this run's log, with {', '.join(self.columns)}; restore it, "
+                        "or move it away to begin a new one"
+                    )
                 # A run that was killed may have logged steps later than its last saved state.
-                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= run.step]
+                self.rows = [row for row in reader if int(row["step"]) <= run.step]
 
     def add(self, loss: Tensor) -> None:
         """Count one step's loss, without waiting for the device."""
@@ -323,10 +336,13 @@ class Log:
         loss = float(self.loss) / self.count
         before = min((float(row["loss"]) for row in self.rows), default=math.inf)
         if not loss <= DIVERGED * before:
-            kept = self.rows[-1]["step"] if self.rows else "nothing"
+            kept = (
+                f"{self.folder} keeps step {self.rows[-1]['step']}: go on in another folder, starting from it"
+                if self.rows
+                else "begin again"
+            )
             raise TrainingError(
-                f"training ran off before step {self.run.step}: loss {loss:.3g} after {before:.3g}; "
-                f"{self.folder} keeps step {kept}. Go on in another folder, starting from its model, "
+                f"training ran off before step {self.run.step}, loss {loss:.3g} after {before:.3g}; {kept} "
                 "with a lower learning_rate or clip"
             )
 
