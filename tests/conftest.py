@@ -1,6 +1,7 @@
 """What several test files share: a scale, a tiny network with weights that matter, and its model files."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,10 @@ def tiny_model(tmp_path_factory):
 def paper_model(tmp_path_factory):
     """A model whose network predicts the picture itself."""
     return write_model(tmp_path_factory.mktemp("paper") / "paper.safetensors", SMALL_PAPER)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heard():
+    """A shell lets its background jobs ignore Ctrl-C, and the tests of it would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

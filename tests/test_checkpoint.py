@@ -104,10 +104,13 @@ def test_places_are_where_the_tensors_lie(file):
         assert content[start : start + length] == TENSORS[name].tobytes()
 
 
-def test_the_layout_digest_changes_with_the_description_alone(file, tmp_path):
-    other = tmp_path / "other.safetensors"
+def test_the_layout_digest_changes_with_description_and_name_alone(file, tmp_path):
+    other = tmp_path / "elsewhere" / file.name
+    other.parent.mkdir()
     save_checkpoint(other, Checkpoint(DESCRIPTION, {**TENSORS, "a": TENSORS["a"] + 1}))
     assert layout_digest(other) == layout_digest(file)
+    renamed = other.rename(other.with_name("other.safetensors"))
+    assert layout_digest(renamed) != layout_digest(file)
     save_checkpoint(other, Checkpoint(replace(DESCRIPTION, history={}), TENSORS))
     assert layout_digest(other) != layout_digest(file)
 

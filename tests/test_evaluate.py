@@ -33,6 +33,7 @@ from hyperrestore.picture import Picture, write_picture
 class Identity:
     halo: int = 4
     multiple: int = 2
+    name: str = "nothing"
 
     def __call__(self, window, /):
         return window
@@ -40,8 +41,6 @@ class Identity:
 
 class Fake:
     """A Restorer that changes nothing."""
-
-    engine = "nothing"
 
     def at(self, level, *, bits):
         assert bits == 8

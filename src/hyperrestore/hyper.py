@@ -271,11 +271,14 @@ class Hypernetwork(nn.Module):
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Replicate the right and bottom edge of (b, c, h, w) until both sides are multiples."""
-    height, width = image.shape[-2:]
-    if height % multiple == 0 and width % multiple == 0:
-        return image
-    return F.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+    """Mirror (b, c, h, w) at the right and bottom edge until both sides are multiples."""
+    for axis, length in ((-2, image.shape[-2]), (-1, image.shape[-1])):
+        if length % multiple:
+            # F.pad mirrors only what is larger than the padding.
+            period = max(1, 2 * length - 2)
+            index = torch.arange(length + -length % multiple, device=image.device) % period
+            image = image.index_select(axis, torch.minimum(index, period - index))
+    return image
 
 
 def _replace(module: nn.Module, choose: Callable[[str, nn.Module], nn.Module | None]) -> nn.Module:
