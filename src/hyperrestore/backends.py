@@ -55,16 +55,19 @@ class NetworkBackend:
         """Restore a window (1 or 3, h, w); grey goes through the colour network as three equal channels."""
         if window.shape[0] not in (1, 3):
             raise UsageError(f"a picture (c, h, w) has 1 or 3 channels, got c = {window.shape[0]}")
-        colour = np.repeat(window, 3 // window.shape[0], axis=0).astype(np.float32, copy=False)
-        result = self.infer(colour[None])[0]
+        colour = window if window.shape[0] == 3 else np.repeat(window, 3, axis=0)
+        result: Pixels = self.infer(np.ascontiguousarray(colour, np.float32)[None])[0]
         if window.shape[0] == 1:
             result = result.mean(axis=0, keepdims=True)
-        restored: Pixels = window + result if self.residual else result
-        return restored
+        if self.residual:
+            # In place where that loses nothing: large arrays cost more to get than to fill.
+            restored: Pixels = np.add(window, result, out=result if window.dtype == result.dtype else None)
+            return restored
+        return result
 
 
 class OpenVINOModel:
-    """A model's ONNX graph compiled for the CPU, once for each precision; the level is an input of the graph.
+    """A model's ONNX graph for the CPU. The level is an input of the graph, and is fixed when it is compiled.
 
     Args:
         checkpoint: The model; its graph lies beside it.
@@ -97,7 +100,7 @@ class OpenVINOModel:
             raise CheckpointError(f"{path}: made of another state of {checkpoint.name}; {remedy} anew")
         self._model = openvino.Model([output.node.input_value(0)], model.get_parameters(), "hyperrestore")
         self._description = description
-        self._compiled: dict[str, Any] = {}
+        self._compiled: tuple[tuple[float, str], Any] | None = None  # of the last level
         self._lock = threading.Lock()
 
     def at(self, level: float, *, precision: Precision, bits: int) -> NetworkBackend:
@@ -111,15 +114,14 @@ class OpenVINOModel:
         if precision == "auto":
             native = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             precision = "bf16" if native and bits <= 8 else "fp32"
-        compiled = self._compile(precision)
-        level_input = np.array([level], np.float32)
+        compiled = self._compile(level, precision)
         requests = threading.local()  # an inference request serves one thread at a time
 
         def infer(batch: Pixels) -> Pixels:
             if not hasattr(requests, "request"):
                 requests.request = compiled.create_infer_request()
             result: Pixels
-            (result,) = requests.request.infer({"image": batch, "level": level_input}).values()
+            (result,) = requests.request.infer({"image": batch}, share_inputs=True).values()
             return result
 
         return NetworkBackend(
@@ -130,14 +132,23 @@ class OpenVINOModel:
             name=f"OpenVINO on the CPU, {precision}",
         )
 
-    def _compile(self, precision: str) -> Any:
+    def _compile(self, level: float, precision: str) -> Any:
+        """Compile the graph with its kernels computed once; to compute them in every tile costs time."""
+        from openvino import opset13
+
         with self._lock:
-            if precision not in self._compiled:
+            if self._compiled is None or self._compiled[0] != (level, precision):
+                model = self._model.clone()
+                (live,) = (node for node in model.get_parameters() if "level" in node.output(0).get_names())
+                fixed = opset13.constant(np.array([level], np.float32))
+                for target in live.output(0).get_target_inputs():
+                    target.replace_source_output(fixed.output(0))
+                model.remove_parameter(live)
                 # Left to itself OpenVINO computes in bf16 wherever the CPU can.
                 hint = {"fp32": "f32", "bf16": "bf16"}[precision]
                 settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-                self._compiled[precision] = self._core.compile_model(self._model, "CPU", settings)
-            return self._compiled[precision]
+                self._compiled = (level, precision), self._core.compile_model(model, "CPU", settings)
+            return self._compiled[1]
 
 
 class TorchModel:
