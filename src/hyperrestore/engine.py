@@ -114,7 +114,7 @@ def restore_rows(
                 row.keep_start - row.read_start : row.keep_stop - row.read_start,
                 column.keep_start - column.read_start : column.keep_stop - column.read_start,
             ]
-            restored[:, :, column.keep_start : column.keep_stop] = from_floats(kept, held.dtype)
+            from_floats(kept, restored[:, :, column.keep_start : column.keep_stop])
         yield restored
 
 
@@ -146,9 +146,11 @@ def to_floats(rows: Rows) -> Pixels:
     return rows.astype(np.float32) / np.float32(np.iinfo(rows.dtype).max)
 
 
-def from_floats(pixels: Pixels, dtype: npt.DTypeLike) -> Rows:
-    """Clip to [0, 1] and, for an integer type, round to its depth."""
-    clipped = np.clip(pixels, 0, 1)
-    if np.issubdtype(np.dtype(dtype), np.floating):
-        return clipped.astype(dtype, copy=False)
-    return np.rint(clipped * np.iinfo(np.dtype(dtype)).max).astype(dtype)
+def from_floats(pixels: Pixels, out: Rows) -> None:
+    """Clip to [0, 1] into `out`, rounded to its depth if it holds integers."""
+    if np.issubdtype(out.dtype, np.floating):
+        np.clip(pixels, 0, 1, out=out, casting="same_kind")
+        return
+    scaled = np.clip(pixels, 0, 1)
+    scaled *= np.iinfo(out.dtype).max
+    out[...] = np.rint(scaled, out=scaled)
