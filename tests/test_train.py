@@ -20,11 +20,12 @@ import hyperrestore.train as training_module
 from hyperrestore.backends import load_network
 from hyperrestore.checkpoint import load_checkpoint
 from hyperrestore.errors import CheckpointError, PictureError, TrainingError, UsageError
-from hyperrestore.networks import build
+from hyperrestore.networks import NetworkConfig, build
 from hyperrestore.photos import find_photos, split_photos
 from hyperrestore.train import LOG, MODEL, STATE, Run, degrade_batch, draw_levels, save_model, train, validate
 
 CPU = torch.device("cpu")
+WIDE = NetworkConfig("unet", widths=(16, 32), blocks=(1, 1), rank=8)  # wide enough for Muon
 
 
 @pytest.fixture(scope="session")
@@ -86,8 +87,9 @@ class StopAt:
     [
         tiny_recipe(grey_share=0.3, clipped_share=0.3),
         tiny_recipe(SMALL_PAPER, levels=(15, 50), shared_crops=True, ema=0.0),
+        tiny_recipe(WIDE, optimizer="muon"),
     ],
-    ids=["ours", "paper"],
+    ids=["ours", "paper", "muon"],
 )
 @pytest.mark.parametrize("bf16", [False, True])
 def test_resumed_equals_uninterrupted(photos, tmp_path, monkeypatch, recipe, bf16):

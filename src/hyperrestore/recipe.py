@@ -21,7 +21,8 @@ class Training:
     """How a model is trained; the `[training]` table of a recipe.
 
     Attributes:
-        learning_rate: Peak of AdamW's learning rate; it rises over `warmup` steps and falls as a cosine.
+        learning_rate: Peak of the learning rate; it rises over `warmup` steps and falls as a cosine.
+        optimizer: "adamw", or "muon" for the kernels and AdamW for the rest (see `optimizer.Optimizer`).
         loss: "l1", the mean absolute error, as in the paper; or "rms", the root of the mean squared error of
             each level's crops: what PSNR measures, at a scale that leaves the levels their balance.
         warmup: Steps.
@@ -43,6 +44,7 @@ class Training:
 
     learning_rate: float
     validate_at: tuple[float, ...]
+    optimizer: Literal["adamw", "muon"] = "adamw"
     loss: Literal["l1", "rms"] = "l1"
     warmup: int = 200
     clip: float = 1.0

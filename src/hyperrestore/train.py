@@ -37,6 +37,7 @@ from hyperrestore.degrade import gaussian_noise
 from hyperrestore.errors import CheckpointError, TrainingError, UsageError
 from hyperrestore.hyper import Hypernetwork, materialize
 from hyperrestore.networks import build, build_plain, receptive_radius
+from hyperrestore.optimizer import Optimizer
 from hyperrestore.photos import Photos, find_photos, split_photos, validation_crops
 from hyperrestore.recipe import Recipe, Training
 
@@ -54,9 +55,7 @@ class Run:
         self.device = device
         torch.manual_seed(recipe.training.seed)
         self.network = build(recipe.network, recipe.scale).to(device)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.training.learning_rate, weight_decay=0.0, fused=True
-        )
+        self.optimizer = Optimizer(self.network.named_parameters(), recipe.training.optimizer)
         self.average = [parameter.detach().clone() for parameter in self.network.parameters()]
         self.generator = torch.Generator(device).manual_seed(recipe.training.seed)
         self.step = 0
@@ -99,9 +98,7 @@ class Run:
         for (name, parameter), average in zip(self.network.named_parameters(), self.average, strict=True):
             tensors[f"weight.{name}"] = parameter.detach()
             tensors[f"average.{name}"] = average
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{key}.{name}"] = value
-        return tensors
+        return tensors | {f"optimizer.{name}": value for name, value in self.optimizer.tensors().items()}
 
     def save(self, folder: Path) -> None:
         """Write the training state, atomically."""
@@ -138,13 +135,10 @@ class Run:
         for (name, parameter), average in zip(self.network.named_parameters(), self.average, strict=True):
             parameter.copy_(tensors[f"weight.{name}"])
             average.copy_(tensors[f"average.{name}"])
-            state = {
-                key: torch.empty_like(parameter).copy_(value) if value.ndim else value.clone()
-                for key in ("step", "exp_avg", "exp_avg_sq")
-                if (value := tensors.get(f"optimizer.{key}.{name}")) is not None
-            }
-            if state:
-                self.optimizer.state[parameter] = state
+        own = "optimizer."
+        self.optimizer.restore(
+            {name.removeprefix(own): value for name, value in tensors.items() if name.startswith(own)}
+        )
 
     def _recipe(self) -> object:
         """The recipe as it reads in a file."""
@@ -261,8 +255,6 @@ def train(
                 break
             rate = training.learning_rate * min(1.0, (run.step + 1) / training.warmup)
             rate *= (1 + math.cos(math.pi * progress)) / 2
-            for group in run.optimizer.param_groups:
-                group["lr"] = rate
 
             levels = draw_levels(recipe, run.generator)
             count = training.crops_per_level
@@ -277,8 +269,7 @@ def train(
                 level_loss.backward()  # type: ignore[no-untyped-call]
                 loss += level_loss.detach() / len(levels)
             torch.nn.utils.clip_grad_norm_(run.network.parameters(), training.clip)
-            run.optimizer.step()
-            run.optimizer.zero_grad(set_to_none=True)
+            run.optimizer.step(rate)
             run.step += 1
             run.update_average()
 
