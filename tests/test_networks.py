@@ -21,7 +21,8 @@ from hyperrestore.recipe import read_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 THREE = NetworkConfig("unet", widths=(4, 6, 8), blocks=(1, 0, 2), rank=1)
-configs = pytest.mark.parametrize("config", [TINY, THREE, SMALL_PAPER])
+SHUFFLED = NetworkConfig("unet", widths=(4, 6), blocks=(1, 1), rank=1, shuffle=2)
+configs = pytest.mark.parametrize("config", [TINY, THREE, SHUFFLED, SMALL_PAPER])
 
 
 def test_the_papers_network_has_the_papers_numbers():

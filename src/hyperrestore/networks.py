@@ -28,12 +28,15 @@ class NetworkConfig:
         widths: Channels at each resolution, finest first; of the paper's network, at half resolution.
         blocks: Residual blocks at each resolution; a U-net has them on the way down and on the way up.
         rank: Rank of W (see `hyper.hyperize`); 0 for full rank.
+        shuffle: A U-net's finest resolution is the picture's divided by it: every shuffle x shuffle pixels
+            become channels of one (pixel unshuffle).
     """
 
     kind: Literal["paper", "unet"]
     widths: tuple[int, ...]
     blocks: tuple[int, ...]
     rank: int = 0
+    shuffle: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -41,8 +44,11 @@ class NetworkConfig:
             raise RecipeError(f"network kind {self.kind!r} is unknown; known are 'paper' and 'unet'")
         if not self.widths or len(self.widths) != len(self.blocks) or min(self.widths) < 1:
             raise RecipeError(f"widths {self.widths} and blocks {self.blocks} need one entry per resolution")
-        if min(self.blocks) < 0 or self.rank < 0 or (self.kind == "paper" and len(self.widths) != 1):
+        paper = self.kind == "paper"
+        if min(self.blocks) < 0 or self.rank < 0 or (paper and len(self.widths) != 1):
             raise RecipeError(f"blocks {self.blocks}, rank {self.rank} do not fit network kind {self.kind!r}")
+        if self.shuffle < 1 or (paper and self.shuffle != 1):
+            raise RecipeError(f"shuffle {self.shuffle} does not fit network kind {self.kind!r}")
 
 
 PAPER = NetworkConfig("paper", widths=(64,), blocks=(16,))
@@ -98,31 +104,32 @@ class RestorationUNet(nn.Module):
     It predicts what is to be added to the picture, and adds it in the picture's own precision.
     """
 
-    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], *, shuffle: int = 1) -> None:
         super().__init__()
-        self.multiple: int = 2 ** (len(widths) - 1)
+        self.shuffle = shuffle
+        self.multiple: int = shuffle * 2 ** (len(widths) - 1)
         *finer, deepest = blocks
-        self.head = nn.Conv2d(3, widths[0], 3, padding=1)
+        self.head = nn.Conv2d(3 * shuffle**2, widths[0], 3, padding=1)
         self.encoders = nn.ModuleList(map(_residual_blocks, widths, finer))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairwise(widths))
         self.middle = _residual_blocks(widths[-1], deepest)
         # 1x1 and pixel shuffle: a transposed 2x2 convolution in the form that engines run fastest.
         self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in pairwise(widths))
         self.decoders = nn.ModuleList(map(_residual_blocks, widths, finer))
-        self.tail = nn.Conv2d(widths[0], 3, 3, padding=1)
+        self.tail = nn.Conv2d(widths[0], 3 * shuffle**2, 3, padding=1)
 
     def residual(self, image: Tensor) -> Tensor:
         """What to add to an image whose sides are multiples of `multiple`."""
-        x = self.head(image)
+        x = self.head(F.pixel_unshuffle(image, self.shuffle))  # (b, width, h / shuffle, w / shuffle)
         skips = []
         for encoder, down in zip(self.encoders, self.down, strict=True):
             x = encoder(x)
             skips.append(x)
-            x = down(x)  # (b, next width, h/2, w/2)
+            x = down(x)  # (b, next width, half as high, half as wide)
         x = self.middle(x)
         for up, decoder in zip(reversed(self.up), reversed(self.decoders), strict=True):
             x = decoder(F.pixel_shuffle(up(x), 2) + skips.pop())
-        return self.tail(x)  # type: ignore[no-any-return]
+        return F.pixel_shuffle(self.tail(x), self.shuffle)
 
     def forward(self, image: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, 3, h, w), values about [0, 1], not clipped."""
@@ -134,7 +141,7 @@ def build_plain(config: NetworkConfig) -> PaperNetwork | RestorationUNet:
     """Build the ordinary network: for one level, or to be made adjustable."""
     if config.kind == "paper":
         return PaperNetwork(config.widths[0], config.blocks[0])
-    return RestorationUNet(config.widths, config.blocks)
+    return RestorationUNet(config.widths, config.blocks, shuffle=config.shuffle)
 
 
 def build(config: NetworkConfig, scale: LevelScale) -> Hypernetwork:

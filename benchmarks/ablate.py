@@ -1,0 +1,107 @@
+"""Which choice is better? Variants of a recipe, equally many steps, scored on validation photos.
+
+    python benchmarks/ablate.py recipes/denoise.toml --data PHOTOS --steps 500 --seeds 0 1 \
+        --vary 'training.optimizer="adamw"' --vary 'network.rank=8' 'network.blocks=[0, 2, 2, 2]'
+
+One `--vary` is one variant: entries of the recipe, as TOML, that differ from it. Every run is a folder below
+`--out`, and a run that is there is not run again: so seeds can be trained side by side by two such commands,
+and a third that asks for all of them prints the table. A difference counts if it is at least twice the spread
+between seeds, the larger of both variants'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import tomllib
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hyperrestore.backends import find_device, load_network
+from hyperrestore.checkpoint import load_checkpoint
+from hyperrestore.hyper import materialize
+from hyperrestore.networks import count_parameters, multiply_adds
+from hyperrestore.recipe import Recipe, read_recipe
+from hyperrestore.train import LOG, MODEL, choose_device, train
+
+
+def varied(recipe: Recipe, entries: list[str]) -> Recipe:
+    """The recipe with other entries, each `table.name=value` with a value in TOML."""
+    for entry in entries:
+        place, _, value = entry.partition("=")
+        table, _, name = place.strip().partition(".")
+        (parsed,) = tomllib.loads(f"value = {value}").values()
+        parsed = tuple(parsed) if isinstance(parsed, list) else parsed
+        recipe = replace(recipe, **{table: replace(getattr(recipe, table), **{name: parsed})})
+    return recipe
+
+
+def folder_of(out: Path, recipe: Recipe, steps: int) -> Path:
+    """Where a run lies: another recipe or number of steps is another folder."""
+    digest = hashlib.sha256(json.dumps([asdict(recipe), steps]).encode()).hexdigest()
+    return out / digest[:12]
+
+
+def scores_of(folder: Path) -> list[float]:
+    """Validation PSNR of a finished run at each level, dB."""
+    return [float(score) for score in load_checkpoint(folder / MODEL).description.history["validation_psnr"]]  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    """Parse the arguments, train what is missing, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--vary", nargs="+", action="append", default=[], metavar="TABLE.NAME=VALUE")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablate"))
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    recipe = read_recipe(options.recipe)
+    levels = recipe.training.validate_at
+
+    base: tuple[float, float] | None = None
+    rows = [f"| variant | multiply-adds | stored | {' | '.join(f'{level:g}' for level in levels)} | mean | |"]
+    rows += ["|---" * (len(levels) + 5) + "|"]
+    for entries in ([], *options.vary):
+        scores = []
+        for seed in options.seeds:
+            run = varied(recipe, [*entries, f"training.seed={seed}"])
+            folder = folder_of(options.out, run, options.steps)
+            if not (folder / LOG).is_file():
+                train(
+                    run, options.data, folder, steps=options.steps, device=choose_device(options.device),
+                    validate_every=float("inf"),
+                )  # fmt: skip
+            scores.append(scores_of(folder))
+        network = load_network(load_checkpoint(folder / MODEL)).to(find_device("cpu"))
+        cost = multiply_adds(materialize(network, levels[0])) / 1e6
+        means = [float(np.mean(score)) for score in scores]
+        mean, spread = float(np.mean(means)), max(means) - min(means)
+        verdict = "the recipe"
+        if base is None:
+            base = mean, spread
+        else:
+            gain, noise = mean - base[0], max(spread, base[1])
+            separated = len(means) > 1 and abs(gain) >= 2 * noise
+            verdict = f"{gain:+.3f}, {('better' if gain > 0 else 'worse') if separated else 'not separated'}"
+        cells = [f"{score:.2f}" for score in np.mean(scores, axis=0)]
+        rows.append(
+            f"| {', '.join(entries) or '-'} | {cost:.3f} M | {count_parameters(network) / 1e6:.2f} M "
+            f"| {' | '.join(cells)} | {mean:.3f} (spread {spread:.3f}) | {verdict} |"
+        )
+    print(f"Validation PSNR, dB, after {options.steps} steps, mean of seeds {options.seeds}\n")
+    print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()
