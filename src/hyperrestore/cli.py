@@ -152,11 +152,18 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="default: runs/NAME OF THE RECIPE")
     command.add_argument("--minutes", type=_positive, help="total training time; time before --resume counts")
     command.add_argument("--steps", type=_whole(1), help="total steps; whichever ends first")
+    command.add_argument(
+        "--stop-after", type=_positive, default=math.inf, metavar="MINUTES",
+        help="stop this command after so long, even if the training has not ended; --resume goes on",
+    )  # fmt: skip
     command.add_argument("--device", default="auto", help="auto (CUDA, MPS or CPU), cpu, cuda, cuda:1, mps")
     command.add_argument("--precision", default="bf16", choices=["bf16", "fp32"], help="default %(default)s")
     start = command.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="go on from the state in the folder")
     start.add_argument("--start-from", type=Path, metavar="MODEL", help="begin with this model's weights")
+    command.add_argument(
+        "--no-export", action="store_true", help="do without the ONNX graph; `hyperrestore export` writes it"
+    )
     command.set_defaults(run=_train)
 
     command = commands.add_parser(
@@ -364,10 +371,10 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    for module in ("torch", "onnx", "onnxscript", "matplotlib"):
+    exporters = () if options.no_export else ("onnx", "onnxscript")
+    for module in ("torch", "matplotlib", *exporters):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(f"training needs {module}: pip install 'hyperrestore[torch]'")
-    from hyperrestore.export import export_onnx
     from hyperrestore.recipe import read_recipe
     from hyperrestore.train import MODEL, choose_device, train
 
@@ -379,12 +386,16 @@ def _train(options: argparse.Namespace) -> int:
         out,
         minutes=options.minutes,
         steps=options.steps,
+        stop_after=options.stop_after,
         device=choose_device(options.device),
         bf16=options.precision == "bf16",
         resume=options.resume,
         start_from=options.start_from,
     )
-    export_onnx(out / MODEL)
+    if not options.no_export:
+        from hyperrestore.export import export_onnx
+
+        export_onnx(out / MODEL)
     _put(str(out / MODEL))
     return 0
 

@@ -193,11 +193,12 @@ def train(
     *,
     minutes: float | None = None,
     steps: int | None = None,
+    stop_after: float = math.inf,
     device: torch.device,
     bf16: bool = True,
     resume: bool = False,
     start_from: Path | None = None,
-    validate_every: float = 120,
+    validate_every: float = 300,
 ) -> float:
     """Train a model until the time or the steps are used up, or Ctrl-C; every stop leaves a checkpoint.
 
@@ -207,6 +208,8 @@ def train(
         out: Folder for the model, the training state, the log and the curve.
         minutes: Total training time; time before a resume counts.
         steps: Total steps; whichever of the two ends first.
+        stop_after: Minutes after which this call stops, reading the photos included, even if the training
+            has not ended; what is written then takes its time on top. The schedule is not changed by it.
         device: Where to train.
         bf16: Compute in bf16 where it is safe (autocast).
         resume: Go on from the state in `out`, exactly where it stopped.
@@ -230,6 +233,7 @@ def train(
         raise UsageError("a resumed run goes on with its own weights: give resume or start_from, not both")
     if not resume and ((out / STATE).exists() or (out / MODEL).exists()):
         raise UsageError(f"{out} already holds a training run: resume it, or choose another folder")
+    deadline = time.monotonic() + 60 * stop_after
     keep_memory()
     training = recipe.training
     run = Run(recipe, device)
@@ -242,7 +246,7 @@ def train(
     held_out = validation_crops(validation_files, count=VALIDATION_CROPS, size=VALIDATION_SIZE)
     out.mkdir(parents=True, exist_ok=True)
     log = Log(out, run, held_out, photos=len(clean_photos), bf16=bf16)
-    rate = 0.0
+    rate = progress = 0.0
     before, started, validated = run.seconds, time.monotonic(), time.monotonic()
 
     with (
@@ -281,9 +285,13 @@ def train(
                 run.save(out)
                 bar.write(log.write(rate), file=sys.stderr)
                 validated = time.monotonic()
+            if time.monotonic() > deadline:
+                break
         log.refuse_divergence()
         run.save(out)
         bar.write(log.write(rate), file=sys.stderr)
+        ended = "the training has ended" if progress >= 1 else f"stopped at {progress:.0%} of the training"
+        bar.write(ended, file=sys.stderr)
     return log.psnr
 
 
