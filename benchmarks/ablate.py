@@ -61,12 +61,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--vary", nargs="+", action="append", default=[], metavar="TABLE.NAME=VALUE")
+    parser.add_argument(
+        "--all",
+        nargs="+",
+        default=[],
+        metavar="TABLE.NAME=VALUE",
+        help="entries of every variant, the first too",
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/ablate"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    recipe = read_recipe(options.recipe)
+    recipe = varied(read_recipe(options.recipe), options.all)
     levels = recipe.training.validate_at
 
     base: tuple[float, float] | None = None
@@ -99,7 +106,8 @@ def main() -> None:
             f"| {', '.join(entries) or '-'} | {cost:.3f} M | {count_parameters(network) / 1e6:.2f} M "
             f"| {' | '.join(cells)} | {mean:.3f} (spread {spread:.3f}) | {verdict} |"
         )
-    print(f"Validation PSNR, dB, after {options.steps} steps, mean of seeds {options.seeds}\n")
+    everywhere = f", with {', '.join(options.all)}" if options.all else ""
+    print(f"Validation PSNR, dB, after {options.steps} steps{everywhere}, mean of seeds {options.seeds}\n")
     print("\n".join(rows))
 
 

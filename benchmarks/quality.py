@@ -1,53 +1,37 @@
-"""Quality on clean photos: ours against the paper's network, BM3D and non-local means; writes RESULTS.md.
+"""Quality on clean photos: ours, the paper's network, BM3D and non-local means -> RESULTS.md and two plots.
 
     python benchmarks/quality.py CBSD68 --paper MODEL.safetensors --peers-cache peers.jsonl
     python benchmarks/quality.py --choose-nlm PHOTOS     # how the strength of non-local means was chosen
 
-All methods see the same noisy pictures and are scored by the same code, `hyperrestore.evaluate`. BM3D and
-OpenCV are no dependencies: what is not installed is left out, and the page says so. BM3D takes half a minute
-for a picture, so scores of peers are kept in a file, one line each, as soon as they are there.
+All methods see the same noisy pictures and are scored by the same code, `hyperrestore.evaluate`. BM3D needs
+much time: with `--peers-cache` it is measured once, and an interruption loses nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
 import sys
-import textwrap
 import warnings
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from peers import NLM_LEVELS, PEERS, PUBLISHED, Peer, choose_nlm, measure_peer
+from quality_plots import COMPARED, draw_multiply_adds, draw_sigma
 
 from hyperrestore import Restorer, __version__
 from hyperrestore.backends import load_network
-from hyperrestore.checkpoint import load_checkpoint, write_atomically
+from hyperrestore.checkpoint import Description, load_checkpoint, write_atomically
 from hyperrestore.degrade import Protocol
-from hyperrestore.engine import Pixels
 from hyperrestore.errors import ExtrapolationWarning
 from hyperrestore.evaluate import Denoiser, Evaluation, Score, evaluate, find_pictures
 from hyperrestore.hyper import materialize
-from hyperrestore.metrics import to_8bit
 from hyperrestore.networks import count_parameters, multiply_adds
-from hyperrestore.photos import find_photos, split_photos
 from hyperrestore.restorer import MODELS
 
-METHODS = {"ours": "ours", "paper": "paper's network", "bm3d": "BM3D", "nlm": "non-local means"}
-COLOUR_LEVELS, GREY_LEVELS = (5, 10, 15, 25, 35, 50, 75, 80, 90), (15, 25, 50)
+NAMES = {"ours": "ours", "paper": "the paper's network", "bm3d": "BM3D", "nlm": "non-local means"}
 INSTALL = "pip install bm3d opencv-python-headless"
-
-# Strength of non-local means for each sigma: (h, hColor) of colour, h of grey. Chosen by --choose-nlm.
-NLM_COLOUR, NLM_GREY = (0.7, 0.6), 0.9
-NLM_CANDIDATES = [(h, chroma) for h in (0.5, 0.6, 0.7, 0.8) for chroma in (0.4, 0.6, 0.8)]
-NLM_GREY_CANDIDATES = (0.8, 0.85, 0.9, 0.95, 1.0, 1.1)
-NLM_LEVELS = (5, 15, 25, 50, 75)
+LEVELS, GREY_LEVELS = (5, 10, 15, 25, 35, 50, 75, 80, 90), (15, 25, 50)
 
 
 @dataclass(frozen=True)
@@ -58,114 +42,15 @@ class Table:
     grey: bool
 
     @property
-    def title(self) -> str:
-        """Heading, and the table's name on the command line."""
+    def name(self) -> str:
+        """As on the command line."""
         return f"{self.protocol}-{'grey' if self.grey else 'colour'}"
 
 
-TABLES = [Table(protocol, grey) for grey in (False, True) for protocol in ("standard", "hyperres")]
-
-
-@dataclass(frozen=True)
-class WholePicture:
-    """A Backend that is any function of a picture: its halo makes every window the whole picture."""
-
-    name: str
-    restore: Callable[[Pixels], Pixels]
-    halo: int = 10**6
-    multiple: int = 1
-
-    def __call__(self, window: Pixels, /) -> Pixels:
-        """Restore a picture (c, h, w)."""
-        return self.restore(window).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A denoiser of another package, in the form that `evaluate` takes.
-
-    Attributes:
-        name: What runs it: package, version and all that its result depends on.
-        restore: Picture (c, h, w) and sigma -> restored picture.
-    """
-
-    name: str
-    restore: Callable[[Pixels, float], Pixels]
-
-    def at(self, level: float, *, bits: int) -> WholePicture:
-        """The denoiser for one sigma."""
-        return WholePicture(self.name, partial(self.restore, sigma=level))
-
-
-def bm3d_peer() -> Peer:
-    """BM3D with its own defaults, on one thread: on several its results vary slightly."""
-    bm3d = importlib.import_module("bm3d")
-    profile = bm3d.BM3DProfile()
-    profile.num_threads = 1
-
-    def restore(picture: Pixels, sigma: float) -> Pixels:
-        if len(picture) == 1:
-            return np.asarray(bm3d.bm3d(picture[0], sigma / 255, profile)).reshape(picture.shape)
-        restored: Pixels = bm3d.bm3d_rgb(picture.transpose(1, 2, 0), sigma / 255, profile)
-        return restored.transpose(2, 0, 1)
-
-    return Peer(f"bm3d {version('bm3d')} with bm4d {version('bm4d')}, default profile", restore)
-
-
-def nlm_peer(colour: tuple[float, float] = NLM_COLOUR, grey: float = NLM_GREY) -> Peer:
-    """Non-local means of OpenCV, which takes and gives 8 bits."""
-    cv2 = importlib.import_module("cv2")
-
-    def restore(picture: Pixels, sigma: float) -> Pixels:
-        stored = np.rint(to_8bit(picture) * 255).astype(np.uint8)
-        if len(picture) == 1:
-            return cv2.fastNlMeansDenoising(stored[0], None, grey * sigma, 7, 21)[None] / np.float32(255)
-        blue_first = np.ascontiguousarray(stored[::-1].transpose(1, 2, 0))
-        strengths = (strength * sigma for strength in colour)
-        restored = cv2.fastNlMeansDenoisingColored(blue_first, None, *strengths, 7, 21)
-        return restored.transpose(2, 0, 1)[::-1] / np.float32(255)
-
-    strengths = f"h {colour[0]:g} sigma and hColor {colour[1]:g} sigma, grey h {grey:g} sigma"
-    name = f"OpenCV {cv2.__version__}, windows of 7 and 21 pixels, {strengths}, the noisy picture in 8 bits"
-    return Peer(name, restore)
-
-
-@dataclass(frozen=True)
-class Published:
-    """A row of figures that others published; nothing of it is measured here."""
-
-    method: str
-    source: str
-    parameters: str
-    one_network: bool
-    psnr: dict[float, float]
-    multiply_adds: float | None = None
-
-
-# Multiply-adds per pixel, counted from the published structures: kernel * (channels in * channels out), summed
-# over the convolutions, over the square of the stride at which they run. All without attention.
-FFDNET = 9 * (13 * 96 + 10 * 96 * 96 + 96 * 12) / 4  # 12 convolutions at half resolution
-CDNCNN = 9 * (3 * 64 + 18 * 64 * 64 + 64 * 3)  # 20 convolutions, as 0.67 M parameters say; 17 have 0.56 M
-BRDNET = 2 * 9 * (3 * 64 + 15 * 64 * 64 + 64 * 3) + 9 * 6 * 3  # two branches of 17, then one
-# DRUNet: 4 residual blocks of two convolutions at 64, 128, 256 channels down and up, and at 512 in the middle,
-# 2x2 convolutions between them, head and tail. Each of the three finer resolutions costs the same.
-DRUNET = 9 * (4 * 64 + 64 * 3) + 3 * 16 * 9 * 64**2 + 8 * 9 * 512**2 / 64 + 6 * 4 * 64 * 128 / 4
-PUBLISHED = [
-    Published("CBM3D", "Dabov et al., ICIP 2007; scores from arXiv 1710.04026", "-", True,
-              {15: 33.52, 25: 30.71, 35: 28.89, 50: 27.38, 75: 25.74}),
-    Published("FFDNet", "arXiv 1710.04026", "0.85 M", True,
-              {15: 33.87, 25: 31.21, 35: 29.58, 50: 27.96, 75: 26.24}, FFDNET),
-    Published("CDnCNN-S", "arXiv 1608.03981", "0.67 M each", False,
-              {15: 33.99, 25: 31.31, 35: 29.66, 50: 28.01}, CDNCNN),
-    Published("BRDNet", "Tian, Xu and Zuo, Neural Networks 121, 2020", "about 1.1 M each", False,
-              {15: 34.10, 25: 31.43, 50: 28.16}, BRDNET),
-    Published("InstructIR-3D", "arXiv 2401.16468", "15.8 M", True, {15: 34.15, 25: 31.52, 50: 28.30}),
-    Published("GRL-T", "arXiv 2303.00748", "0.88 M each", False, {15: 34.30, 25: 31.66, 50: 28.45}),
-    Published("DRUNet", "arXiv 2008.13751", "32.6 M", True, {15: 34.30, 25: 31.69, 50: 28.51}, DRUNET),
-    Published("GRL-S", "arXiv 2303.00748", "3.12 M each", False, {15: 34.36, 25: 31.72, 50: 28.51}),
-    Published("Xformer / GRL-B", "arXiv 2303.06440 / 2303.00748", "25 M / 20 M each", False,
-              {15: 34.45, 25: 31.82, 50: 28.63}),
-]  # fmt: skip
+TABLES = {
+    table.name: table
+    for table in (Table(protocol, grey) for grey in (False, True) for protocol in ("standard", "hyperres"))
+}
 
 
 @dataclass(frozen=True)
@@ -173,12 +58,12 @@ class Row:
     """A method's mean scores in one table.
 
     Attributes:
-        key: Of `METHODS`.
-        name: For people, with the number of pictures where it is not all of them.
-        protocol: What is the same for all rows of the table.
-        run_by: What ran the method.
+        key: Of `NAMES`.
+        name: For people; says so where it is not of all pictures.
+        protocol: What is the same for all rows of a table.
+        run_by: What ran the method, and how.
         count: Number of pictures, the first by name.
-        means: By level; a level whose pictures are not all measured is missing.
+        means: By level.
     """
 
     key: str
@@ -189,45 +74,12 @@ class Row:
     means: dict[float, Score]
 
 
-def read_cache(path: Path | None) -> dict[str, Evaluation]:
-    """The scores of peers that are already there, by `cache_key`."""
-    lines = path.read_text().splitlines() if path and path.exists() else []
-    entries = map(json.loads, lines)
-    return {entry["key"]: Evaluation(entry["protocol"], (Score(**entry["score"]),)) for entry in entries}
-
-
-def cache_key(peer: Peer, table: Table, level: float, picture: Path) -> str:
-    """All that a peer's score depends on: package version, strength, protocol, level, the picture's bytes."""
-    return f"{peer.name} | {table.title} | {level:g} | {picture.name} {zlib.crc32(picture.read_bytes()):08x}"
-
-
-def measure_peer(
-    peer: Peer, pictures: Sequence[Path], levels: Sequence[float], table: Table, cache: Path | None, stored: bool
-) -> Evaluation:
-    """Score a peer, picture by picture; each score is kept at once, so that an interruption loses nothing."""
-    known, found = read_cache(cache), []
-    for level in levels:
-        keys = {cache_key(peer, table, level, picture): picture for picture in pictures}
-        for key in [] if stored else [key for key in keys if key not in known]:
-            known[key] = evaluate(peer, [keys[key]], [level], protocol=table.protocol, grey=table.grey)
-            if cache:
-                entry = {"key": key, "protocol": known[key].protocol, "score": asdict(known[key].scores[0])}
-                with cache.open("a") as file:
-                    file.write(json.dumps(entry) + "\n")
-        if known.keys() >= keys.keys():  # a mean over some of the pictures would be another figure
-            found += [known[key] for key in keys]
-    protocols = {one.protocol for one in found}
-    if len(protocols) > 1:
-        raise SystemExit(f"{cache}: holds scores of several protocols; delete it: {' / '.join(protocols)}")
-    return Evaluation("".join(protocols), tuple(score for one in found for score in one.scores))
-
-
 def row(key: str, evaluation: Evaluation, count: int, total: int) -> Row:
-    """The means over the first pictures."""
+    """The means over the first `count` pictures."""
     names = list(dict.fromkeys(score.picture for score in evaluation.scores))[:count]
     scores = tuple(score for score in evaluation.scores if score.picture in names)
-    protocol, _, run_by = evaluation.protocol.rpartition("; ")
-    name = METHODS[key] if count == total else f"{METHODS[key]}, first {count} pictures"
+    protocol, _, run_by = evaluation.protocol.removesuffix(", seconds for a megapixel").rpartition("; ")
+    name = NAMES[key] if count == total else f"{NAMES[key]}, first {count} pictures"
     means = {mean.level: mean for mean in Evaluation(evaluation.protocol, scores).means()}
     return Row(key, name, protocol, run_by, count, means)
 
@@ -235,65 +87,193 @@ def row(key: str, evaluation: Evaluation, count: int, total: int) -> Row:
 def measure(
     denoisers: dict[str, Denoiser], pictures: Sequence[Path], table: Table, options: argparse.Namespace
 ) -> list[Row]:
-    """All rows of one table."""
+    """All rows of one table; ours a second time where peers are measured on fewer pictures."""
     levels = [level for level in options.levels if level in GREY_LEVELS or not table.grey]
     few, total, rows = pictures[: options.peers_pictures], len(pictures), []
-    peers = any(isinstance(denoiser, Peer) for denoiser in denoisers.values())
-    for key, denoiser in denoisers.items():
-        print(f"{table.title}: {METHODS[key]}", file=sys.stderr, flush=True)
+    for key, denoiser in denoisers.items() if levels else ():
+        print(f"{table.name}: {NAMES[key]}", file=sys.stderr, flush=True)
         if isinstance(denoiser, Peer):
-            scores = measure_peer(denoiser, few, levels, table, options.peers_cache, options.cached)
+            scores = measure_peer(
+                denoiser, few, levels, protocol=table.protocol, grey=table.grey,
+                cache=options.peers_cache, only_cached=options.cached,
+            )  # fmt: skip
             rows.append(row(key, scores, len(few), total))
-            continue
-        scores = evaluate(denoiser, pictures, levels, protocol=table.protocol, grey=table.grey)
-        rows.append(row(key, scores, total, total))
-        if key == "ours" and peers and len(few) < total:
-            rows.append(row(key, scores, len(few), total))
-    rows = [one for one in rows if one.means]
-    if len(protocols := {one.protocol for one in rows}) > 1:
+        else:
+            scores = evaluate(denoiser, pictures, levels, protocol=table.protocol, grey=table.grey)
+            rows.append(row(key, scores, total, total))
+            if key == "ours" and len(few) < total:
+                rows.append(row(key, scores, len(few), total))
+    if len(protocols := {one.protocol for one in rows if one.means}) > 1:
         raise SystemExit(f"the methods were scored by different protocols: {' / '.join(protocols)}")
     return rows
 
 
-def grid(head: Iterable[object], lines: Iterable[Iterable[object]]) -> str:
+def grid(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
-    head = list(head)
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in (head, ["---"] * len(head), *lines))
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines))
 
 
-def scores_text(table: Table, rows: Sequence[Row], levels: Sequence[float]) -> Iterator[str]:
-    """A table's protocol, what ran each method, PSNR and SSIM."""
-    levels = [level for level in levels if any(level in one.means for one in rows)]
-    kind = "grey" if table.grey else "colour"
-    yield f"## Measured: {kind}, protocol {table.protocol}"
-    if not levels:
-        yield "Nothing was measured."
-        return
-    inputs = rows[0]
-    yield f"Protocol {inputs.protocol}."
-    yield "\n".join(f"- {one.name}: {one.run_by}" for one in rows)
-    yield "PSNR in dB by sigma; a dash was not measured."
+def scores_text(table: Table, rows: Sequence[Row]) -> Iterator[str]:
+    """A table's protocol, what ran each method, PSNR and SSIM; a dash was not measured."""
+    numbers = sorted({level for one in rows for level in one.means})
 
     def line(name: str, one: Row, show: Callable[[Score], str]) -> list[str]:
-        return [name, *(show(one.means[level]) if level in one.means else "-" for level in levels)]
+        return [name, *(show(one.means[level]) if level in one.means else "-" for level in numbers)]
 
-    numbers = [f"{level:g}" for level in levels]
-    noisy = line(f"noisy input of {inputs.name}", inputs, lambda score: f"{score.input_psnr:.2f}")
-    yield grid(
-        ["PSNR, dB", *numbers],
-        [noisy, *(line(one.name, one, lambda score: f"{score.psnr:.2f}") for one in rows)],
-    )
-    yield grid(
-        ["SSIM", *numbers], [line(one.name, one, lambda score: f"{score.ssim:.4f}") for one in rows]
-    )
+    inputs = max(rows, key=lambda one: (one.count, len(one.means)))
+    psnr = [line(one.name, one, lambda score: f"{score.psnr:.2f}") for one in rows]
+    ssim = [line(one.name, one, lambda score: f"{score.ssim:.4f}") for one in rows]
+    yield f"## {'Grey' if table.grey else 'Colour'}, protocol {table.protocol}"
+    yield f"{inputs.count} pictures. Protocol {inputs.protocol}."
+    yield "\n".join(f"- {one.name}: {one.run_by or 'not measured yet'}" for one in rows)
+    head = [f"{level:g}" for level in numbers]
+    noisy = line("noisy", inputs, lambda score: f"{score.input_psnr:.2f}")
+    yield grid(["PSNR in dB at sigma", *head], [noisy, *psnr])
+    yield grid(["SSIM at sigma", *head], ssim)
 
 
-def network_line(name: str, path: Path) -> list[object]:
+@dataclass(frozen=True)
+class Cost:
     """What a model costs, counted on the model itself."""
+
+    stored: int
+    generated: int
+    multiply_adds: float
+    description: Description
+
+
+def cost(path: Path) -> Cost:
+    """Count a model's parameters, and multiply-adds per pixel."""
     checkpoint = load_checkpoint(path)
-    network = load_network(checkpoint)
-    plain, description = materialize(network, 25.0), checkpoint.description
-    low, high = description.scale.trained
-    return [name, f"{count_parameters(network):,}", f"{count_parameters(plain):,}",
-            f"{multiply_adds(plain) / 1e6:.3f} M", f"{description.halo} pixels", f"{low:g} to {high:g}",
-            description.history.get("steps", "-")]  # fmt: skip
+    network, scale = load_network(checkpoint), checkpoint.description.scale
+    plain = materialize(network, scale.reference)
+    return Cost(
+        count_parameters(network), count_parameters(plain), multiply_adds(plain), checkpoint.description
+    )
+
+
+def costs_text(costs: dict[str, Cost]) -> str:
+    """The table of networks."""
+    head = ["network", "stored parameters", "of which one level generates", "multiply-adds per pixel",
+            "receptive radius, pixels", "trained for sigma", "steps"]  # fmt: skip
+    lines = (
+        [NAMES[key], f"{one.stored:,}", f"{one.generated:,}", f"{one.multiply_adds / 1e6:.3f} M",
+         f"{one.description.halo}", "{:g} to {:g}".format(*one.description.scale.trained),
+         f"{one.description.history.get('steps', '-')}"]
+        for key, one in costs.items()
+    )  # fmt: skip
+    return grid(head, lines)
+
+
+def published_text() -> Iterator[str]:
+    """The rows that were not measured."""
+    levels = sorted({level for one in PUBLISHED for level in one.psnr})
+    yield "## Published, not measured here"
+    yield (
+        "CBSD68, colour, PSNR in dB, as the publications give it. Their protocol: Gaussian noise in floating "
+        "point and not clipped, scored on RGB, no border cropped, result rounded to 8 bits; noise of their "
+        "own. Multiply-adds per pixel are counted from the structure where that is plain convolutions."
+    )
+    head = ["method", "publication", "parameters", "one network for all levels", "multiply-adds per pixel"]
+    lines = (
+        [one.method, one.source, one.parameters, "yes" if one.one_network else "no",
+         f"{one.multiply_adds / 1e6:.3f} M" if one.multiply_adds else "-",
+         *(f"{one.psnr[level]:.2f}" if level in one.psnr else "-" for level in levels)]
+        for one in PUBLISHED
+    )  # fmt: skip
+    yield grid([*head, *map(str, levels)], lines)
+
+
+def page(
+    options: argparse.Namespace, costs: dict[str, Cost], left_out: list[str], tables: dict[str, list[Row]]
+) -> Iterator[str]:
+    """The paragraphs of the page; the plots are drawn on the way."""
+    title = options.pictures.name
+    yield f"# Quality on {title}"
+    yield (
+        f"Generated by `benchmarks/quality.py` with hyperrestore {__version__}; not to be edited. All "
+        "measured methods see the same noisy pictures and are scored by the same code."
+    )
+    if costs:
+        yield "## Networks"
+        yield costs_text(costs)
+        yield "Beyond the sigmas that it was trained for a network extrapolates."
+    if left_out:
+        yield "Left out:"
+        yield "\n".join(f"- {line}" for line in left_out)
+    standard = tables.get("standard-colour", [])
+    if any(one.key == "ours" for one in standard):
+        draw_sigma(f"{title}, colour", standard, options.output / "psnr-vs-sigma.png")
+        yield "![PSNR against sigma](psnr-vs-sigma.png)"
+        if COMPARED in standard[0].means:
+            draw_multiply_adds(
+                f"{title}, colour", standard, costs, options.output / "psnr-vs-multiply-adds.png"
+            )
+            yield "![PSNR against multiply-adds per pixel](psnr-vs-multiply-adds.png)"
+    for name, rows in tables.items():
+        if any(one.means for one in rows):
+            yield from scores_text(TABLES[name], rows)
+    if any(one.key == "nlm" for rows in tables.values() for one in rows):
+        yield (
+            "The strength of non-local means is the best of several on photos that training holds out, by "
+            f"the mean PSNR over sigma {', '.join(map(str, NLM_LEVELS))}: "
+            "`python benchmarks/quality.py --choose-nlm PHOTOS`."
+        )
+    yield from published_text()
+
+
+def load(options: argparse.Namespace) -> tuple[dict[str, Denoiser], dict[str, Cost], list[str]]:
+    """The methods that were asked for and are to be had, what they cost, and a line on each other one."""
+    denoisers: dict[str, Denoiser] = {}
+    costs, left_out = {}, []
+    for key, name in NAMES.items():
+        path = {"ours": options.model, "paper": options.paper}.get(key)
+        if key not in options.only.split(","):
+            left_out.append(f"{name}: not asked for (`--only {options.only}`)")
+        elif path:
+            denoisers[key], costs[key] = Restorer.load(path), cost(path)
+        elif key == "paper":
+            left_out.append(f"{name}: no trained model of it was given (`--paper MODEL.safetensors`)")
+        else:
+            try:
+                denoisers[key] = PEERS[key]()
+            except ImportError:
+                left_out.append(f"{name}: not installed (`{INSTALL}`)")
+    return denoisers, costs, left_out
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and write the page and its plots."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pictures", nargs="?", type=Path, help="folder of clean pictures")
+    parser.add_argument("--model", type=Path, default=MODELS / "denoise.safetensors", help="ours")
+    parser.add_argument("--paper", type=Path, help="a model trained by recipes/paper-denoise.toml")
+    parser.add_argument("--only", default=",".join(NAMES), help=f"some of {','.join(NAMES)}")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--levels", nargs="+", type=float, default=list(LEVELS), help="some of the sigmas")
+    parser.add_argument("--peers-pictures", type=int, metavar="N", help="peers on the first N pictures only")
+    parser.add_argument("--peers-cache", type=Path, metavar="FILE", help="keeps the scores of peers")
+    parser.add_argument("--cached", action="store_true", help="take peers only from the cache")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder of the results")
+    parser.add_argument("--choose-nlm", type=Path, metavar="PHOTOS", help="try strengths of non-local means")
+    options = parser.parse_args(arguments)
+    if options.choose_nlm:
+        return choose_nlm(options.choose_nlm)
+    if unknown := set(options.only.split(",")) - NAMES.keys():
+        parser.error(f"--only knows {','.join(NAMES)}, not {','.join(sorted(unknown))}")
+    if not options.pictures:
+        parser.error("give a folder of clean pictures")
+    warnings.simplefilter("ignore", ExtrapolationWarning)  # the page says which levels were trained
+    pictures = find_pictures(options.pictures)
+    denoisers, costs, left_out = load(options)
+    for line in left_out:
+        print(line, file=sys.stderr)
+    tables = {name: measure(denoisers, pictures, TABLES[name], options) for name in options.tables}
+    text = list(page(options, costs, left_out, tables))
+    write_atomically(options.output / "RESULTS.md", ("\n\n".join(text) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()

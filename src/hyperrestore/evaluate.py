@@ -14,15 +14,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
+from typing import Protocol as Interface
 
 import numpy as np
 
 from hyperrestore.degrade import Protocol, gaussian_noise
-from hyperrestore.engine import TILE, Pixels, run_tiled
+from hyperrestore.engine import TILE, Backend, Pixels, run_tiled
 from hyperrestore.errors import MissingExtraError, UsageError
 from hyperrestore.metrics import WINDOW, full_range_luma, psnr, ssim, to_8bit
 from hyperrestore.picture import SUFFIXES, PictureInfo, open_picture, read_picture
-from hyperrestore.restorer import Restorer
+from hyperrestore.tiles import round_up
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +32,21 @@ PROTOCOLS = {
     "standard": "Gaussian noise in floating point, neither clipped nor rounded",
     "hyperres": "Gaussian noise, then clipped to [0, 1] and truncated to 8 bits",
 }
+
+
+class NamedBackend(Backend, Interface):
+    """A Backend that says what runs it."""
+
+    @property
+    def name(self) -> str:
+        """What runs it, and how, in words."""
+
+
+class Denoiser(Interface):
+    """What can be evaluated: a `Restorer`, or anything else that gives a Backend for a level."""
+
+    def at(self, level: float, *, bits: int) -> NamedBackend:
+        """What restores pictures of `bits` bits that are degraded to `level`."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +111,7 @@ def find_pictures(folder: str | Path) -> list[Path]:
 
 
 def evaluate(
-    restorer: Restorer,
+    restorer: Denoiser,
     pictures: Iterable[Path],
     levels: Sequence[float],
     *,
@@ -108,7 +124,7 @@ def evaluate(
     """Degrade clean pictures at known levels, restore them, and compare.
 
     Args:
-        restorer: The model.
+        restorer: The model, or another denoiser that is to see the same degraded pictures.
         pictures: Files of clean pictures; alpha is left out.
         levels: In the model's unit.
         protocol: How noise is stored; see `degrade.gaussian_noise`.
@@ -137,7 +153,8 @@ def evaluate(
     channels = {_info(path).channels for path in pictures}
 
     for backend in backends:
-        backend(np.zeros((1, backend.multiple, backend.multiple), np.float32))  # compiles it
+        smallest = round_up(WINDOW, backend.multiple)
+        backend(np.zeros((1, smallest, smallest), np.float32))  # compiles it
     scores: dict[float, list[Score]] = {level: [] for level in levels}
     for path in pictures:
         clean = _clean(path, grey=grey)

@@ -1,0 +1,98 @@
+"""The two plots of the page that `quality.py` writes."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+from peers import PUBLISHED
+from PIL import Image
+
+if TYPE_CHECKING:
+    from quality import Cost, Row
+
+COLOURS = {"ours": "C3", "paper": "C0", "bm3d": "C2", "nlm": "C4"}
+COMPARED = 25  # sigma of the plot over multiply-adds
+DRAWN = ("FFDNet", "DRUNet", "Xformer / GRL-B")  # more published curves would hide each other
+ZOOM = 1.25  # dB around ours
+
+
+def figure(protocol: str) -> Figure:
+    """An empty figure with its pictures and protocol below."""
+    drawing = Figure(figsize=(8, 5), layout="constrained")
+    drawing.supxlabel(textwrap.fill(protocol, 130), fontsize=7, color="dimgrey")
+    return drawing
+
+
+def save(drawing: Figure, path: Path) -> None:
+    """Write a PNG of few colours: it lies beside the code and is to stay small."""
+    file = io.BytesIO()
+    drawing.savefig(file, format="png", dpi=100)
+    with Image.open(file) as picture:
+        picture.convert("RGB").quantize(128).save(path, format="PNG", optimize=True)
+
+
+def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
+    """PSNR of the measured methods over sigma; and how far each, and published ones, are from ours."""
+    ours = {one.count: one.means for one in rows if one.key == "ours"}
+    everything = ours[max(ours)]
+    drawing = figure(f"{title}. Protocol {rows[0].protocol}")
+    whole, near = drawing.subplots(1, 2, width_ratios=(2, 3))
+    noisy = [mean.input_psnr for mean in everything.values()]
+    whole.plot(list(everything), noisy, ".--", color="grey", label="noisy")
+    for one in rows:
+        if not one.means or (one.key == "ours" and one.means is not everything):
+            continue  # ours on fewer pictures is what peers are compared to
+        levels = list(one.means)
+        colour = COLOURS[one.key]
+        whole.plot(levels, [one.means[level].psnr for level in levels], ".-", color=colour, label=one.name)
+        gains = [one.means[level].psnr - ours[one.count][level].psnr for level in levels]
+        near.plot(levels, gains, ".-", color=colour, label=one.name)
+    for other, marker in zip((other for other in PUBLISHED if other.method in DRAWN), "^sv", strict=True):
+        levels = [level for level in everything if level in other.psnr]
+        gains = [other.psnr[level] - everything[level].psnr for level in levels]
+        near.plot(levels, gains, f"{marker}:", color="dimgrey", markerfacecolor="white",
+                   label=f"{other.method}, published")  # fmt: skip
+    whole.set(xlabel="sigma", ylabel="PSNR, dB")
+    near.set(xlabel="sigma", ylabel=f"PSNR minus ours, dB (cut at {ZOOM:g})", ylim=(-ZOOM, ZOOM))
+    for axes in (whole, near):
+        axes.grid(alpha=0.3)
+    labelled = {
+        label: line
+        for axes in (whole, near)
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    drawing.legend(labelled.values(), labelled.keys(), loc="outside upper center", ncols=4, fontsize=8)
+    save(drawing, path)
+
+
+def draw_multiply_adds(title: str, rows: Sequence[Row], costs: Mapping[str, Cost], path: Path) -> None:
+    """PSNR at one sigma over multiply-adds per pixel: filled marks are measured, empty ones published."""
+    drawing = figure(
+        f"{title}. Protocol {rows[0].protocol}. Empty marks are published figures, not measured here."
+    )
+    axes = drawing.subplots()
+    points = [
+        (one.name, costs[one.key].multiply_adds / 1e6, one.means[COMPARED].psnr, COLOURS[one.key])
+        for one in rows
+        if one.key in costs and one.count == max(row.count for row in rows)
+    ]
+    points += [(one.method, one.multiply_adds / 1e6, one.psnr[COMPARED], "white")
+               for one in PUBLISHED if one.multiply_adds]  # fmt: skip
+    for name, millions, psnr, colour in points:
+        edge = "dimgrey" if colour == "white" else colour
+        axes.scatter(millions, psnr, s=50, color=colour, edgecolor=edge, zorder=2)
+        axes.annotate(f"{name}\n{psnr:.2f}", (millions, psnr), xytext=(0, 8), textcoords="offset points",
+                      ha="center", fontsize=8)  # fmt: skip
+    ticks = [0.1, 0.2, 0.5, 1, 2, 3]
+    axes.set(xscale="log", xlabel="multiply-adds per pixel, millions (logarithmic)",
+             ylabel=f"PSNR at sigma {COMPARED}, dB", xlim=(ticks[0], ticks[-1]))  # fmt: skip
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.margins(y=0.2)
+    axes.grid(alpha=0.3)
+    save(drawing, path)

@@ -1,0 +1,184 @@
+"""The page of quality: its figures are those of `evaluate`, and what it does not hold is said."""
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from hyperrestore import PictureInfo, Restorer
+from hyperrestore.evaluate import evaluate, find_pictures
+from hyperrestore.picture import Picture, write_picture
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def quality(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    for name in ("bm3d", "cv2"):
+        monkeypatch.setitem(sys.modules, name, None)  # as where they are not installed
+    return importlib.import_module("quality")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    y, x = np.mgrid[:24, :32] / 8
+    for number, name in enumerate(("a.png", "b.png")):
+        values = np.stack([np.sin(x + number) * np.cos(y + channel) for channel in range(3)])
+        pixels = ((values + 1) / 2).astype(np.float32)
+        write_picture(folder / name, Picture(pixels, None, PictureInfo(32, 24, 3)))
+    return folder
+
+
+@pytest.fixture
+def fake_bm3d(quality, monkeypatch):
+    """A denoiser that halves the picture, and the list of its calls."""
+    calls = []
+
+    def halve(picture, sigma, profile):
+        calls.append((picture.shape, sigma))
+        return picture / 2
+
+    monkeypatch.setitem(
+        sys.modules, "bm3d", SimpleNamespace(bm3d=halve, bm3d_rgb=halve, BM3DProfile=SimpleNamespace)
+    )
+    peers = sys.modules["peers"]
+    monkeypatch.setattr(peers, "version", lambda package: "1.0")
+    return calls
+
+
+def run(quality, folder, *arguments):
+    """The page of a run, its rows by heading and name, and its words."""
+    quality.main([str(folder), "--output", str(folder.parent), *map(str, arguments)])
+    page = (folder.parent / "RESULTS.md").read_text()
+    rows = {}
+    for section in re.split(r"^## ", page, flags=re.MULTILINE):
+        heading = section.splitlines()[0]
+        for line in section.splitlines():
+            if line.startswith("| ") and not line.startswith("| ---"):
+                name, *cells = line.strip("| ").split(" | ")
+                rows.setdefault((heading, name), cells)
+    return rows, page
+
+
+def test_the_figures_are_those_of_evaluate(quality, folder, tiny_model, paper_model):
+    rows, page = run(quality, folder, "--model", tiny_model, "--paper", paper_model, "--levels", 15, 25, 75)
+    pictures = find_pictures(folder)
+    for kind in ("Colour", "Grey"):
+        for protocol in ("standard", "hyperres"):
+            levels = [15, 25, 75] if kind == "Colour" else [15, 25]
+            for name, model in (("ours", tiny_model), ("the paper's network", paper_model)):
+                scores = evaluate(
+                    Restorer.load(model), pictures, levels, protocol=protocol, grey=kind == "Grey"
+                )
+                heading = f"{kind}, protocol {protocol}"
+                assert rows[heading, name] == [f"{mean.psnr:.2f}" for mean in scores.means()]
+                noisy = [f"{mean.input_psnr:.2f}" for mean in scores.means()]
+                assert rows[heading, "noisy"] == noisy
+                assert page.count(scores.protocol.rpartition("; ")[0]) == 1, "each protocol once, in full"
+    assert rows["Networks", "ours"][:3] == counted(tiny_model)
+    assert rows["Networks", "the paper's network"][:3] == counted(paper_model)
+    for name in ("psnr-vs-sigma.png", "psnr-vs-multiply-adds.png"):
+        assert 5_000 < (folder.parent / name).stat().st_size < 60_000 and f"({name})" in page
+
+
+def counted(path):
+    from hyperrestore.backends import load_network
+    from hyperrestore.checkpoint import load_checkpoint
+    from hyperrestore.hyper import materialize
+    from hyperrestore.networks import count_parameters, multiply_adds
+
+    network = load_network(load_checkpoint(path))
+    plain = materialize(network, 25.0)
+    return [
+        f"{count_parameters(network):,}",
+        f"{count_parameters(plain):,}",
+        f"{multiply_adds(plain) / 1e6:.3f} M",
+    ]
+
+
+def test_what_is_missing_is_said(quality, folder, tiny_model, capsys):
+    rows, page = run(quality, folder, "--model", tiny_model, "--levels", 15, "--tables", "standard-colour")
+    said = [
+        "the paper's network: no trained model of it was given (`--paper MODEL.safetensors`)",
+        "BM3D: not installed (`pip install bm3d opencv-python-headless`)",
+        "non-local means: not installed (`pip install bm3d opencv-python-headless`)",
+    ]
+    errors = capsys.readouterr().err
+    assert all(f"- {line}\n" in page and line in errors for line in said)
+    assert [name for heading, name in rows if heading.startswith("Colour")] == [
+        "PSNR in dB at sigma", "noisy", "ours", "SSIM at sigma",
+    ]  # fmt: skip
+    assert "psnr-vs-multiply-adds" not in page, "sigma 25 was not measured"
+    assert rows["Published, not measured here", "FFDNet"][-5:] == [
+        "33.87",
+        "31.21",
+        "29.58",
+        "27.96",
+        "26.24",
+    ]
+    with pytest.raises(SystemExit):
+        run(quality, folder, "--only", "ours,theirs")
+
+
+def test_a_peer_sees_the_same_pictures_and_is_measured_once(
+    quality, folder, fake_bm3d, tiny_model, monkeypatch
+):
+    cache = folder.parent / "peers.jsonl"
+    arguments = ("--model", tiny_model, "--tables", "standard-colour", "--peers-cache", cache)
+
+    def measured(*more):
+        fake_bm3d.clear()
+        rows, _ = run(quality, folder, *arguments, *more)
+        return rows, sorted({sigma for shape, sigma in fake_bm3d if shape == (24, 32, 3)})
+
+    (rows, sigmas), key = measured("--levels", 15), ("Colour, protocol standard", "BM3D")
+    assert sigmas == [15 / 255]
+    scores = evaluate(sys.modules["peers"].bm3d_peer(), find_pictures(folder), [15])
+    assert rows[key] == [f"{scores.means()[0].psnr:.2f}"]
+    assert scores.means()[0].input_psnr == pytest.approx(20 * np.log10(255 / 15), abs=0.3)
+
+    again, sigmas = measured("--levels", 15, 50)
+    assert sigmas == [50 / 255], "only what is not there"
+    assert again[key][0] == rows[key][0]
+
+    entries = [json.loads(line) for line in cache.read_text().splitlines()]
+    assert len(entries) == 4 == len({entry["key"] for entry in entries})
+    for entry in entries:
+        entry["score"]["psnr"] = 12.34
+    cache.write_text("".join(json.dumps(entry) + "\n" for entry in entries) + '{"key": "cut o')
+    rows, sigmas = measured("--levels", 15, 50)
+    assert (rows[key], sigmas) == (["12.34", "12.34"], [])
+    rows, sigmas = measured("--levels", 15, 25, "--cached")
+    assert (rows[key], sigmas) == (["12.34", "-"], [])
+
+    (folder / "b.png").write_bytes((folder / "a.png").read_bytes())
+    assert measured("--levels", 15)[1] == [15 / 255], "another picture under the same name"
+    monkeypatch.setattr(sys.modules["peers"], "version", lambda package: "1.1")
+    assert measured("--levels", 15)[1] == [15 / 255], "another version"
+
+
+def test_peers_on_the_first_pictures_only(quality, folder, fake_bm3d, tiny_model):
+    rows, _ = run(
+        quality, folder, "--model", tiny_model, "--peers-pictures", 1, "--levels", 25, "--only", "ours,bm3d"
+    )
+    first = find_pictures(folder)[:1]
+    (mean,) = evaluate(Restorer.load(tiny_model), first, [25]).means()
+    assert rows["Colour, protocol standard", "ours, first 1 pictures"] == [f"{mean.psnr:.2f}"]
+    assert rows["Colour, protocol standard", "ours"] != [f"{mean.psnr:.2f}"]
+    (mean,) = evaluate(sys.modules["peers"].bm3d_peer(), first, [25], grey=True).means()
+    assert rows["Grey, protocol standard", "BM3D, first 1 pictures"] == [f"{mean.psnr:.2f}"]
+
+
+def test_multiply_adds_of_published_networks_fit_their_parameters(quality):
+    """All but DRUNet are plain chains, FFDNet's at half resolution; DRUNet works at four resolutions."""
+    peers = sys.modules["peers"]
+    millions = [4 * peers.FFDNET / 1e6, peers.CDNCNN / 1e6, peers.BRDNET / 1e6, peers.DRUNET / 1e6]
+    assert millions == pytest.approx([0.85, 0.67, 1.11, 2.12], abs=0.005)
