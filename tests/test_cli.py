@@ -122,7 +122,7 @@ def test_every_command_explains_itself(command, capsys):
 
 def test_every_option_has_a_help_text():
     commands = next(action for action in cli._parser()._actions if action.choices).choices
-    assert set(commands) == {"denoise", "evaluate", "train", "export"}
+    assert set(commands) == {"denoise", "evaluate", "train", "export", "calibrate"}
     for command in commands.values():
         assert all(action.help for action in command._actions)
 

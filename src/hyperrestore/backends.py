@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ from hyperrestore.checkpoint import (
 )
 from hyperrestore.engine import Pixels
 from hyperrestore.errors import CheckpointError, MissingExtraError, UsageError
+from hyperrestore.quantize import Ranges, calibrate, quantize, weights_digest
 from hyperrestore.tables import from_table
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from hyperrestore.hyper import Hypernetwork
 
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
 LAYOUT = "hyperrestore.layout"  # where a graph's metadata hold the `layout_digest` of its checkpoint
 Infer = Callable[[Pixels], Pixels]  # (1, 3, h, w) -> (1, 3, h, w)
 
@@ -72,12 +73,13 @@ class OpenVINOModel:
     Args:
         checkpoint: The model; its graph lies beside it.
         description: Of that checkpoint.
+        ranges: Of its activations; only int8 needs them.
 
     Raises:
         CheckpointError: The graph is missing, damaged, or was made of another state of the checkpoint.
     """
 
-    def __init__(self, checkpoint: Path, description: Description) -> None:
+    def __init__(self, checkpoint: Path, description: Description, ranges: Ranges | None = None) -> None:
         import openvino
 
         path = graph_path(checkpoint)
@@ -99,7 +101,9 @@ class OpenVINOModel:
             # Its references would point at other bytes: the picture would come out wrong, without an error.
             raise CheckpointError(f"{path}: made of another state of {checkpoint.name}; {remedy} anew")
         self._model = openvino.Model([output.node.input_value(0)], model.get_parameters(), "hyperrestore")
+        self._checkpoint = checkpoint
         self._description = description
+        self._ranges = ranges
         self._compiled: tuple[tuple[float, str], Any] | None = None  # of the last level
         self._lock = threading.Lock()
 
@@ -110,7 +114,18 @@ class OpenVINOModel:
             level: In the scale's unit, already checked.
             precision: "auto" is bf16 where the CPU computes in it and the picture has 8 bits, else fp32.
             bits: Depth of the picture's samples.
+
+        Raises:
+            UsageError: int8 for more than 8 bits, or without ranges.
+            CheckpointError: The ranges do not fit the graph.
         """
+        if precision == "int8" and self._ranges is None:
+            raise UsageError("precision int8 needs ranges; open the model with those of `load_ranges`")
+        if precision == "int8" and bits > 8:
+            raise UsageError(
+                f"precision int8 is for pictures of 8 bits, got {bits} (what an array has without `bits`); "
+                "give precision auto, bf16 or fp32"
+            )
         if precision == "auto":
             native = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             precision = "bf16" if native and bits <= 8 else "fp32"
@@ -134,21 +149,52 @@ class OpenVINOModel:
 
     def _compile(self, level: float, precision: str) -> Any:
         """Compile the graph with its kernels computed once; to compute them in every tile costs time."""
-        from openvino import opset13
-
         with self._lock:
             if self._compiled is None or self._compiled[0] != (level, precision):
-                model = self._model.clone()
-                (live,) = (node for node in model.get_parameters() if "level" in node.output(0).get_names())
-                fixed = opset13.constant(np.array([level], np.float32))
-                for target in live.output(0).get_target_inputs():
-                    target.replace_source_output(fixed.output(0))
-                model.remove_parameter(live)
-                # Left to itself OpenVINO computes in bf16 wherever the CPU can.
-                hint = {"fp32": "f32", "bf16": "bf16"}[precision]
+                graph = self.graph(level)
+                if precision == "int8" and self._ranges is not None:
+                    quantize(graph, self._core, self._ranges, level)
+                # Left to itself OpenVINO computes in bf16 wherever the CPU can. What int8 leaves in floating
+                # point is next to the picture: in bf16 it would lose more than it saves.
+                hint = "bf16" if precision == "bf16" else "f32"
                 settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-                self._compiled = (level, precision), self._core.compile_model(model, "CPU", settings)
+                self._compiled = (level, precision), self._core.compile_model(graph, "CPU", settings)
             return self._compiled[1]
+
+    def graph(self, level: float) -> Any:
+        """The graph for one level, an `openvino.Model` whose only input is `image`."""
+        from openvino import opset13
+
+        graph = self._model.clone()
+        (live,) = (node for node in graph.get_parameters() if "level" in node.output(0).get_names())
+        fixed = opset13.constant(np.array([level], np.float32))
+        for target in live.output(0).get_target_inputs():
+            target.replace_source_output(fixed.output(0))
+        graph.remove_parameter(live)
+        return graph
+
+    def calibrate(self, photos: Sequence[Path], *, levels: Sequence[float] = (), seed: int = 0) -> Ranges:
+        """Measure the ranges that int8 needs.
+
+        Args:
+            photos: Clean photos (see `quantize.calibrate`).
+            levels: Where to measure, ascending, in the scale's unit; by default six over the whole scale,
+                closer together where the level is weak, since there ranges change fastest.
+            seed: Of crops and noise.
+
+        Raises:
+            UsageError: No photo is large enough.
+        """
+        scale = self._description.scale
+        spread = [round(scale.low + (scale.high - scale.low) * (step / 5) ** 2, 6) for step in range(6)]
+        return calibrate(
+            self.graph,
+            self._core,
+            weights=weights_digest(self._checkpoint),
+            photos=photos,
+            levels=levels or spread,
+            seed=seed,
+        )
 
 
 class TorchModel:

@@ -145,8 +145,8 @@ def restore_file(
 
     Raises:
         PictureError: The picture cannot be read or written, is too large, or memory does not suffice.
-        UsageError: The target's suffix is unknown, it exists and `overwrite` is not set, or `tile` is not
-            above 0.
+        UsageError: The target's suffix is unknown, it exists and `overwrite` is not set, `tile` is not
+            above 0, or the picture has too many bits for the restorer's precision.
         LevelError: The model does not accept the level.
     """
     if tile < 1:
@@ -154,7 +154,10 @@ def restore_file(
     start = time.perf_counter()
     with open_picture(source, max_pixels=max_pixels) as reader:
         info = reader.info
-        backend = restorer.at(level, bits=info.bits)
+        try:
+            backend = restorer.at(level, bits=info.bits)
+        except UsageError as error:
+            raise type(error)(f"{source}: {error}") from error
         with create_picture(target, reader, quality=quality, overwrite=overwrite) as writer:
             rows, columns = (
                 len(spans(length, size=tile, halo=backend.halo, multiple=backend.multiple))
