@@ -31,13 +31,15 @@ from hyperrestore.train import LOG, MODEL, choose_device, train
 
 def varied(recipe: Recipe, entries: list[str]) -> Recipe:
     """The recipe with other entries, each `table.name=value` with a value in TOML."""
+    changes: dict[str, dict[str, object]] = {}
     for entry in entries:
         place, _, value = entry.partition("=")
         table, _, name = place.strip().partition(".")
         (parsed,) = tomllib.loads(f"value = {value}").values()
-        parsed = tuple(parsed) if isinstance(parsed, list) else parsed
-        recipe = replace(recipe, **{table: replace(getattr(recipe, table), **{name: parsed})})
-    return recipe
+        changes.setdefault(table, {})[name] = tuple(parsed) if isinstance(parsed, list) else parsed
+    # A table at a time: entries may fit together only.
+    tables = {table: replace(getattr(recipe, table), **entries) for table, entries in changes.items()}
+    return replace(recipe, **tables)  # type: ignore[arg-type]
 
 
 def folder_of(out: Path, recipe: Recipe, steps: int) -> Path:
