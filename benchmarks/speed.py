@@ -109,7 +109,7 @@ def measure_time(megapixels: float, precision: str, tile: int, rounds: int, pape
         print(
             f"{name:6} {width}x{height} ({megapixels:g} MP)  {precisions[name]}  tile {tile}  "
             f"halo {backends[name].halo:3}  {median:7.2f} s  {median / medians['paper']:.2f} of the paper's  "
-            f"{2 * speed / 1e9:4.0f} GFLOP/s{'' if precisions[name] == 'int8' else share}",
+            f"{2 * speed / 1e9:4.0f} GFLOP/s{share}",
             flush=True,
         )
 
