@@ -169,7 +169,7 @@ def measure_peer(
 
 @dataclass(frozen=True)
 class Published:
-    """A method's figures as its publication gives them; nothing of it is measured here."""
+    """Where a method is from, and its figures that are in circulation; nothing of it is measured here."""
 
     method: str
     source: str
@@ -188,7 +188,7 @@ BRDNET = 2 * 9 * (3 * 64 + 15 * 64 * 64 + 64 * 3) + 9 * 6 * 3  # two branches of
 # costs the same), and at 512 in the middle; 2x2 convolutions between them, down and up; head and tail.
 DRUNET = 9 * (4 * 64 + 64 * 3) + 3 * 16 * 9 * 64**2 + 8 * 9 * 512**2 / 8**2 + 6 * (4 * 64 * 128 / 2**2)
 PUBLISHED = [
-    Published("CBM3D", "ICIP 2007; scores: arXiv 1710.04026", "-", True,
+    Published("CBM3D", "ICIP 2007", "-", True,
               {15: 33.52, 25: 30.71, 35: 28.89, 50: 27.38, 75: 25.74}),
     Published("FFDNet", "arXiv 1710.04026", "0.85 M", True,
               {15: 33.87, 25: 31.21, 35: 29.58, 50: 27.96, 75: 26.24}, FFDNET),

@@ -1,6 +1,7 @@
 """Quality on clean photos: ours, the paper's network, BM3D and non-local means -> RESULTS.md and two plots.
 
     python benchmarks/quality.py CBSD68 --paper MODEL.safetensors --peers-cache peers.jsonl
+    python benchmarks/quality.py CBSD68 --paper MODEL.safetensors --also 'ours, equal steps=MODEL.safetensors'
     python benchmarks/quality.py --choose-nlm PHOTOS     # how the strength of non-local means was chosen
 
 All methods see the same noisy pictures and are scored by the same code, `hyperrestore.evaluate`. BM3D needs
@@ -23,13 +24,16 @@ from hyperrestore import Restorer, __version__
 from hyperrestore.backends import load_network
 from hyperrestore.checkpoint import Description, load_checkpoint, write_atomically
 from hyperrestore.degrade import Protocol
-from hyperrestore.errors import ExtrapolationWarning
+from hyperrestore.errors import CheckpointError, ExtrapolationWarning
 from hyperrestore.evaluate import Denoiser, Evaluation, Score, evaluate, find_pictures
 from hyperrestore.hyper import materialize
 from hyperrestore.networks import count_parameters, multiply_adds
 from hyperrestore.restorer import MODELS
 
-NAMES = {"ours": "ours", "paper": "the paper's network", "bm3d": "BM3D", "nlm": "non-local means"}
+NAMES = {
+    "ours": "ours", "int8": "ours in int8", "paper": "the paper's network", "bm3d": "BM3D",
+    "nlm": "non-local means",
+}  # fmt: skip
 INSTALL = "pip install bm3d opencv-python-headless"
 LEVELS, GREY_LEVELS = (5, 10, 15, 25, 35, 50, 75, 80, 90), (15, 25, 50)
 
@@ -58,7 +62,7 @@ class Row:
     """A method's mean scores in one table.
 
     Attributes:
-        key: Of `NAMES`.
+        key: Of `NAMES`; of any other model its name.
         name: For people; says so where it is not of all pictures.
         protocol: What is the same for all rows of a table.
         run_by: What ran the method, and how.
@@ -74,12 +78,17 @@ class Row:
     means: dict[float, Score]
 
 
+def name_of(key: str) -> str:
+    """What a method is called on the page."""
+    return NAMES.get(key, key)
+
+
 def row(key: str, evaluation: Evaluation, count: int, total: int) -> Row:
     """The means over the first `count` pictures."""
     names = list(dict.fromkeys(score.picture for score in evaluation.scores))[:count]
     scores = tuple(score for score in evaluation.scores if score.picture in names)
     protocol, _, run_by = evaluation.protocol.removesuffix(", seconds for a megapixel").rpartition("; ")
-    name = NAMES[key] if count == total else f"{NAMES[key]}, first {count} pictures"
+    name = name_of(key) if count == total else f"{name_of(key)}, first {count} pictures"
     means = {mean.level: mean for mean in Evaluation(evaluation.protocol, scores).means()}
     return Row(key, name, protocol, run_by, count, means)
 
@@ -91,7 +100,7 @@ def measure(
     levels = [level for level in options.levels if level in GREY_LEVELS or not table.grey]
     few, total, rows = pictures[: options.peers_pictures], len(pictures), []
     for key, denoiser in denoisers.items() if levels else ():
-        print(f"{table.name}: {NAMES[key]}", file=sys.stderr, flush=True)
+        print(f"{table.name}: {name_of(key)}", file=sys.stderr, flush=True)
         if isinstance(denoiser, Peer):
             scores = measure_peer(
                 denoiser, few, levels, protocol=table.protocol, grey=table.grey,
@@ -157,7 +166,7 @@ def costs_text(costs: dict[str, Cost]) -> str:
     head = ["network", "stored parameters", "of which one level generates", "multiply-adds per pixel",
             "receptive radius, pixels", "trained for sigma", "steps"]  # fmt: skip
     lines = (
-        [NAMES[key], f"{one.stored:,}", f"{one.generated:,}", f"{one.multiply_adds / 1e6:.3f} M",
+        [name_of(key), f"{one.stored:,}", f"{one.generated:,}", f"{one.multiply_adds / 1e6:.3f} M",
          f"{one.description.halo}", "{:g} to {:g}".format(*one.description.scale.trained),
          f"{one.description.history.get('steps', '-')}"]
         for key, one in costs.items()
@@ -170,11 +179,18 @@ def published_text() -> Iterator[str]:
     levels = sorted({level for one in PUBLISHED for level in one.psnr})
     yield "## Published, not measured here"
     yield (
-        "CBSD68, colour, PSNR in dB, as the publications give it. Their protocol: Gaussian noise in floating "
-        "point and not clipped, scored on RGB, no border cropped, result rounded to 8 bits; noise of their "
-        "own. Multiply-adds per pixel are counted from the structure where that is plain convolutions."
+        "CBSD68, colour, PSNR in dB: figures that are in circulation for these methods, not checked here. "
+        "Their protocol: Gaussian noise in floating point and not clipped, scored on RGB, no border cropped, "
+        "result rounded to 8 bits; noise of their own. Multiply-adds per pixel are counted from the "
+        "structure where that is plain convolutions."
     )
-    head = ["method", "publication", "parameters", "one network for all levels", "multiply-adds per pixel"]
+    head = [
+        "method",
+        "method's publication",
+        "parameters",
+        "one network for all levels",
+        "multiply-adds per pixel",
+    ]
     lines = (
         [one.method, one.source, one.parameters, "yes" if one.one_network else "no",
          f"{one.multiply_adds / 1e6:.3f} M" if one.multiply_adds else "-",
@@ -232,6 +248,11 @@ def load(options: argparse.Namespace) -> tuple[dict[str, Denoiser], dict[str, Co
             left_out.append(f"{name}: not asked for (`--only {options.only}`)")
         elif path:
             denoisers[key], costs[key] = Restorer.load(path), cost(path)
+        elif key == "int8":
+            try:
+                denoisers[key] = Restorer.load(options.model, precision="int8")
+            except CheckpointError as error:
+                left_out.append(f"{name}: {error}")
         elif key == "paper":
             left_out.append(f"{name}: no trained model of it was given (`--paper MODEL.safetensors`)")
         else:
@@ -239,6 +260,9 @@ def load(options: argparse.Namespace) -> tuple[dict[str, Denoiser], dict[str, Co
                 denoisers[key] = PEERS[key]()
             except ImportError:
                 left_out.append(f"{name}: not installed (`{INSTALL}`)")
+    for entry in options.also:
+        name, _, path = entry.rpartition("=")
+        denoisers[name], costs[name] = Restorer.load(path), cost(Path(path))
     return denoisers, costs, left_out
 
 
@@ -250,6 +274,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("pictures", nargs="?", type=Path, help="folder of clean pictures")
     parser.add_argument("--model", type=Path, default=MODELS / "denoise.safetensors", help="ours")
     parser.add_argument("--paper", type=Path, help="a model trained by recipes/paper-denoise.toml")
+    parser.add_argument(
+        "--also", nargs="+", default=[], metavar="NAME=MODEL", help="rows of any other models"
+    )
     parser.add_argument("--only", default=",".join(NAMES), help=f"some of {','.join(NAMES)}")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--levels", nargs="+", type=float, default=list(LEVELS), help="some of the sigmas")
@@ -263,6 +290,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return choose_nlm(options.choose_nlm)
     if unknown := set(options.only.split(",")) - NAMES.keys():
         parser.error(f"--only knows {','.join(NAMES)}, not {','.join(sorted(unknown))}")
+    if nameless := [entry for entry in options.also if not entry.rpartition("=")[0]]:
+        parser.error(f"--also needs NAME=MODEL, not {nameless[0]}")
     if not options.pictures:
         parser.error("give a folder of clean pictures")
     warnings.simplefilter("ignore", ExtrapolationWarning)  # the page says which levels were trained

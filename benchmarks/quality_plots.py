@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,17 @@ from PIL import Image
 if TYPE_CHECKING:
     from quality import Cost, Row
 
-COLOURS = {"ours": "C3", "paper": "C0", "bm3d": "C2", "nlm": "C4"}
+COLOURS = {"ours": "C3", "int8": "C1", "paper": "C0", "bm3d": "C2", "nlm": "C4"}
+MORE_COLOURS = ("C5", "C6", "C8", "C9")  # of models that are given by name
 COMPARED = 25  # sigma of the plot over multiply-adds
 DRAWN = ("FFDNet", "DRUNet", "Xformer / GRL-B")  # more published curves would hide each other
 ZOOM = 1.25  # dB around ours
+
+
+def colours(rows: Sequence[Row]) -> dict[str, str]:
+    """A colour for each method."""
+    others = dict.fromkeys(one.key for one in rows if one.key not in COLOURS)
+    return COLOURS | dict(zip(others, itertools.cycle(MORE_COLOURS), strict=False))
 
 
 def figure(protocol: str) -> Figure:
@@ -48,7 +56,7 @@ def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
         if not one.means or (one.key == "ours" and one.means is not everything):
             continue  # ours on fewer pictures is what peers are compared to
         levels = list(one.means)
-        colour = COLOURS[one.key]
+        colour = colours(rows)[one.key]
         whole.plot(levels, [one.means[level].psnr for level in levels], ".-", color=colour, label=one.name)
         gains = [one.means[level].psnr - ours[one.count][level].psnr for level in levels]
         near.plot(levels, gains, ".-", color=colour, label=one.name)
@@ -77,7 +85,7 @@ def draw_multiply_adds(title: str, rows: Sequence[Row], costs: Mapping[str, Cost
     )
     axes = drawing.subplots()
     points = [
-        (one.name, costs[one.key].multiply_adds / 1e6, one.means[COMPARED].psnr, COLOURS[one.key])
+        (one.name, costs[one.key].multiply_adds / 1e6, one.means[COMPARED].psnr, colours(rows)[one.key])
         for one in rows
         if one.key in costs and one.count == max(row.count for row in rows)
     ]

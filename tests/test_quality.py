@@ -89,6 +89,16 @@ def test_the_figures_are_those_of_evaluate(quality, folder, tiny_model, paper_mo
         assert 5_000 < (folder.parent / name).stat().st_size < 60_000 and f"({name})" in page
 
 
+def test_other_models_have_rows_of_their_own(quality, folder, tiny_model, paper_model):
+    arguments = ("--model", tiny_model, "--levels", 25, "--tables", "standard-colour", "--only", "ours")
+    rows, _ = run(quality, folder, *arguments, "--also", f"trained longer={paper_model}")
+    (mean,) = evaluate(Restorer.load(paper_model), find_pictures(folder), [25]).means()
+    assert rows["Colour, protocol standard", "trained longer"] == [f"{mean.psnr:.2f}"]
+    assert rows["Networks", "trained longer"][:3] == counted(paper_model)
+    with pytest.raises(SystemExit):
+        run(quality, folder, *arguments, "--also", paper_model)
+
+
 def counted(path):
     from hyperrestore.backends import load_network
     from hyperrestore.checkpoint import load_checkpoint
