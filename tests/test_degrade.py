@@ -1,6 +1,7 @@
 """Degradations: their laws, their references, and the published figures of degraded inputs."""
 
 import functools
+import io
 import math
 import subprocess
 import sys
@@ -12,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hyperrestore.degrade import gaussian_noise, jpeg, rescale, resize_bicubic
+from hyperrestore.degrade import (
+    gaussian_noise,
+    jpeg,
+    quantisation_tables,
+    rescale,
+    resize_bicubic,
+    resize_matrix,
+)
 from hyperrestore.errors import LevelError, MissingExtraError, UsageError
 from hyperrestore.metrics import full_range_luma, psnr, studio_luma, to_8bit
 
@@ -263,7 +271,7 @@ def test_rescale_removes_more_detail_at_a_larger_scale(protocol):
         (lambda x, g: jpeg(x, 0), LevelError, "quality 0 .*1 to 100"),
         (lambda x, g: jpeg(x, 10.5), LevelError, "quality 10.5"),
         (lambda x, g: jpeg(x, math.nan), LevelError, "quality nan"),
-        (lambda x, g: jpeg(x, 10, subsampling="4:1:1"), UsageError, "'4:1:1'.*4:2:0, 4:4:4"),
+        (lambda x, g: jpeg(x, 10, subsampling="4:1:1"), UsageError, "'4:1:1'.*4:2:0, 4:2:2, 4:4:4"),
         (lambda x, g: jpeg(x[:2], 10), UsageError, r"\(2, 37, 31\)"),
         (lambda x, g: rescale(x, 0.5), LevelError, "scale 0.5"),
         (lambda x, g: rescale(x, 2, protocol="mine"), UsageError, "'mine'.*standard, hyperres"),
@@ -366,3 +374,31 @@ def test_set5_rescaled_hyperres(level, expected):
         degraded = rescale(clean, level, protocol="hyperres")
         pairs.append((to_8bit(studio_luma(degraded)), to_8bit(studio_luma(clean))))
     assert mean_psnr(pairs) == near(expected)
+
+
+@pytest.mark.parametrize("quality", [1, 3, 9, 10, 49, 50, 51, 75, 95, 100])
+def test_our_quantisation_tables_are_those_of_the_encoder(quality):
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, "JPEG", quality=quality)
+    with Image.open(file) as picture:
+        assert tuple(map(tuple, picture.quantization.values())) == quantisation_tables(quality)
+
+
+def test_varied_tables_keep_their_strength():
+    luminance, _ = quantisation_tables(40)
+    for tilt in (-0.8, 0.8):
+        varied, _ = quantisation_tables(40, tilt=tilt)
+        assert np.mean(np.log(varied)) == pytest.approx(np.mean(np.log(luminance)), abs=0.06)
+        assert (varied[0] < luminance[0]) == (tilt > 0) and (varied[63] > luminance[63]) == (tilt > 0)
+    assert quantisation_tables(40, colours=0.5)[1] != quantisation_tables(40)[1]
+    with pytest.raises(LevelError):
+        quantisation_tables(0.5)
+
+
+@pytest.mark.parametrize(("count", "length"), [(40, 17), (17, 40), (5, 5), (1, 3), (9, 1)])
+@pytest.mark.parametrize("antialias", [True, False])
+def test_a_resize_is_its_matrix(count, length, antialias):
+    line = np.random.default_rng(0).random((2, count, 3))
+    matrix = resize_matrix(count, length, count / length, antialias=antialias)
+    expected = resize_bicubic(line, length, 3, antialias=antialias)
+    np.testing.assert_allclose(matrix @ line, expected, rtol=0, atol=1e-12)

@@ -1,8 +1,10 @@
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from conftest import SIGMA
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,3 +82,17 @@ def test_a_level_outside_the_trained_range_warns(level):
 def test_a_contradictory_scale_is_refused(changes):
     with pytest.raises(LevelError, match=r"scale needs|negative strength"):
         scale(**changes)
+
+
+def test_equal_ratios_are_equal_steps_of_a_logarithmic_scale():
+    scale = LevelScale("quality", low=1, high=100, trained=(5, 95), origin=100, reference=25, spacing="log")
+    assert scale.normalize(100) == (0.0,)
+    assert scale.normalize(25) == (1.0,)
+    assert scale.normalize(50)[0] == pytest.approx(0.5)
+    assert scale.normalize(np.array([50.0, 25.0]))[0].tolist() == pytest.approx([0.5, 1.0])
+    tensor = torch.tensor([50.0, 25.0])
+    assert scale.normalize(tensor)[0].tolist() == pytest.approx([0.5, 1.0])
+    with pytest.raises(LevelError, match="above 0"):
+        LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=1, reference=50, spacing="log")
+    with pytest.raises(LevelError, match="spacing"):
+        replace(scale, spacing="square")

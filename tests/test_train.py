@@ -20,9 +20,10 @@ import hyperrestore.train as training_module
 from hyperrestore.backends import load_network
 from hyperrestore.checkpoint import load_checkpoint
 from hyperrestore.errors import CheckpointError, PictureError, TrainingError, UsageError
+from hyperrestore.level import Task
 from hyperrestore.networks import NetworkConfig, build
 from hyperrestore.photos import find_photos, split_photos
-from hyperrestore.train import LOG, MODEL, STATE, Run, degrade_batch, draw_levels, save_model, train, validate
+from hyperrestore.train import LOG, MODEL, STATE, Run, draw_levels, save_model, train, validate
 
 CPU = torch.device("cpu")
 WIDE = NetworkConfig("unet", widths=(16, 32), blocks=(1, 1), rank=8)  # wide enough for Muon
@@ -384,39 +385,16 @@ def test_levels_cover_the_trained_range():
     assert fixed.dtype == torch.float32
 
 
-def test_degraded_crops_have_the_noise_of_their_level():
-    generator = torch.Generator().manual_seed(0)
-    clean = torch.rand(64, 3, 32, 32, generator=generator)
-    settings = tiny_recipe(grey_share=0.5).training
-    noisy, target = degrade_batch(clean, torch.tensor(25.0), settings, generator)
-    noise = noisy - target
-    assert noise.std().item() == pytest.approx(25 / 255, rel=0.02)
-    grey = (target[:, 0] == target[:, 2]).flatten(1).all(1)
-    assert 16 < grey.sum() < 48
-    assert torch.equal(target[~grey], clean[~grey])
-    torch.testing.assert_close(noise[grey][:, 0], noise[grey][:, 1], rtol=0, atol=1e-6)
-
-
-def test_clipped_crops_are_8_bit():
-    generator = torch.Generator().manual_seed(0)
-    clean = torch.rand(8, 3, 16, 16, generator=generator)
-    settings = tiny_recipe(clipped_share=1.0).training
-    noisy, target = degrade_batch(clean, torch.tensor(50.0), settings, generator)
-    assert torch.equal(target, clean)
-    assert 0 == noisy.min() < noisy.max() == 1
-    torch.testing.assert_close(noisy * 255, (noisy * 255).round(), rtol=0, atol=1e-4)
-
-
 def test_validation_is_the_same_every_time_and_bears_a_perfect_score():
     network = build(TINY, SIGMA)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
     clean = torch.full((2, 3, 40, 40), 0.5)
-    scores = validate(network, clean, (0.0, 25.0), bf16=False)
+    scores = validate(network, clean, (0.0, 25.0), task=Task.DENOISE, bf16=False)
     assert scores[0] == 120
     assert scores[1] == pytest.approx(-20 * np.log10(25 / 255), abs=0.3)
-    assert validate(network, clean, (0.0, 25.0), bf16=False) == scores
+    assert validate(network, clean, (0.0, 25.0), task=Task.DENOISE, bf16=False) == scores
 
 
 def test_a_run_that_runs_off_stops_and_keeps_its_last_good_checkpoint(photos, tmp_path):

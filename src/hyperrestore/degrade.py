@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from hyperrestore.errors import LevelError, MissingExtraError, UsageError
 
 Protocol = Literal["standard", "hyperres"]
-Subsampling = Literal["4:2:0", "4:4:4"]
+Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
 Pixels = npt.NDArray[np.floating[Any]]
 Float64 = npt.NDArray[np.float64]
 Array = TypeVar("Array", bound=Any)  # NumPy array or torch tensor
@@ -70,13 +71,22 @@ def gaussian_noise(clean: Array, sigma: Any, generator: Any, *, protocol: Protoc
     return noisy
 
 
-def jpeg(clean: Pixels, quality: int, *, subsampling: Subsampling = "4:2:0") -> Pixels:
+def jpeg(
+    clean: Pixels,
+    quality: int,
+    *,
+    subsampling: Subsampling = "4:2:0",
+    tables: Sequence[Sequence[int]] | None = None,
+) -> Pixels:
     """Round to 8 bits, encode as baseline JPEG and decode again.
 
     Args:
         clean: RGB (3, h, w) or grey (1, h, w) picture, values in [0, 1].
         quality: Quality of libjpeg, a whole number from 1 to 100.
-        subsampling: "4:2:0" halves the resolution of the colours, "4:4:4" keeps it; grey has none.
+        subsampling: "4:2:0" halves the resolution of the colours, "4:2:2" across only, "4:4:4" keeps it; grey
+            has none.
+        tables: Quantisation tables of luminance and colours instead of those of the quality, each 64 whole
+            numbers from 1 to 255, row by row.
 
     Returns:
         The decoded picture, of the same shape and dtype as `clean`; its values are 8-bit.
@@ -102,10 +112,59 @@ def jpeg(clean: Pixels, quality: int, *, subsampling: Subsampling = "4:2:0") -> 
     samples = _round_to_8bit(clean).transpose(1, 2, 0)  # (h, w, c)
     file = io.BytesIO()
     picture = Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples)
-    picture.save(file, "JPEG", quality=int(quality), subsampling=subsampling)
+    chosen = {"quality": int(quality)} if tables is None else {"qtables": [list(table) for table in tables]}
+    picture.save(file, "JPEG", subsampling=subsampling, **chosen)
     with Image.open(file) as decoded:
         samples = np.asarray(decoded).reshape(samples.shape)
     return (samples.transpose(2, 0, 1) / 255.0).astype(clean.dtype)
+
+
+# ITU-T T.81 (1992), annex K.1: the tables that a quality scales, of luminance and of colours, row by row.
+LUMINANCE = (
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
+    14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+)  # fmt: skip
+CHROMINANCE = (
+    17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99,
+    47, 66, 99, 99, 99, 99, 99, 99, *(99,) * 32,
+)  # fmt: skip
+
+
+def quantisation_tables(
+    quality: float, *, tilt: float = 0.0, colours: float = 1.0
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """JPEG quantisation tables of luminance and colours, as libjpeg makes them or a variation of them.
+
+    Args:
+        quality: 1 to 100.
+        tilt: The tables of other encoders and cameras rise more (above 0) or less (below 0) towards high
+            frequencies: entry (u, v) is multiplied by a power of 1 + u + v, and the table scaled to the
+            same geometric mean.
+        colours: Factor of the table of colours.
+
+    Returns:
+        Two tables of 64 whole numbers from 1 to 255, row by row.
+
+    Raises:
+        LevelError: The quality is not from 1 to 100.
+
+    Example:
+        >>> quantisation_tables(50)[0][:4]
+        (16, 11, 10, 16)
+    """
+    if not 1 <= quality <= 100:
+        raise LevelError(f"JPEG quality {quality!r} is not accepted: give a number from 1 to 100")
+    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
+    steep = tilt * np.log1p(np.add.outer(np.arange(8), np.arange(8)).ravel())
+    factor = np.exp(steep - steep.mean())
+
+    def scaled(table: tuple[int, ...], factor: Float64) -> tuple[int, ...]:
+        # libjpeg computes in whole numbers, halves up
+        entries = np.floor((np.array(table) * percent + 50) / 100).clip(1, 255)
+        return tuple(int(entry) for entry in np.floor(entries * factor + 0.5).clip(1, 255))
+
+    return scaled(LUMINANCE, factor), scaled(CHROMINANCE, colours * factor)
 
 
 def rescale(clean: Pixels, scale: float, *, protocol: Protocol = "standard") -> Pixels:
@@ -182,13 +241,39 @@ def _resize(image: Pixels, size: tuple[int, int], steps: tuple[float, float], *,
     return wide.swapaxes(1, 2)
 
 
+def resize_matrix(count: int, length: int, step: float, *, antialias: bool) -> Float64:
+    """Bicubic resampling of one axis as a matrix: result = matrix @ samples.
+
+    Args:
+        count: Samples of the picture along the axis.
+        length: Samples of the result.
+        step: Distance of two samples of the result, in samples of the picture.
+        antialias: See `resize_bicubic`.
+
+    Returns:
+        Matrix (length, count); its rows sum to 1.
+    """
+    places, weights = _taps(count, length, step, antialias=antialias)
+    matrix = np.zeros((length, count))
+    np.add.at(matrix, (np.arange(length)[:, None], places), weights)
+    return matrix
+
+
 def _resize_rows(image: Pixels, length: int, step: float, *, antialias: bool) -> Float64:
     """Resample (c, n, w) to (c, length, w) at rows `step` apart."""
-    count = image.shape[1]
+    places, weights = _taps(image.shape[1], length, step, antialias=antialias)
+    result = np.zeros((image.shape[0], length, image.shape[2]))
+    for place, weight in zip(places.T, weights.T, strict=True):
+        result += weight[:, None] * image[:, place]
+    return result
+
+
+def _taps(count: int, length: int, step: float, *, antialias: bool) -> tuple[npt.NDArray[np.int64], Float64]:
+    """Which of `count` samples make each of `length` new ones, and by which weights: both (length, taps)."""
     centres = (np.arange(length) + 0.5) * step - 0.5
     stretch = max(1.0, step) if antialias else 1.0
     first = np.floor(centres - 2 * stretch).astype(np.int64) + 1  # the kernel is zero from 2 * stretch on
-    places = first[:, None] + np.arange(math.ceil(4 * stretch))  # (length, taps)
+    places = first[:, None] + np.arange(math.ceil(4 * stretch))
     weights = _cubic((places - centres[:, None]) / stretch, -0.5 if antialias else -0.75)
     weights /= weights.sum(axis=1, keepdims=True)  # a widened kernel does not sum to 1 by itself
     if antialias:
@@ -197,10 +282,7 @@ def _resize_rows(image: Pixels, length: int, step: float, *, antialias: bool) ->
         )  # ... 1 0 | 0 1 ... n-1 | n-1 ...
     else:
         places = places.clip(0, count - 1)
-    result = np.zeros((image.shape[0], length, image.shape[2]))
-    for place, weight in zip(places.T, weights.T, strict=True):
-        result += weight[:, None] * image[:, place]
-    return result
+    return places, weights
 
 
 def _cubic(distance: Float64, a: float) -> Float64:

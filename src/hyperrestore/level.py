@@ -10,10 +10,13 @@ import math
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
+
+import numpy as np
 
 from hyperrestore.errors import ExtrapolationWarning, LevelError
 
+Spacing = Literal["linear", "log"]
 Levels = TypeVar("Levels", bound=Any)  # float, NumPy array or torch tensor: anything with arithmetic
 
 
@@ -21,14 +24,17 @@ class Task(StrEnum):
     """What is being repaired; its value is the name on the command line."""
 
     DENOISE = "denoise"
+    DEJPEG = "dejpeg"
+    UPSCALE = "upscale"
 
 
 @dataclass(frozen=True)
 class LevelScale:
     """The levels a model accepts, and how they become the numbers that its kernels take.
 
-    With t = (level - origin) / (reference - origin), the kernels take phi = (t ** p for p in powers).
-    A scale with one power of 1 makes every kernel affine in the level, as in HyperRes (arXiv 2206.05970).
+    With t = (level - origin) / (reference - origin), the kernels take phi = (t ** p for p in powers); on a
+    logarithmic scale the logarithms of level, origin and reference stand for them. A linear scale with one
+    power of 1 makes every kernel affine in the level, as in HyperRes (arXiv 2206.05970).
 
     Attributes:
         unit: Name of the unit, for messages: "sigma", "quality", "scale".
@@ -38,6 +44,7 @@ class LevelScale:
         origin: The level without degradation, where phi = 0.
         reference: The level where phi = 1. Strength grows from origin to reference.
         powers: One exponent for each basis function.
+        spacing: "linear", or "log" where equal ratios of the level are equal steps.
 
     Example:
         >>> scale = LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=0, reference=50)
@@ -52,6 +59,7 @@ class LevelScale:
     origin: float
     reference: float
     powers: tuple[float, ...] = (1.0,)
+    spacing: Spacing = "linear"
 
     def __post_init__(self) -> None:
         """Refuse a scale that contradicts itself."""
@@ -63,6 +71,10 @@ class LevelScale:
                 "a level scale needs low <= trained[0] <= trained[1] <= high, "
                 f"got {self.low}, {self.trained}, {self.high}"
             )
+        if self.spacing not in get_args(Spacing):
+            raise LevelError(f"spacing {self.spacing!r} is unknown; known are {', '.join(get_args(Spacing))}")
+        if self.spacing == "log" and min(self.low, self.origin, self.reference) <= 0:
+            raise LevelError("a logarithmic level scale needs low, origin and reference above 0")
         if self.origin == self.reference:
             raise LevelError(f"a level scale needs origin != reference, got {self.origin} for both")
         if not self.powers or min(self.powers) <= 0:
@@ -73,7 +85,13 @@ class LevelScale:
 
     def strength(self, level: Levels) -> Levels:
         """How strong a degradation is: 0 at the origin, 1 at the reference, in any unit."""
-        strength: Levels = (level - self.origin) / (self.reference - self.origin)
+        if self.spacing == "log":
+            ratio = level / self.origin
+            # NumPy is a log for numbers and arrays; a tensor, on whatever device, has its own.
+            logarithm = ratio.log() if hasattr(ratio, "log") else np.log(ratio)
+            strength: Levels = logarithm / math.log(self.reference / self.origin)
+            return strength
+        strength = (level - self.origin) / (self.reference - self.origin)
         return strength
 
     def normalize(self, level: Levels) -> tuple[Levels, ...]:

@@ -31,6 +31,7 @@ class Training:
         levels: Fixed levels of every step, as in the paper; empty for random ones, continuous in `trained`.
         level_power: Random levels are the range times u ** level_power, u uniform in 0..1: above 1 weak
             levels, where kernels change fastest with the level, are seen more often.
+        whole_share: Share of random levels that are rounded to whole numbers; 1 for JPEG qualities.
         levels_per_step: Networks generated in each step (k), if levels are random.
         crops_per_level: Batch of each of them.
         shared_crops: Degrade the same crops at every level of a step, as the paper does; or draw new ones.
@@ -50,6 +51,7 @@ class Training:
     clip: float = 1.0
     levels: tuple[float, ...] = ()
     level_power: float = 1.0
+    whole_share: float = 0.0
     levels_per_step: int = 4
     crops_per_level: int = 4
     shared_crops: bool = False
@@ -65,8 +67,9 @@ class Training:
             raise RecipeError("levels_per_step, crops_per_level, crop and warmup must be at least 1")
         if not 0 < self.learning_rate < math.inf or not self.validate_at:
             raise RecipeError("learning_rate must be above 0, and validate_at needs at least one level")
-        if not (0 <= self.ema < 1 and 0 <= self.grey_share <= 1 and 0 <= self.clipped_share <= 1):
-            raise RecipeError("ema, grey_share and clipped_share must lie in 0..1, ema below 1")
+        shares = (self.grey_share, self.clipped_share, self.whole_share)
+        if not (0 <= self.ema < 1 and all(0 <= share <= 1 for share in shares)):
+            raise RecipeError("ema, grey_share, clipped_share and whole_share must lie in 0..1, ema below 1")
         if not (self.clip > 0 and self.level_power > 0):
             raise RecipeError("clip and level_power must be above 0")
         if not 0 <= self.seed < 2**63:
@@ -83,7 +86,9 @@ class Recipe:
     training: Training
 
     def __post_init__(self) -> None:
-        """Refuse levels that the scale does not accept."""
+        """Refuse levels that the scale does not accept, or the task does not have."""
+        if self.task == Task.DEJPEG and not self.training.levels and self.training.whole_share < 1:
+            raise RecipeError("dejpeg needs whole_share = 1: JPEG qualities are whole numbers")
         outside = [
             level
             for level in (*self.training.levels, *self.training.validate_at)

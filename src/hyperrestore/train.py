@@ -33,11 +33,12 @@ from hyperrestore.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
-from hyperrestore.degrade import gaussian_noise
 from hyperrestore.errors import CheckpointError, TrainingError, UsageError
 from hyperrestore.hyper import Hypernetwork, materialize
+from hyperrestore.level import Task
 from hyperrestore.networks import build, build_plain, receptive_radius
 from hyperrestore.optimizer import Optimizer
+from hyperrestore.pairs import margin, training_pair, validation_input
 from hyperrestore.photos import Photos, find_photos, split_photos, validation_crops
 from hyperrestore.recipe import Recipe, Training
 
@@ -62,14 +63,16 @@ class Run:
         self.seconds = 0.0
 
     def start_from(self, path: Path) -> None:
-        """Take over a model's weights.
+        """Take over a model's weights; those of another task, too: there equal strength means equal kernels.
 
         Raises:
-            CheckpointError: It cannot be read, or has another network or level than the recipe.
+            CheckpointError: It cannot be read, has another network than the recipe, or another level for the
+                same task.
         """
         checkpoint = load_checkpoint(path)
         theirs, ours = checkpoint.description.scale, self.recipe.scale
-        for name in ("unit", "origin", "reference", "powers"):
+        same_task = checkpoint.description.task == self.recipe.task
+        for name in ("unit", "origin", "reference", "powers", "spacing") if same_task else ():
             if getattr(theirs, name) != getattr(ours, name):
                 raise CheckpointError(f"{path}: its level has another {name} than the recipe's")
         try:
@@ -145,45 +148,30 @@ class Run:
         return json.loads(json.dumps(asdict(self.recipe)))
 
 
-def degrade_batch(
-    clean: Tensor, level: Tensor, training: Training, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Turn clean crops into a training pair.
-
-    Args:
-        clean: (b, 3, h, w), values in [0, 1].
-        level: Sigma, a tensor of one value.
-        training: Shares of grey and clipped crops.
-        generator: Source of randomness, on the crops' device.
-
-    Returns:
-        Degraded and clean crops, both (b, 3, h, w); grey ones have three equal channels.
-    """
-    share = torch.rand(2, len(clean), 1, 1, 1, generator=generator, device=clean.device)
-    grey, clipped = share[0] < training.grey_share, share[1] < training.clipped_share
-    luma = clean.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-    clean = torch.where(grey, (clean * luma).sum(1, keepdim=True), clean)
-    noise = gaussian_noise(torch.zeros_like(clean), level, generator)
-    noisy = clean + torch.where(grey, noise[:, :1], noise)
-    return torch.where(clipped, (noisy.clamp(0, 1) * 255).floor() / 255, noisy), clean
-
-
 def loss_of(restored: Tensor, clean: Tensor, training: Training) -> Tensor:
     """The loss of one level's crops, both (b, 3, h, w)."""
     if training.loss == "l1":
         return F.l1_loss(restored, clean)
-    return F.mse_loss(restored, clean).sqrt()
+    # The small number, a thirtieth of an 8-bit step, keeps the slope finite where nothing is to be repaired.
+    return (F.mse_loss(restored, clean) + 1e-8).sqrt()
 
 
 def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """The levels of one step: the fixed ones, or one random level from each of k equal parts of the range."""
+    """The levels of one step: the fixed ones, or one random level from each of k equal parts of the range.
+
+    A share of them is rounded to whole numbers.
+    """
     training, (least, most) = recipe.training, recipe.scale.trained
     if training.levels:
         return torch.tensor(training.levels, dtype=torch.float32, device=generator.device)
     parts = training.levels_per_step
     random = torch.rand(parts, generator=generator, device=generator.device)
     uniform = (torch.arange(parts, device=generator.device) + random) / parts
-    return least + (most - least) * uniform**training.level_power
+    levels = least + (most - least) * uniform**training.level_power
+    if training.whole_share:
+        whole = torch.rand(parts, generator=generator, device=generator.device) < training.whole_share
+        levels = torch.where(whole, levels.round(), levels)
+    return levels
 
 
 def train(
@@ -242,7 +230,7 @@ def train(
     elif start_from is not None:
         run.start_from(start_from)
     training_files, validation_files = split_photos(find_photos(photos))
-    clean_photos = Photos(training_files, crop=training.crop, device=device)
+    clean_photos = Photos(training_files, crop=training.crop + margin(recipe.task), device=device)
     held_out = validation_crops(validation_files, count=VALIDATION_CROPS, size=VALIDATION_SIZE)
     out.mkdir(parents=True, exist_ok=True)
     log = Log(out, run, held_out, photos=len(clean_photos), bf16=bf16)
@@ -266,7 +254,7 @@ def train(
             loss = torch.zeros((), device=device)
             for index, level in enumerate(levels):
                 clean = crops if training.shared_crops else crops[index * count : (index + 1) * count]
-                degraded, clean = degrade_batch(clean, level, training, run.generator)
+                degraded, clean = training_pair(recipe.task, clean, level, training, run.generator)
                 with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                     restored = run.network(degraded.to(memory_format=torch.channels_last), level)
                 level_loss = loss_of(restored.float(), clean, training)
@@ -349,7 +337,9 @@ class Log:
         """Validate, write the model, a line of the log and the curve; return the line for people."""
         run = self.run
         network = run.averaged_network()
-        scores = validate(network, self.held_out, run.recipe.training.validate_at, bf16=self.bf16)
+        scores = validate(
+            network, self.held_out, run.recipe.training.validate_at, task=run.recipe.task, bf16=self.bf16
+        )
         self.psnr = float(np.mean(scores))
         if self.count:  # not where a finished run is resumed, or the last step was validated already
             loss = float(self.loss) / self.count
@@ -394,8 +384,10 @@ def save_model(path: Path, recipe: Recipe, network: Hypernetwork, history: Mappi
 
 
 @torch.no_grad()
-def validate(network: Hypernetwork, clean: Tensor, levels: tuple[float, ...], *, bf16: bool) -> list[float]:
-    """Mean PSNR over clean crops (n, 3, h, w) at each level, dB; the same noise in every run."""
+def validate(
+    network: Hypernetwork, clean: Tensor, levels: tuple[float, ...], *, task: Task, bf16: bool
+) -> list[float]:
+    """Mean PSNR over clean crops (n, 3, h, w) at each level, dB; the same degraded crops in every run."""
     scores = []
     for level in levels:
         plain = materialize(network, level)
@@ -403,9 +395,9 @@ def validate(network: Hypernetwork, clean: Tensor, levels: tuple[float, ...], *,
         generator = torch.Generator().manual_seed(int(level * 1000))
         decibels = []
         for crop in clean:
-            noisy = gaussian_noise(crop[None].cpu(), level, generator).to(crop.device)
+            degraded = validation_input(task, crop[None].cpu(), level, generator).to(crop.device)
             with torch.autocast(crop.device.type, torch.bfloat16, enabled=bf16):
-                restored = plain(noisy.to(memory_format=torch.channels_last))
+                restored = plain(degraded.to(memory_format=torch.channels_last))
             error = (restored.float().clamp(0, 1) - crop).double().square().mean()
             # At level 0 nothing is lost if the network does nothing; 120 dB stand for infinity then.
             decibels.append(-10 * math.log10(max(float(error), 1e-12)))

@@ -1,0 +1,138 @@
+"""Clean crops and a level -> what a network is trained and validated on, for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hyperrestore.degrade import (
+    Subsampling,
+    gaussian_noise,
+    jpeg,
+    quantisation_tables,
+    rescale,
+    resize_matrix,
+)
+from hyperrestore.level import Task
+from hyperrestore.recipe import Training
+
+MARGIN = 16  # pixels by which a crop is larger than what is trained on: the side of the largest JPEG block
+LUMA = (0.299, 0.587, 0.114)
+
+# Of the JPEG crops of a training. The others are saved once, whole, by libjpeg's tables.
+OTHER_TABLES = 0.3  # by tables that rise otherwise, as those of other encoders and of cameras do
+SAVED_AGAIN = 0.2  # a second time, less strongly, on a grid that lies elsewhere
+CUT = 0.1  # and then cut, so that the grid of blocks begins anywhere
+SUBSAMPLINGS: dict[Subsampling, float] = {"4:2:0": 0.6, "4:2:2": 0.15, "4:4:4": 0.25}
+
+
+def margin(task: Task) -> int:
+    """How many pixels larger than what is trained on a crop has to be."""
+    return 0 if task == Task.DENOISE else MARGIN
+
+
+def training_pair(
+    task: Task, clean: Tensor, level: Tensor, training: Training, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Turn clean crops into a training pair.
+
+    Args:
+        task: What is repaired.
+        clean: (b, 3, h, w), values in [0, 1], larger by `margin(task)` than what is trained on.
+        level: In the task's unit, a tensor of one value; of JPEG a whole number.
+        training: Shares of grey and clipped crops.
+        generator: Source of randomness, on the crops' device.
+
+    Returns:
+        Degraded and clean crops, both (b, 3, h - margin, w - margin); grey ones have three equal channels.
+    """
+    random = torch.rand(len(clean), generator=generator, device=clean.device).view(-1, 1, 1, 1)
+    grey = random < training.grey_share
+    luma = clean.new_tensor(LUMA).view(3, 1, 1)
+    clean = torch.where(grey, (clean * luma).sum(1, keepdim=True), clean)
+    return _PAIRS[task](clean, grey, level, training, generator)
+
+
+def _noisy(
+    clean: Tensor, grey: Tensor, level: Tensor, training: Training, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    random = torch.rand(len(clean), generator=generator, device=clean.device).view(-1, 1, 1, 1)
+    noise = gaussian_noise(torch.zeros_like(clean), level, generator)
+    noisy = clean + torch.where(grey, noise[:, :1], noise)
+    stored = (noisy.clamp(0, 1) * 255).floor() / 255
+    return torch.where(random < training.clipped_share, stored, noisy), clean
+
+
+def _compressed(
+    clean: Tensor, grey: Tensor, level: Tensor, training: Training, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """JPEG is made on the CPU, a crop at a time."""
+    random = torch.rand(len(clean), 9, generator=generator, device=clean.device).cpu().numpy()
+    quality, side = round(float(level)), clean.shape[-1] - MARGIN
+    kinds, limits = list(SUBSAMPLINGS), np.cumsum(list(SUBSAMPLINGS.values())[:-1])
+    crops = clean.cpu().numpy()
+    degraded, targets = np.empty_like(crops[..., :side, :side]), np.empty_like(crops[..., :side, :side])
+    for index, (crop, is_grey) in enumerate(zip(crops, grey.flatten().tolist(), strict=True)):
+        kind, tilt, colours, chroma, again, milder, cut, down, right = random[index]
+        tables = None
+        if kind < OTHER_TABLES:
+            tables = quantisation_tables(quality, tilt=1.6 * tilt - 0.8, colours=2.0 ** (2 * colours - 1))
+        subsampling = kinds[int(np.searchsorted(limits, chroma, side="right"))]
+        picture = crop[:1] if is_grey else crop
+        top, left = int(down * MARGIN), int(right * MARGIN)
+        saved = jpeg(picture, quality, subsampling=subsampling, tables=tables)
+        if again < SAVED_AGAIN:
+            # Of the two the stronger compression is the level; the grid of the second is the picture's.
+            saved, picture = saved[:, top:, left:], picture[:, top:, left:]
+            saved = jpeg(saved, round(quality + (98 - quality) * milder) if quality < 98 else quality)
+            top, left = 0, 0
+        elif cut >= CUT:
+            top, left = 0, 0
+        degraded[index] = saved[:, top : top + side, left : left + side]
+        targets[index] = picture[:, top : top + side, left : left + side]
+    return torch.from_numpy(degraded).to(clean.device), torch.from_numpy(targets).to(clean.device)
+
+
+def _enlarged(
+    clean: Tensor, grey: Tensor, level: Tensor, training: Training, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """As `degrade.rescale`, by two products of matrices."""
+    count = clean.shape[-1]
+    length = max(1, round(count / float(level)))
+    shrink, enlarge = (
+        clean.new_tensor(resize_matrix(*sizes, sizes[0] / sizes[1], antialias=True))
+        for sizes in ((count, length), (length, count))
+    )
+    small = (shrink @ clean @ shrink.T).clamp(0, 1)
+    large = enlarge @ ((small * 255).round() / 255) @ enlarge.T
+    inner = slice(MARGIN // 2, count - MARGIN // 2)  # beyond it the crop's own border is seen
+    return large[..., inner, inner], clean[..., inner, inner]
+
+
+_PAIRS: dict[Task, Callable[[Tensor, Tensor, Tensor, Training, torch.Generator], tuple[Tensor, Tensor]]] = {
+    Task.DENOISE: _noisy,
+    Task.DEJPEG: _compressed,
+    Task.UPSCALE: _enlarged,
+}
+
+
+def validation_input(task: Task, clean: Tensor, level: float, generator: torch.Generator) -> Tensor:
+    """Degrade one clean picture by the protocol `standard`.
+
+    Args:
+        task: What is repaired.
+        clean: (1, 3, h, w) on the CPU, values in [0, 1].
+        level: In the task's unit.
+        generator: Of noise, on the CPU.
+
+    Returns:
+        The degraded picture, of the same shape.
+    """
+    if task == Task.DENOISE:
+        return gaussian_noise(clean, level, generator)
+    picture = clean[0].numpy()
+    degraded = jpeg(picture, round(level)) if task == Task.DEJPEG else rescale(picture, level)
+    return torch.from_numpy(degraded)[None]
