@@ -15,7 +15,6 @@ from hyperrestore import PictureInfo, Restorer
 from hyperrestore.errors import LevelError, MissingExtraError, PictureError, UsageError
 from hyperrestore.evaluate import (
     FORMATS,
-    PROTOCOLS,
     Evaluation,
     Score,
     as_csv,
@@ -265,9 +264,8 @@ def test_the_json_is_strict():
     assert document["scores"][0]["picture"] == "a, b.png"
 
 
-def test_every_format_and_protocol_has_a_name():
+def test_every_format_has_a_name():
     assert list(FORMATS) == ["text", "csv", "json"]
-    assert list(PROTOCOLS) == ["standard", "hyperres"]
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

@@ -18,20 +18,17 @@ from typing import Protocol as Interface
 
 import numpy as np
 
-from hyperrestore.degrade import Protocol, gaussian_noise
-from hyperrestore.engine import TILE, Backend, Pixels, run_tiled
+from hyperrestore.degrade import Protocol
+from hyperrestore.engine import TILE, Backend, run_tiled
 from hyperrestore.errors import MissingExtraError, UsageError
-from hyperrestore.metrics import WINDOW, full_range_luma, psnr, ssim, to_8bit
+from hyperrestore.level import Task
+from hyperrestore.metrics import WINDOW, psnr, ssim, to_8bit
 from hyperrestore.picture import SUFFIXES, PictureInfo, open_picture, read_picture
+from hyperrestore.protocols import border, check_protocol, degrade, describe, prepare, scored
 from hyperrestore.tiles import round_up
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-PROTOCOLS = {
-    "standard": "Gaussian noise in floating point, neither clipped nor rounded",
-    "hyperres": "Gaussian noise, then clipped to [0, 1] and truncated to 8 bits",
-}
 
 
 class NamedBackend(Backend, Interface):
@@ -115,6 +112,7 @@ def evaluate(
     pictures: Iterable[Path],
     levels: Sequence[float],
     *,
+    task: Task = Task.DENOISE,
     protocol: Protocol = "standard",
     grey: bool = False,
     seed: int = 0,
@@ -127,8 +125,9 @@ def evaluate(
         restorer: The model, or another denoiser that is to see the same degraded pictures.
         pictures: Files of clean pictures; alpha is left out.
         levels: In the model's unit.
-        protocol: How noise is stored; see `degrade.gaussian_noise`.
-        grey: Score the full-range luminance (rounded to 8 bits) instead of colour.
+        task: What is repaired: how pictures are degraded, and what a level means.
+        protocol: "standard" or "hyperres": how they are degraded and scored in detail (see `protocols`).
+        grey: Degrade and score the luminance as grey pictures (see `protocols.prepare`).
         seed: Of the noise, from 0; each picture and level has noise of its own, whatever else is evaluated.
         tile: Side of a tile, pixels.
         progress: Called with the number of scores done and of all scores.
@@ -141,8 +140,7 @@ def evaluate(
         LevelError: The model does not accept a level.
         PictureError: A picture cannot be read.
     """
-    if protocol not in PROTOCOLS:
-        raise UsageError(f"protocol {protocol!r} is unknown; known are {', '.join(PROTOCOLS)}")
+    check_protocol(task, protocol, grey=grey)
     if seed < 0:
         raise UsageError(f"seed {seed} is not accepted; give a whole number from 0")
     pictures, levels = list(pictures), list(dict.fromkeys(levels))
@@ -157,34 +155,34 @@ def evaluate(
         backend(np.zeros((1, smallest, smallest), np.float32))  # compiles it
     scores: dict[float, list[Score]] = {level: [] for level in levels}
     for path in pictures:
-        clean = _clean(path, grey=grey)
+        whole = read_picture(path).pixels
         # Names may hold bytes that are no text.
         name_number = zlib.crc32(path.name.encode(errors="surrogateescape"))
         for level, backend in zip(levels, backends, strict=True):
             generator = np.random.default_rng([seed, name_number, round(1000 * level)])
-            degraded = gaussian_noise(clean, level, generator, protocol=protocol)
+            clean = prepare(whole, level, task, protocol, grey=grey)
+            degraded = degrade(clean, level, task, protocol, generator)
             start = time.perf_counter()
             restored = run_tiled(backend, degraded, size=tile)
             seconds = time.perf_counter() - start
-            rounded = to_8bit(restored)
             megapixels = clean.shape[1] * clean.shape[2] / 1e6
+            target, given, result = (
+                scored(picture, task) for picture in (clean, degraded, to_8bit(restored))
+            )
+            cropped = border(level, task, protocol)
             scores[level].append(
                 Score(
                     level,
                     path.name,
-                    psnr(degraded, clean),
-                    psnr(rounded, clean),
-                    ssim(rounded, clean),
+                    psnr(given, target, border=cropped),
+                    psnr(result, target, border=cropped),
+                    ssim(result, target, border=cropped),
                     seconds / megapixels,
                 )
             )
             progress(sum(map(len, scores.values())), len(pictures) * len(levels))
-    colours = (
-        "full-range luminance" if grey else " and ".join({1: "grey", 3: "RGB"}[c] for c in sorted(channels))
-    )
     text = (
-        f"{protocol}: {PROTOCOLS[protocol]} (NumPy PCG64, seed {seed}, picture, level); "
-        f"scored on {colours}, no border cropped, result rounded to 8 bits; "
+        f"{describe(task, protocol, grey=grey, channels=channels, seed=seed)}; "
         f"SSIM with an {WINDOW}x{WINDOW} Gaussian window; mean over pictures; "
         f"{backends[0].name}, tiles of {tile} pixels, seconds for a megapixel"
     )
@@ -200,13 +198,6 @@ def _info(path: Path) -> PictureInfo:
             f"{path}: has {info.width} x {info.height} pixels; SSIM needs at least {WINDOW} x {WINDOW}"
         )
     return info
-
-
-def _clean(path: Path, *, grey: bool) -> Pixels:
-    pixels = read_picture(path).pixels
-    if grey and len(pixels) == 3:
-        return to_8bit(full_range_luma(pixels)).astype(np.float32)
-    return pixels
 
 
 def as_text(evaluation: Evaluation) -> str:
