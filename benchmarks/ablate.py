@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shutil
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -23,10 +25,13 @@ import torch
 
 from hyperrestore.backends import find_device, load_network
 from hyperrestore.checkpoint import load_checkpoint
+from hyperrestore.errors import UsageError
 from hyperrestore.hyper import materialize
 from hyperrestore.networks import count_parameters, multiply_adds
+from hyperrestore.photos import find_photos, photos_digest
 from hyperrestore.recipe import Recipe, read_recipe
-from hyperrestore.train import LOG, MODEL, choose_device, train
+from hyperrestore.tables import from_table
+from hyperrestore.train import MODEL, choose_device, train
 
 
 def varied(recipe: Recipe, entries: list[str]) -> Recipe:
@@ -35,22 +40,33 @@ def varied(recipe: Recipe, entries: list[str]) -> Recipe:
     for entry in entries:
         place, _, value = entry.partition("=")
         table, _, name = place.strip().partition(".")
-        (parsed,) = tomllib.loads(f"value = {value}").values()
-        changes.setdefault(table, {})[name] = tuple(parsed) if isinstance(parsed, list) else parsed
-    # A table at a time: entries may fit together only.
-    tables = {table: replace(getattr(recipe, table), **entries) for table, entries in changes.items()}
-    return replace(recipe, **tables)  # type: ignore[arg-type]
+        (changes.setdefault(table, {})[name],) = tomllib.loads(f"value = {value}").values()
+    if unknown := changes.keys() - {"network", "scale", "training"}:
+        raise SystemExit(f"--vary: a recipe has no table {', '.join(map(repr, unknown))}")
+    tables = {}
+    for table, entries in changes.items():  # a table at a time: entries may fit together only
+        old = getattr(recipe, table)
+        try:
+            tables[table] = from_table(type(old), asdict(old) | entries)
+        except (ValueError, UsageError) as error:
+            raise SystemExit(f"--vary: [{table}] {error}") from error
+    return replace(recipe, **tables)
 
 
-def folder_of(out: Path, recipe: Recipe, steps: int) -> Path:
-    """Where a run lies: another recipe or number of steps is another folder."""
-    digest = hashlib.sha256(json.dumps([asdict(recipe), steps]).encode()).hexdigest()
+def folder_of(out: Path, recipe: Recipe, steps: int, photos: str, device: str) -> Path:
+    """Where a run lies: other photos, another recipe, device or number of steps are another folder."""
+    digest = hashlib.sha256(json.dumps([asdict(recipe), steps, photos, device]).encode()).hexdigest()
     return out / digest[:12]
 
 
 def scores_of(folder: Path) -> list[float]:
-    """Validation PSNR of a finished run at each level, dB."""
-    return [float(score) for score in load_checkpoint(folder / MODEL).description.history["validation_psnr"]]  # type: ignore[attr-defined]
+    """Validation PSNR of a run at each level, dB."""
+    return [float(score) for score in history_of(folder)["validation_psnr"]]  # type: ignore[attr-defined]
+
+
+def history_of(folder: Path) -> Mapping[str, object]:
+    """What a run's model says of its training."""
+    return load_checkpoint(folder / MODEL).description.history
 
 
 def main() -> None:
@@ -76,6 +92,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     recipe = varied(read_recipe(options.recipe), options.all)
+    device = choose_device(options.device)
+    photos = photos_digest(find_photos(options.data))
     levels = recipe.training.validate_at
 
     base: tuple[float, float] | None = None
@@ -85,12 +103,14 @@ def main() -> None:
         scores = []
         for seed in options.seeds:
             run = varied(recipe, [*entries, f"training.seed={seed}"])
-            folder = folder_of(options.out, run, options.steps)
-            if not (folder / LOG).is_file():
+            folder = folder_of(options.out, run, options.steps, photos, device.type)
+            if not (folder / MODEL).is_file() or history_of(folder)["steps"] != options.steps:
+                shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
                 train(
-                    run, options.data, folder, steps=options.steps, device=choose_device(options.device),
-                    validate_every=float("inf"),
-                )  # fmt: skip
+                    run, options.data, folder, steps=options.steps, device=device, validate_every=float("inf")
+                )
+            if history_of(folder)["steps"] != options.steps:
+                raise SystemExit("interrupted; the same command goes on with this run")
             scores.append(scores_of(folder))
         network = load_network(load_checkpoint(folder / MODEL)).to(find_device("cpu"))
         cost = multiply_adds(materialize(network, levels[0])) / 1e6

@@ -158,7 +158,8 @@ def measure_peer(
             if cache:
                 entry = {"key": key, "protocol": known[key].protocol, "score": asdict(known[key].scores[0])}
                 with cache.open("a") as file:
-                    file.write(json.dumps(entry) + "\n")
+                    # A line that was cut off before stays on its own; an empty one says nothing.
+                    file.write("\n" + json.dumps(entry) + "\n")
         if known.keys() >= keys.keys():
             found += [known[key] for key in keys]
     protocols = {one.protocol for one in found}

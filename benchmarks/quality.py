@@ -251,8 +251,8 @@ def load(options: argparse.Namespace) -> tuple[dict[str, Denoiser], dict[str, Co
         elif key == "int8":
             try:
                 denoisers[key] = Restorer.load(options.model, precision="int8")
-            except CheckpointError as error:
-                left_out.append(f"{name}: {error}")
+            except CheckpointError:
+                left_out.append(f"{name}: no ranges for these weights (`hyperrestore calibrate`)")
         elif key == "paper":
             left_out.append(f"{name}: no trained model of it was given (`--paper MODEL.safetensors`)")
         else:

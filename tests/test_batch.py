@@ -16,6 +16,7 @@ import hyperrestore.batch as batch
 from hyperrestore import PictureInfo, Restorer, read_picture, restore_file
 from hyperrestore.batch import make_folder, plan_targets
 from hyperrestore.errors import LevelError, PictureError, UsageError
+from hyperrestore.level import Task
 from hyperrestore.picture import SUFFIXES, Picture, write_picture
 
 SOURCE = Path(batch.__file__).parents[1]
@@ -34,6 +35,8 @@ class Identity:
 
 class Fake:
     """A Restorer whose networks are given."""
+
+    task = Task.DENOISE
 
     def __init__(self, backend):
         self.backend = backend
@@ -259,9 +262,10 @@ MEASURE = """
 import resource, sys
 import pyvips
 from hyperrestore import restore_file
+from hyperrestore.level import Task
 
 class Identity:
-    halo, multiple = 32, 8
+    halo, multiple, task = 32, 8, Task.DENOISE
     def __call__(self, window):
         return window
     def at(self, level, *, bits):

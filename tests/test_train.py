@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import SIGMA, SMALL_PAPER, TINY, randomised, tiny_recipe
+from safetensors import safe_open
 from safetensors.numpy import load_file
+from safetensors.torch import save
 from test_photos import write
 
 import hyperrestore.train as training_module
@@ -157,7 +159,7 @@ training.train(tiny_recipe(), Path({str(photos)!r}), Path({str(tmp_path)!r}), mi
     assert process.returncode == 0, errors.decode()
     steps = int(log_of(tmp_path)[-1]["step"])
     assert load_checkpoint(tmp_path / MODEL).description.history["steps"] == steps
-    state = Run(tiny_recipe(), CPU)
+    state = Run(tiny_recipe(), CPU, {})
     state.load(tmp_path)
     assert state.step == steps
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
@@ -173,7 +175,7 @@ def test_a_signal_before_the_first_step_does_no_harm(photos, tmp_path, monkeypat
     monkeypatch.setattr(training_module, "Log", signalled)
     run(photos, tmp_path)
     assert load_checkpoint(tmp_path / MODEL).description.history["steps"] == 0
-    run_again = Run(tiny_recipe(), CPU)
+    run_again = Run(tiny_recipe(), CPU, {})
     run_again.load(tmp_path)
     assert run_again.step == 0
 
@@ -200,6 +202,37 @@ def test_another_recipe_cannot_resume(photos, tmp_path):
     for other in (tiny_recipe(ema=0.9), tiny_recipe(replace(TINY, rank=0))):
         with pytest.raises(CheckpointError, match="another recipe"):
             run(photos, tmp_path, recipe=other, resume=True)
+
+
+def test_another_precision_or_other_photos_cannot_resume(photos, tmp_path):
+    out, others = tmp_path / "out", tmp_path / "others"
+    run(photos, out, bf16=False)
+    with pytest.raises(CheckpointError, match="precision"):
+        run(photos, out, bf16=True, resume=True)
+    others.mkdir()
+    for path in sorted(photos.iterdir()):
+        (others / f"other-{path.name}").write_bytes(path.read_bytes())
+    with pytest.raises(CheckpointError, match="photos"):
+        run(others, out, bf16=False, resume=True)
+
+
+def test_a_state_without_its_optimizer_is_refused(photos, tmp_path):
+    run(photos, tmp_path)
+    with safe_open(tmp_path / STATE, framework="pt") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("optimizer.")}
+    (tmp_path / STATE).write_bytes(save(kept, metadata))
+    with pytest.raises(CheckpointError, match="damaged"):
+        run(photos, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("row", ["x,y", "1", "3,1,1,1,nan,1"])
+def test_a_damaged_log_is_refused(photos, tmp_path, row):
+    run(photos, tmp_path)
+    with (tmp_path / LOG).open("a") as file:
+        file.write(row + "\n")
+    with pytest.raises(CheckpointError, match="damaged"):
+        run(photos, tmp_path, resume=True)
 
 
 def test_resuming_nothing_or_a_damaged_state_is_refused(photos, tmp_path):

@@ -179,18 +179,19 @@ class OpenVINOModel:
         Args:
             photos: Clean photos (see `quantize.calibrate`).
             levels: Where to measure, ascending, in the scale's unit; by default six over the whole scale,
-                closer together where the level is weak, since there ranges change fastest.
+                closer together near its low end, since there ranges change fastest.
             seed: Of crops and noise.
 
         Raises:
             UsageError: No photo is large enough.
         """
         scale = self._description.scale
-        spread = [round(scale.low + (scale.high - scale.low) * (step / 5) ** 2, 6) for step in range(6)]
+        spread = [round(scale.low + (scale.high - scale.low) * (step / 5) ** 2) for step in range(6)]
         return calibrate(
             self.graph,
             self._core,
             weights=weights_digest(self._checkpoint),
+            task=self._description.task,
             photos=photos,
             levels=levels or spread,
             seed=seed,

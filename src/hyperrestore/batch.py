@@ -8,9 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hyperrestore.engine import TILE, Backend, Pixels, restore_rows
+import numpy as np
+
+from hyperrestore.engine import TILE, Backend, Pixels, Rows, from_floats, restore_rows
+from hyperrestore.enlarge import Enlargement, enlarged_size
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.picture import MAX_PIXELS, SUFFIXES, create_picture, open_picture
+from hyperrestore.level import Task
+from hyperrestore.picture import MAX_PIXELS, SUFFIXES, PictureInfo, create_picture, open_picture
 from hyperrestore.restorer import Restorer
 from hyperrestore.tiles import spans
 
@@ -23,8 +27,8 @@ class Report:
         source: The file that was read.
         target: The file that was written.
         level: In the model's unit.
-        width: Pixels.
-        height: Pixels.
+        width: Of the result, pixels.
+        height: Of the result, pixels.
         seconds: From opening to finished file.
         notes: One plain sentence for everything that was converted or could not be kept.
     """
@@ -116,8 +120,11 @@ def restore_file(
     restorer: Restorer,
     source: str | Path,
     target: str | Path,
-    level: float,
+    level: float | None,
     *,
+    to_width: int | None = None,
+    to_height: int | None = None,
+    long_side: int | None = None,
     tile: int = TILE,
     quality: int | None = None,
     overwrite: bool = False,
@@ -133,11 +140,15 @@ def restore_file(
         restorer: The model.
         source: Picture to read.
         target: File to write, all or nothing; its suffix chooses the format.
-        level: In the model's unit.
+        level: In the model's unit; of a model that upscales, the scale, or None where one of the next three
+            says how large the result is to be.
+        to_width: Width of the result, pixels.
+        to_height: Height of the result, pixels.
+        long_side: Longer side of the result, pixels.
         tile: Side of a tile, pixels.
         quality: 1 to 100, for lossy formats; see `picture.create_picture`.
         overwrite: Whether an existing file may be replaced.
-        max_pixels: The most pixels that are accepted.
+        max_pixels: The most pixels that are accepted, of the picture and of the result.
         progress: Called with the number of tiles done and of all tiles.
 
     Returns:
@@ -154,28 +165,48 @@ def restore_file(
     start = time.perf_counter()
     with open_picture(source, max_pixels=max_pixels) as reader:
         info = reader.info
+        width, height = info.width, info.height
+        read: Callable[[int, int], Rows] = reader.rows
         try:
+            if restorer.task == Task.UPSCALE:
+                width, height, level = enlarged_size(
+                    width, height, scale=level, to_width=to_width, to_height=to_height, long_side=long_side
+                )
+                if width * height > max_pixels:
+                    raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
+                read = Enlargement(reader.rows, size=(info.height, info.width), to=(height, width)).rows
+            elif level is None:
+                raise UsageError(f"{restorer.task} needs a level")
             backend = restorer.at(level, bits=info.bits)
         except UsageError as error:
             raise type(error)(f"{source}: {error}") from error
-        with create_picture(target, reader, quality=quality, overwrite=overwrite) as writer:
+        with create_picture(
+            target, reader, width=width, height=height, quality=quality, overwrite=overwrite
+        ) as writer:
             rows, columns = (
                 len(spans(length, size=tile, halo=backend.halo, multiple=backend.multiple))
-                for length in (info.height, info.width)
+                for length in (height, width)
             )
             counted = _Counted(backend, rows * columns, progress)
             try:
-                for restored in restore_rows(
-                    counted, reader.rows, height=info.height, width=info.width, size=tile
-                ):
-                    writer.write(restored)
+                for restored in restore_rows(counted, read, height=height, width=width, size=tile):
+                    writer.write(_stored(restored, info))
             except MemoryError as error:
                 raise PictureError(
                     f"{source}: memory does not suffice for tiles of {tile} pixels; give a smaller tile"
                 ) from error
     seconds = time.perf_counter() - start
     notes = (*info.notes, *writer.notes)
-    return Report(str(source), str(target), level, info.width, info.height, round(seconds, 3), notes)
+    return Report(str(source), str(target), level, width, height, round(seconds, 3), notes)
+
+
+def _stored(rows: Rows, info: PictureInfo) -> Rows:
+    """Rows in the depth of the file."""
+    if rows.dtype == info.dtype:
+        return rows
+    integers = np.empty(rows.shape, info.dtype)
+    from_floats(rows, integers)
+    return integers
 
 
 def make_folder(folder: Path) -> None:

@@ -370,7 +370,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             restorer,
             pictures,
             options.levels,
-            task=restorer.description.task,
+            task=restorer.task,
             protocol=options.protocol,
             grey=options.grey,
             seed=options.seed,

@@ -253,7 +253,7 @@ def resize_matrix(count: int, length: int, step: float, *, antialias: bool) -> F
     Returns:
         Matrix (length, count); its rows sum to 1.
     """
-    places, weights = _taps(count, length, step, antialias=antialias)
+    places, weights = bicubic_taps(count, length, step, antialias=antialias)
     matrix = np.zeros((length, count))
     np.add.at(matrix, (np.arange(length)[:, None], places), weights)
     return matrix
@@ -261,15 +261,27 @@ def resize_matrix(count: int, length: int, step: float, *, antialias: bool) -> F
 
 def _resize_rows(image: Pixels, length: int, step: float, *, antialias: bool) -> Float64:
     """Resample (c, n, w) to (c, length, w) at rows `step` apart."""
-    places, weights = _taps(image.shape[1], length, step, antialias=antialias)
+    places, weights = bicubic_taps(image.shape[1], length, step, antialias=antialias)
     result = np.zeros((image.shape[0], length, image.shape[2]))
     for place, weight in zip(places.T, weights.T, strict=True):
         result += weight[:, None] * image[:, place]
     return result
 
 
-def _taps(count: int, length: int, step: float, *, antialias: bool) -> tuple[npt.NDArray[np.int64], Float64]:
-    """Which of `count` samples make each of `length` new ones, and by which weights: both (length, taps)."""
+def bicubic_taps(
+    count: int, length: int, step: float, *, antialias: bool
+) -> tuple[npt.NDArray[np.int64], Float64]:
+    """Which of `count` samples make each of `length` new ones, and by which weights.
+
+    Args:
+        count: Samples of the picture along one axis.
+        length: Samples of the result.
+        step: Distance of two samples of the result, in samples of the picture.
+        antialias: See `resize_bicubic`.
+
+    Returns:
+        Indices and weights, both (length, taps); the weights of a sample sum to 1.
+    """
     centres = (np.arange(length) + 0.5) * step - 0.5
     stretch = max(1.0, step) if antialias else 1.0
     first = np.floor(centres - 2 * stretch).astype(np.int64) + 1  # the kernel is zero from 2 * stretch on

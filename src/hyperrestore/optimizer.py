@@ -70,13 +70,17 @@ class Optimizer:
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over a state that `tensors` gave; what is missing begins anew."""
+        """Take over a state that `tensors` gave.
+
+        Raises:
+            KeyError: A part of it is missing.
+        """
         for optimizer in self._optimizers:
             muon = isinstance(optimizer, torch.optim.Muon)
             keys = ("momentum_buffer",) if muon else ("step", "exp_avg", "exp_avg_sq")
             mine = {id(held) for group in optimizer.param_groups for held in group["params"]}
             for name, held in self._held.items():
-                if id(held) in mine and all(f"{key}.{name}" in tensors for key in keys):
+                if id(held) in mine:
                     values = {key: tensors[f"{key}.{name}"] for key in keys}
                     optimizer.state[held] = {
                         key: torch.empty_like(held).copy_(value) if value.ndim else value.clone()

@@ -7,6 +7,7 @@ gather there, so that neither the disk nor the CPU is ever waited for.
 from __future__ import annotations
 
 import csv
+import hashlib
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,6 +58,12 @@ def find_photos(folder: Path) -> list[PhotoFile]:
     if not paths:
         raise UsageError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
     return [PhotoFile(path, photo_of.get(path, path.relative_to(folder).as_posix())) for path in paths]
+
+
+def photos_digest(files: Sequence[PhotoFile]) -> str:
+    """A fingerprint of photos, by their names and sizes in bytes, wherever they lie."""
+    facts = [(file.photo, file.path.name, file.path.stat().st_size) for file in files]
+    return hashlib.sha256(repr(sorted(facts)).encode()).hexdigest()[:16]
 
 
 def split_photos(files: Sequence[PhotoFile], *, every: int = 20) -> tuple[list[PhotoFile], list[PhotoFile]]:

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperrestore.checkpoint import graph_path, write_atomically
-from hyperrestore.degrade import gaussian_noise
 from hyperrestore.errors import CheckpointError, UsageError
+from hyperrestore.level import Task
 from hyperrestore.picture import read_picture
+from hyperrestore.protocols import degrade
 
 FORMAT_VERSION = 1
 CROP = 128  # side of the crops that are measured, pixels: a multiple of every network's stride
@@ -126,6 +127,7 @@ def calibrate(
     core: Any,
     *,
     weights: str,
+    task: Task,
     photos: Sequence[Path],
     levels: Sequence[float],
     seed: int = 0,
@@ -136,15 +138,16 @@ def calibrate(
         graph_at: Gives the graph for one level, an `openvino.Model` with the one input `image`.
         core: OpenVINO.
         weights: `weights_digest` of the model.
+        task: How the crops are degraded, by its protocol "standard".
         photos: Clean photos. One crop is taken of each, until there are enough.
-        levels: Ascending; each is the sigma of the noise on the crops, on the 8-bit scale.
+        levels: Ascending, in the task's unit; of JPEG whole numbers.
         seed: Of crops and noise.
 
     Returns:
         The ranges, the same for the same arguments.
 
     Raises:
-        UsageError: No photo is as large as a crop.
+        UsageError: No photo is as large as a crop, or the network is too small to have inner convolutions.
     """
     import openvino
 
@@ -157,8 +160,9 @@ def calibrate(
         probe = openvino.Model([node.input_value(0) for node in inner.values()], graph.get_parameters(), "")
         compiled = core.compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         seen: dict[str, list[Floats]] = {name: [] for name in inner}
-        for image in gaussian_noise(clean, level, np.random.default_rng(seed)):
-            results = compiled([image[None]])
+        generator = np.random.default_rng(seed)
+        for crop in clean:
+            results = compiled([degrade(crop, level, task, "standard", generator)[None]])
             for index, (name, values) in enumerate(seen.items()):
                 sides[name] = results[index].shape[-1]
                 values.append(results[index].ravel()[::SAMPLE].copy())
@@ -166,6 +170,8 @@ def calibrate(
             low, high = np.quantile(np.concatenate(values), (TAIL, 1 - TAIL))
             limit = float(f"{min(low, 0):.4g}"), float(f"{max(high, 1e-6):.4g}")
             limits.setdefault(name, []).append(limit)
+    if not sides:
+        raise UsageError("the network has no convolution between its first and its last: int8 gains nothing")
     finest = max(sides.values())
     apart = tuple(name for name, side in sides.items() if side == finest)
     return Ranges(weights, tuple(levels), {name: tuple(entry) for name, entry in limits.items()}, apart)

@@ -10,7 +10,9 @@ import numpy as np
 
 from hyperrestore.backends import NetworkBackend, OpenVINOModel, Precision, TorchModel
 from hyperrestore.checkpoint import Description, read_description
+from hyperrestore.degrade import resize_bicubic
 from hyperrestore.engine import TILE, Pixels, run_tiled
+from hyperrestore.enlarge import enlarged_size
 from hyperrestore.errors import UsageError
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.picture import Picture
@@ -74,6 +76,11 @@ class Restorer:
         return cls(TorchModel(path, "cpu" if device == "torch" else device), description, precision)
 
     @property
+    def task(self) -> Task:
+        """What the model repairs."""
+        return self.description.task
+
+    @property
     def scale(self) -> LevelScale:
         """What the model's level means, and which levels it accepts."""
         return self.description.scale
@@ -103,9 +110,18 @@ class Restorer:
             size: Side of a tile, pixels (see `run_tiled`).
 
         Returns:
-            The same kind, restored.
+            The same kind, restored; by a model that upscales it is larger by the level, each side rounded.
         """
-        if isinstance(image, Picture):
-            backend = self.at(level, bits=image.info.bits)
-            return replace(image, pixels=run_tiled(backend, image.pixels, size=size))
-        return run_tiled(self.at(level), np.asarray(image), size=size)
+        pixels = image.pixels if isinstance(image, Picture) else np.asarray(image)
+        bits = image.info.bits if isinstance(image, Picture) else 16
+        backend = self.at(level, bits=bits)
+        if self.task == Task.UPSCALE:
+            width, height, _ = enlarged_size(pixels.shape[2], pixels.shape[1], scale=level)
+            pixels = resize_bicubic(pixels, height, width, antialias=True)
+        restored = run_tiled(backend, pixels, size=size)
+        if not isinstance(image, Picture):
+            return restored
+        alpha = image.alpha
+        if alpha is not None and alpha.shape[1:] != restored.shape[1:]:
+            alpha = resize_bicubic(alpha, *restored.shape[1:], antialias=True).clip(0, 1)
+        return replace(image, pixels=restored, alpha=alpha)

@@ -39,7 +39,7 @@ from hyperrestore.level import Task
 from hyperrestore.networks import build, build_plain, receptive_radius
 from hyperrestore.optimizer import Optimizer
 from hyperrestore.pairs import margin, training_pair, validation_input
-from hyperrestore.photos import Photos, find_photos, split_photos, validation_crops
+from hyperrestore.photos import Photos, find_photos, photos_digest, split_photos, validation_crops
 from hyperrestore.recipe import Recipe, Training
 
 MODEL, STATE, LOG, CURVE = "model.safetensors", "state.safetensors", "log.csv", "curve.png"
@@ -49,10 +49,18 @@ STATE_KEY = "hyperrestore-training"
 
 
 class Run:
-    """What changes while a model is trained, and is saved so that training can go on exactly."""
+    """What changes while a model is trained, and is saved so that training can go on exactly.
 
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+    Args:
+        recipe: What is trained.
+        device: Where.
+        given: Whatever else the course of the training depends on, by name; a run that goes on must be given
+            the same.
+    """
+
+    def __init__(self, recipe: Recipe, device: torch.device, given: Mapping[str, str]) -> None:
         self.recipe = recipe
+        self.given = dict(given)
         self.device = device
         torch.manual_seed(recipe.training.seed)
         self.network = build(recipe.network, recipe.scale).to(device)
@@ -106,7 +114,9 @@ class Run:
     def save(self, folder: Path) -> None:
         """Write the training state, atomically."""
         metadata = {
-            STATE_KEY: json.dumps({"step": self.step, "seconds": self.seconds, "recipe": self._recipe()})
+            STATE_KEY: json.dumps(
+                {"step": self.step, "seconds": self.seconds, "recipe": self._recipe(), "given": self.given}
+            )
         }
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors().items()}
         write_atomically(folder / STATE, save(tensors, metadata))
@@ -126,9 +136,16 @@ class Run:
             raise CheckpointError(f"{path}: not a readable training state ({error})") from error
         if not isinstance(metadata, dict) or metadata.get("recipe") != self._recipe():
             raise CheckpointError(f"{path}: belongs to another recipe; train into another folder")
+        given = metadata.get("given") or {}
+        for name, value in self.given.items():
+            if given.get(name) != value:
+                raise CheckpointError(
+                    f"{path}: was trained with other {name} ({given.get(name)}, not {value}); give the same, "
+                    "or train into another folder"
+                )
         try:
-            self._restore(tensors)
             self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
+            self._restore(tensors)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{path}: the training state is damaged ({error!r})") from error
 
@@ -139,9 +156,10 @@ class Run:
             parameter.copy_(tensors[f"weight.{name}"])
             average.copy_(tensors[f"average.{name}"])
         own = "optimizer."
-        self.optimizer.restore(
-            {name.removeprefix(own): value for name, value in tensors.items() if name.startswith(own)}
-        )
+        if self.step:  # before it there is no state
+            self.optimizer.restore(
+                {name.removeprefix(own): value for name, value in tensors.items() if name.startswith(own)}
+            )
 
     def _recipe(self) -> object:
         """The recipe as it reads in a file."""
@@ -224,26 +242,29 @@ def train(
     deadline = time.monotonic() + 60 * stop_after
     keep_memory()
     training = recipe.training
-    run = Run(recipe, device)
+    files = find_photos(photos)
+    run = Run(recipe, device, {"precision": "bf16" if bf16 else "fp32", "photos": photos_digest(files)})
     if resume:
         run.load(out)
     elif start_from is not None:
         run.start_from(start_from)
-    training_files, validation_files = split_photos(find_photos(photos))
+    training_files, validation_files = split_photos(files)
     clean_photos = Photos(training_files, crop=training.crop + margin(recipe.task), device=device)
     held_out = validation_crops(validation_files, count=VALIDATION_CROPS, size=VALIDATION_SIZE)
     out.mkdir(parents=True, exist_ok=True)
     log = Log(out, run, held_out, photos=len(clean_photos), bf16=bf16)
-    rate = progress = 0.0
+    rate = 0.0
     before, started, validated = run.seconds, time.monotonic(), time.monotonic()
+
+    def done() -> float:
+        return max(run.step / (steps or math.inf), run.seconds / (60 * (minutes or math.inf)))
 
     with (
         interruptible() as interrupted,
         tqdm(initial=run.step, total=steps, unit="step", disable=None, file=sys.stderr) as bar,
     ):
         while not interrupted:
-            progress = max(run.step / (steps or math.inf), run.seconds / (60 * (minutes or math.inf)))
-            if progress >= 1:
+            if (progress := done()) >= 1:
                 break
             rate = training.learning_rate * min(1.0, (run.step + 1) / training.warmup)
             rate *= (1 + math.cos(math.pi * progress)) / 2
@@ -278,7 +299,7 @@ def train(
         log.refuse_divergence()
         run.save(out)
         bar.write(log.write(rate), file=sys.stderr)
-        ended = "the training has ended" if progress >= 1 else f"stopped at {progress:.0%} of the training"
+        ended = "the training has ended" if done() >= 1 else f"stopped at {done():.0%} of the training"
         bar.write(ended, file=sys.stderr)
     return log.psnr
 
@@ -304,8 +325,16 @@ class Log:
                         f"{folder / LOG}: is not this run's log, with {', '.join(self.columns)}; restore it, "
                         "or move it away to begin a new one"
                     )
-                # A run that was killed may have logged steps later than its last saved state.
-                self.rows = [row for row in reader if int(row["step"]) <= run.step]
+                try:
+                    rows = list(reader)
+                    if not all(math.isfinite(float(cell)) for row in rows for cell in row.values()):
+                        raise ValueError("a cell is no finite number")
+                    # A run that was killed may have logged steps later than its last saved state.
+                    self.rows = [row for row in rows if int(row["step"]) <= run.step]
+                except (ValueError, TypeError) as error:
+                    raise CheckpointError(
+                        f"{folder / LOG}: is damaged ({error}); restore it, or move it away for a new one"
+                    ) from error
 
     def add(self, loss: Tensor) -> None:
         """Count one step's loss, without waiting for the device."""
