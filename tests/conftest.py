@@ -16,6 +16,8 @@ from hyperrestore.recipe import Recipe, Training
 from hyperrestore.train import save_model
 
 SIGMA = LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=0, reference=50)
+QUALITY = LevelScale("quality", low=1, high=100, trained=(5, 95), origin=100, reference=20, spacing="log")
+SCALE = LevelScale("scale", low=1, high=6, trained=(1, 4), origin=1, reference=3, spacing="log")
 TINY = NetworkConfig("unet", widths=(8, 16), blocks=(1, 1), rank=2)
 SMALL_PAPER = NetworkConfig("paper", widths=(8,), blocks=(2,))
 
@@ -34,10 +36,18 @@ def tiny_recipe(network: NetworkConfig = TINY, **training: object) -> Recipe:
     return Recipe(Task.DENOISE, network, SIGMA, Training(**settings))
 
 
-def write_model(path: Path, config: NetworkConfig, *, seed: int = 0) -> Path:
+def write_model(
+    path: Path,
+    config: NetworkConfig,
+    *,
+    seed: int = 0,
+    task: Task = Task.DENOISE,
+    scale: LevelScale = SIGMA,
+) -> Path:
     """Write a checkpoint and its ONNX graph; return the checkpoint's path."""
-    network = randomised(build(config, SIGMA), size=0.1, seed=seed)
-    save_model(path, tiny_recipe(config), network, {"steps": 0})
+    network = randomised(build(config, scale), size=0.1, seed=seed)
+    recipe = Recipe(task, config, scale, Training(1e-3, (scale.reference,), whole_share=1.0))
+    save_model(path, recipe, network, {"steps": 0})
     export_onnx(path)
     return path
 
@@ -62,6 +72,20 @@ def tiny_model(tmp_path_factory):
 def paper_model(tmp_path_factory):
     """A model whose network predicts the picture itself."""
     return write_model(tmp_path_factory.mktemp("paper") / "paper.safetensors", SMALL_PAPER)
+
+
+@pytest.fixture(scope="session")
+def dejpeg_model(tmp_path_factory):
+    """A model whose level is a JPEG quality."""
+    path = tmp_path_factory.mktemp("dejpeg") / "dejpeg.safetensors"
+    return write_model(path, TINY, task=Task.DEJPEG, scale=QUALITY)
+
+
+@pytest.fixture(scope="session")
+def upscale_model(tmp_path_factory):
+    """A model that restores enlarged pictures."""
+    path = tmp_path_factory.mktemp("upscale") / "upscale.safetensors"
+    return write_model(path, TINY, task=Task.UPSCALE, scale=SCALE)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hyperrestore.cli import main
 from hyperrestore.degrade import jpeg, rescale
 from hyperrestore.errors import UsageError
 from hyperrestore.evaluate import evaluate
@@ -91,29 +92,16 @@ def test_a_picture_is_degraded_by_its_task():
     assert scored(clean, Task.DEJPEG) is clean
 
 
-def test_a_model_of_jpeg_is_evaluated_by_the_command(tmp_path, capsys):
-    from conftest import TINY
-
-    from hyperrestore.cli import main
-    from hyperrestore.export import export_onnx
-    from hyperrestore.level import LevelScale
-    from hyperrestore.networks import build
-    from hyperrestore.recipe import Recipe, Training
-    from hyperrestore.train import save_model
-
-    quality = LevelScale("quality", 1, 100, (5, 95), origin=100, reference=20, spacing="log")
-    recipe = Recipe(Task.DEJPEG, TINY, quality, Training(1e-3, (10,), whole_share=1.0))
-    path = tmp_path / "dejpeg.safetensors"
-    save_model(path, recipe, build(TINY, quality), {})
-    export_onnx(path)
+def test_a_model_of_jpeg_is_evaluated_by_the_command(dejpeg_model, tmp_path, capsys):
     folder = tmp_path / "photos"
     folder.mkdir()
     y, x = np.mgrid[:40, :48] / 6
     pixels = ((np.stack([np.sin(x), np.cos(y), np.sin(x + y)]) + 1) / 2).astype(np.float32)
     write_picture(folder / "a.png", Picture(pixels, None, PictureInfo(48, 40, 3)))
-    assert main(["evaluate", str(path), str(folder), "--levels", "10,40"]) == 0
+    command = ["evaluate", str(dejpeg_model), str(folder), "--levels"]
+    assert main([*command, "10,40"]) == 0
     text = capsys.readouterr().out
     assert "baseline JPEG" in text
     assert [line.split()[0] for line in text.splitlines()[-2:]] == ["10", "40"]
-    assert main(["evaluate", str(path), str(folder), "--levels", "10", "--protocol", "hyperres"]) == 2
-    assert main(["evaluate", str(path), str(folder), "--levels", "10.5"]) == 2
+    assert main([*command, "10", "--protocol", "hyperres"]) == 2
+    assert main([*command, "10.5"]) == 2

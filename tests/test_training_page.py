@@ -29,7 +29,7 @@ def machine(tmp_path):
         "PHOTOS": str(tmp_path / "photos"),
         "TEST": str(tmp_path / "photos"),
         "RUN": str(tmp_path / "run"),
-        "MINUTES": "0.2",
+        "MINUTES": "30",
         "PART": "0.02",
     }
 

@@ -84,36 +84,45 @@ def _parser() -> argparse.ArgumentParser:
         description="Take noise out of pictures. Bit depth, transparency, colour profile and metadata stay.",
         epilog="Example: hyperrestore denoise photo.jpg -o restored.png -l 25",
     )
-    command.add_argument(
-        "inputs", nargs="+", metavar="PICTURE", type=Path, help="PNG, JPEG, WebP, TIFF or AVIF file"
-    )
-    command.add_argument(
-        "-o", "--out", required=True, help="file for one picture; folder for several, or if it ends with /"
-    )
+    _add_files(command)
     command.add_argument(
         "-l", "--level", required=True, type=_number, metavar="SIGMA",
         help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75 (try 5 to 25 for a "
         "photo at high ISO)",
     )  # fmt: skip
-    command.add_argument(
-        "-f", "--format", metavar="SUFFIX", help="format of the files in a folder: png, jpg, webp, tif, avif"
-    )
-    command.add_argument(
-        "-q", "--quality", type=_whole(1, 100), metavar="1..100",
-        help="of JPEG (default 95), WebP (95) and AVIF (90); in the last two 100 is lossless",
-    )  # fmt: skip
-    existing = command.add_mutually_exclusive_group()
-    existing.add_argument("--overwrite", action="store_true", help="replace existing files")
-    existing.add_argument("--skip-existing", action="store_true", help="only make the files that are missing")
-    command.add_argument(
-        "--json", action="store_true", help="print a JSON object instead of a path for each picture"
-    )
     command.add_argument("--model", metavar="FILE", help="a checkpoint instead of the built-in one")
-    command.add_argument(
-        "--max-pixels", type=_whole(1), metavar="COUNT", help="refuse larger pictures (default 2^30)"
+    command.set_defaults(run=_restore, task="denoise")
+
+    command = commands.add_parser(
+        "dejpeg",
+        help="repair JPEG pictures, with a model of your own",
+        description="Repair the blocks and halos of JPEG compression. No such model ships yet: train one by "
+        "recipes/dejpeg.toml.",
+        epilog="Example: hyperrestore dejpeg photo.jpg -o restored.png -l 30 --model dejpeg.safetensors",
     )
-    _add_engine(command)
-    command.set_defaults(run=_denoise)
+    _add_files(command)
+    command.add_argument(
+        "-l", "--level", required=True, type=_number, metavar="QUALITY",
+        help="quality at which the picture was saved, 1 to 100: lower means a stronger repair",
+    )  # fmt: skip
+    command.add_argument("--model", required=True, metavar="FILE", help="a checkpoint")
+    command.set_defaults(run=_restore, task="dejpeg")
+
+    command = commands.add_parser(
+        "upscale",
+        help="enlarge pictures, with a model of your own",
+        description="Enlarge pictures to any size. No such model ships yet: train one by "
+        "recipes/upscale.toml.",
+        epilog="Example: hyperrestore upscale photo.png -o large.png -s 2.5 --model upscale.safetensors",
+    )
+    _add_files(command)
+    size = command.add_mutually_exclusive_group(required=True)
+    size.add_argument("-s", "--scale", type=_number, dest="level", help="factor for both sides, from 1")
+    size.add_argument("--width", type=_whole(1), metavar="PIXELS", help="width of the result")
+    size.add_argument("--height", type=_whole(1), metavar="PIXELS", help="height of the result")
+    size.add_argument("--long-side", type=_whole(1), metavar="PIXELS", help="longer side of the result")
+    command.add_argument("--model", required=True, metavar="FILE", help="a checkpoint")
+    command.set_defaults(run=_restore, task="upscale")
 
     command = commands.add_parser(
         "evaluate",
@@ -124,11 +133,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", metavar="MODEL", help="denoise, or a checkpoint's path")
     command.add_argument("folder", type=Path, metavar="FOLDER", help="clean pictures")
     command.add_argument(
-        "-l", "--levels", type=_numbers, default="15,25,50", metavar="SIGMA,...", help="default %(default)s"
+        "-l",
+        "--levels",
+        type=_numbers,
+        default="15,25,50",
+        metavar="LEVEL,...",
+        help="in the model's unit; default %(default)s",
     )
     command.add_argument(
         "--protocol", default="standard", metavar="NAME",
-        help="standard (default): noise in floating point; hyperres: clipped and truncated to 8 bits",
+        help="standard (default), as most of the field measures, or hyperres: noise is clipped and truncated "
+        "to 8 bits, JPEG is full-range grey, pictures are rescaled without antialiasing",
     )  # fmt: skip
     command.add_argument("--grey", action="store_true", help="score the luminance as grey pictures")
     command.add_argument(
@@ -187,6 +202,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_files(command: argparse.ArgumentParser) -> None:
+    """What every command that restores pictures takes."""
+    command.add_argument(
+        "inputs", nargs="+", metavar="PICTURE", type=Path, help="PNG, JPEG, WebP, TIFF or AVIF file"
+    )
+    command.add_argument(
+        "-o", "--out", required=True, help="file for one picture; folder for several, or if it ends with /"
+    )
+    command.add_argument(
+        "-f", "--format", metavar="SUFFIX", help="format of the files in a folder: png, jpg, webp, tif, avif"
+    )
+    command.add_argument(
+        "-q", "--quality", type=_whole(1, 100), metavar="1..100",
+        help="of JPEG (default 95), WebP (95) and AVIF (90); in the last two 100 is lossless",
+    )  # fmt: skip
+    existing = command.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace existing files")
+    existing.add_argument("--skip-existing", action="store_true", help="only make the files that are missing")
+    command.add_argument(
+        "--json", action="store_true", help="print a JSON object instead of a path for each picture"
+    )
+    command.add_argument(
+        "--max-pixels", type=_whole(1), metavar="COUNT",
+        help="refuse larger pictures and results (default 2^30)",
+    )  # fmt: skip
+    _add_engine(command)
+
+
 def _add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-t", "--tile", type=_whole(16), metavar="PIXELS",
@@ -196,8 +239,8 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--precision",
         default="auto",
-        help="auto (default: bf16 for 8-bit pictures if the device has it), fp32, bf16, int8 (fastest, a "
-        "little less exact; for 8-bit pictures on the CPU)",
+        help="auto (default: bf16 for 8-bit pictures if the device has it), fp32, bf16, int8 (fastest; for "
+        "8-bit photos on the CPU: a little less exact on photos, much less on flat graphics)",
     )
 
 
@@ -302,7 +345,7 @@ def _load(model: str, options: argparse.Namespace) -> Restorer:
     return Restorer.load(model, device=options.device, precision=options.precision)
 
 
-def _denoise(options: argparse.Namespace) -> int:
+def _restore(options: argparse.Namespace) -> int:
     from hyperrestore.batch import make_folder, plan_targets, restore_file
     from hyperrestore.engine import TILE
     from hyperrestore.picture import MAX_PIXELS
@@ -318,8 +361,12 @@ def _denoise(options: argparse.Namespace) -> int:
         raise UsageError(
             f"{min(existing)}{others}: exists already; give --overwrite, --skip-existing or another output"
         )
-    restorer = _load(options.model or "denoise", options)
-    restorer.scale.check(options.level)
+    restorer = _load(options.model or options.task, options)
+    if restorer.task != options.task:
+        raise UsageError(f"{options.model}: is a model for {restorer.task}, not for {options.task}")
+    if options.level is not None:
+        restorer.scale.check(options.level)
+    sizes = {"to_width": "width", "to_height": "height", "long_side": "long_side"}
     if pairs and pairs[0][1] != Path(options.out):
         make_folder(pairs[0][1].parent)
 
@@ -330,12 +377,14 @@ def _denoise(options: argparse.Namespace) -> int:
         )
         try:
             with _progress(label) as show, warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExtrapolationWarning)  # said above, once
+                if options.level is not None:
+                    warnings.simplefilter("ignore", ExtrapolationWarning)  # said above, once
                 report = restore_file(
                     restorer,
                     source,
                     target,
                     options.level,
+                    **{name: getattr(options, option, None) for name, option in sizes.items()},
                     tile=options.tile or TILE,
                     quality=options.quality,
                     overwrite=options.overwrite,

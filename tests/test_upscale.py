@@ -1,0 +1,117 @@
+"""Upscaling files: exact sizes, alpha too, the same for every tile, and memory for a row of tiles."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_cli import photo
+
+import hyperrestore.batch as batch
+from hyperrestore import Restorer, read_picture, restore_file
+from hyperrestore.cli import main
+from hyperrestore.errors import LevelError, UsageError
+
+SOURCE = Path(batch.__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def restorer(upscale_model):
+    return Restorer.load(upscale_model, precision="fp32")
+
+
+@pytest.mark.parametrize("scale", [1, 1.3, 2, 2.7, 4])
+@pytest.mark.parametrize(
+    ("channels", "bits", "alpha", "height", "width"),
+    [(3, 8, False, 24, 36), (1, 8, False, 7, 33), (3, 16, True, 13, 9), (3, 8, True, 1, 1)],
+)
+def test_files_become_as_large_as_asked(restorer, tmp_path, scale, channels, bits, alpha, height, width):
+    source = photo(tmp_path / "in.png", channels=channels, bits=bits, alpha=alpha, height=height, width=width)
+    report = restore_file(restorer, source, tmp_path / "out.png", scale)
+    made, whole = read_picture(tmp_path / "out.png"), restorer(read_picture(source), scale)
+    expected = tuple(int(side * scale + 0.5) for side in (height, width))
+    assert made.pixels.shape == whole.pixels.shape == (channels, *expected)
+    assert (report.height, report.width, report.level) == (*expected, scale)
+    assert made.info.bits == bits
+    assert np.abs(made.pixels - whole.pixels).max() < 0.6 / (2**bits - 1) + 2e-5
+    if alpha:
+        assert made.alpha.shape == whole.alpha.shape == (1, *expected)
+        assert np.abs(made.alpha.mean() - read_picture(source).alpha.mean()) < 0.12
+    for tile in (16, 40):
+        restore_file(restorer, source, tmp_path / f"{tile}.png", scale, tile=tile)
+        tiled = read_picture(tmp_path / f"{tile}.png").pixels
+        assert np.abs(tiled - made.pixels).max() <= 1.01 / (2**bits - 1)
+
+
+def test_a_side_can_be_given(restorer, tmp_path):
+    source = photo(tmp_path / "in.png", height=24, width=36)
+    for name, size, expected in (
+        ("to_width", 100, (67, 100)),
+        ("to_height", 60, (60, 90)),
+        ("long_side", 72, (48, 72)),
+    ):
+        report = restore_file(restorer, source, tmp_path / f"{name}.png", None, **{name: size})
+        assert (report.height, report.width) == expected
+        assert report.level == pytest.approx(size / (24 if name == "to_height" else 36))
+    for level, sizes, error in (
+        (None, {}, UsageError),
+        (2, {"to_width": 80}, UsageError),
+        (None, {"to_width": 20}, LevelError),
+        (0.5, {}, LevelError),
+        (6.5, {}, LevelError),
+        (2, {"max_pixels": 2000}, UsageError),
+    ):
+        with pytest.raises(error, match=r"in\.png"):
+            restore_file(restorer, source, tmp_path / "no.png", level, **sizes)
+    assert not (tmp_path / "no.png").exists()
+
+
+def test_the_command(upscale_model, dejpeg_model, tmp_path, capsys):
+    source = str(photo(tmp_path / "in.png"))
+    out = tmp_path / "out.png"
+    words = ["-o", str(out), "--model", str(upscale_model)]
+    assert main(["upscale", source, *words, "-s", "2.5"]) == 0
+    assert read_picture(out).pixels.shape == (3, 60, 90)
+    assert main(["upscale", source, *words, "--long-side", "180", "--overwrite"]) == 0
+    assert "extrapolates" in capsys.readouterr().err
+    assert read_picture(out).pixels.shape == (3, 120, 180)
+    assert main(["upscale", source, *words, "--overwrite"]) == 2
+    assert main(["upscale", source, *words, "-s", "2", "--width", "80", "--overwrite"]) == 2
+    repaired = ["-o", str(tmp_path / "r.png"), "--model"]
+    assert main(["dejpeg", source, "-l", "30", *repaired, str(dejpeg_model)]) == 0
+    assert read_picture(tmp_path / "r.png").pixels.shape == (3, 24, 36)
+    capsys.readouterr()
+    assert main(["denoise", source, "-l", "30", *repaired, str(dejpeg_model), "--overwrite"]) == 2
+    assert "is a model for dejpeg, not for denoise" in capsys.readouterr().err
+
+
+MEASURE = """
+import sys
+from hyperrestore import restore_file
+from hyperrestore.level import Task
+
+class Identity:
+    halo, multiple, task = 96, 8, Task.UPSCALE
+    def __call__(self, window):
+        return window
+    def at(self, level, *, bits):
+        return self
+
+restore_file(Identity(), sys.argv[1], sys.argv[2], 4.0)
+with open("/proc/self/status") as status:
+    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux")
+def test_twelve_megapixels_times_four_stay_within_two_gigabytes(tmp_path):
+    """Without a network, whose own memory a tile bounds: `benchmarks/speed.py --memory` has it."""
+    source = photo(tmp_path / "in.jpg", height=2828, width=4243)
+    result = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(source), str(tmp_path / "out.jpg")],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}, check=True,
+    )  # fmt: skip
+    assert int(result.stdout) / 2**20 < 1.3
