@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hyperrestore.engine import TILE, Backend, Pixels, Rows, from_floats, restore_rows
-from hyperrestore.enlarge import Enlargement, enlarged_size
+from hyperrestore.enlarge import STRIP, Enlargement, enlarged_size
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.level import Task
 from hyperrestore.picture import MAX_PIXELS, SUFFIXES, PictureInfo, create_picture, open_picture
@@ -125,7 +125,7 @@ def restore_file(
     to_width: int | None = None,
     to_height: int | None = None,
     long_side: int | None = None,
-    tile: int = TILE,
+    tile: int | None = None,
     quality: int | None = None,
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
@@ -145,7 +145,8 @@ def restore_file(
         to_width: Width of the result, pixels.
         to_height: Height of the result, pixels.
         long_side: Longer side of the result, pixels.
-        tile: Side of a tile, pixels.
+        tile: Side of a tile, pixels; by default `engine.TILE`, and two thirds of it for an upscaled picture,
+            whose rows are held as floats.
         quality: 1 to 100, for lossy formats; see `picture.create_picture`.
         overwrite: Whether an existing file may be replaced.
         max_pixels: The most pixels that are accepted, of the picture and of the result.
@@ -160,6 +161,8 @@ def restore_file(
             above 0, or the picture has too many bits for the restorer's precision.
         LevelError: The model does not accept the level.
     """
+    if tile is None:
+        tile = TILE * 2 // 3 if restorer.task == Task.UPSCALE else TILE
     if tile < 1:
         raise UsageError(f"a tile of {tile} pixels was asked for; give at least 1")
     start = time.perf_counter()
@@ -205,7 +208,8 @@ def _stored(rows: Rows, info: PictureInfo) -> Rows:
     if rows.dtype == info.dtype:
         return rows
     integers = np.empty(rows.shape, info.dtype)
-    from_floats(rows, integers)
+    for top in range(0, rows.shape[1], STRIP):
+        from_floats(rows[:, top : top + STRIP], integers[:, top : top + STRIP])
     return integers
 
 

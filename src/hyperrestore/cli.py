@@ -347,7 +347,6 @@ def _load(model: str, options: argparse.Namespace) -> Restorer:
 
 def _restore(options: argparse.Namespace) -> int:
     from hyperrestore.batch import make_folder, plan_targets, restore_file
-    from hyperrestore.engine import TILE
     from hyperrestore.picture import MAX_PIXELS
 
     suffix = None if options.format is None else f".{options.format.lower().removeprefix('.')}"
@@ -385,7 +384,7 @@ def _restore(options: argparse.Namespace) -> int:
                     target,
                     options.level,
                     **{name: getattr(options, option, None) for name, option in sizes.items()},
-                    tile=options.tile or TILE,
+                    tile=options.tile,
                     quality=options.quality,
                     overwrite=options.overwrite,
                     max_pixels=options.max_pixels or MAX_PIXELS,

@@ -11,6 +11,8 @@ from hyperrestore.degrade import bicubic_taps
 from hyperrestore.engine import Pixels, Rows, to_floats
 from hyperrestore.errors import LevelError, UsageError
 
+STRIP = 64  # rows computed at a time: their intermediate results are several times as large as they are
+
 
 def enlarged_size(
     width: int,
@@ -93,15 +95,22 @@ class Enlargement:
             kept = [self._held[:, start - self._start :]] if self._stop else []
             self._held = np.concatenate([*kept, fresh], axis=1)
             self._start, self._stop = start, stop
-        held = self._held
-        result = np.zeros((held.shape[0], bottom - top, held.shape[2]), np.float32)
-        for place, weight in zip(places.T, weights.T, strict=True):
-            result += weight[:, None] * held[:, place - self._start]
+        result = np.empty((self._held.shape[0], bottom - top, self._held.shape[2]), np.float32)
+        for row in range(0, bottom - top, STRIP):
+            part = slice(row, row + STRIP)
+            result[:, part] = sum(
+                weight[:, None] * self._held[:, place - self._start]
+                for place, weight in zip(places[part].T, weights[part].T, strict=True)
+            )
         return result
 
     def _widened(self, rows: Pixels) -> Pixels:
         """Rows (c, n, w) -> (c, n, width of the result)."""
-        result = np.zeros((*rows.shape[:2], len(self._columns)), np.float32)
-        for place, weight in zip(self._columns.T, self._column_weights.astype(np.float32).T, strict=True):
-            result += weight * rows[:, :, place]
+        columns, weights = self._columns.T, self._column_weights.astype(np.float32).T
+        result = np.empty((*rows.shape[:2], len(self._columns)), np.float32)
+        for row in range(0, rows.shape[1], STRIP):
+            part = rows[:, row : row + STRIP]
+            result[:, row : row + STRIP] = sum(
+                weight * part[:, :, place] for place, weight in zip(columns, weights, strict=True)
+            )
         return result
