@@ -18,7 +18,7 @@ import numpy as np
 
 from hyperrestore.degrade import Protocol
 from hyperrestore.engine import Pixels
-from hyperrestore.evaluate import Evaluation, Score, evaluate
+from hyperrestore.evaluate import Denoiser, Evaluation, Score, evaluate
 from hyperrestore.metrics import to_8bit
 from hyperrestore.photos import find_photos, split_photos
 
@@ -117,10 +117,10 @@ def choose_nlm(folder: Path) -> None:
         print(f"best: {max(found, key=lambda name: found[name])}", flush=True)
 
 
-def cache_key(peer: Peer, protocol: Protocol, grey: bool, level: float, picture: Path) -> str:
-    """All that a score depends on: package version and strength, protocol, level, the picture's bytes."""
+def cache_key(identity: str, protocol: Protocol, grey: bool, level: float, picture: Path) -> str:
+    """All that a score depends on: what restores, protocol, level, the picture's bytes."""
     bytes_of = f"{picture.name} {zlib.crc32(picture.read_bytes()):08x}"
-    return f"{peer.name} | {protocol} {'grey' if grey else 'colour'} | {level:g} | {bytes_of}"
+    return f"{identity} | {protocol} {'grey' if grey else 'colour'} | {level:g} | {bytes_of}"
 
 
 def read_cache(path: Path | None) -> dict[str, Evaluation]:
@@ -135,8 +135,9 @@ def read_cache(path: Path | None) -> dict[str, Evaluation]:
     return known
 
 
-def measure_peer(
-    peer: Peer,
+def measure(
+    denoiser: Denoiser,
+    identity: str,
     pictures: Sequence[Path],
     levels: Sequence[float],
     *,
@@ -145,16 +146,26 @@ def measure_peer(
     cache: Path | None = None,
     only_cached: bool = False,
 ) -> Evaluation:
-    """Score a peer, picture by picture; each score is kept at once, so that an interruption loses nothing.
+    """Score a denoiser, picture by picture; each score is kept at once: an interruption loses nothing.
+
+    Args:
+        denoiser: What restores.
+        identity: All that its results depend on, in words: package and version, or weights and precision.
+        pictures: Files of clean pictures.
+        levels: Sigmas.
+        protocol: See `evaluate`.
+        grey: See `evaluate`.
+        cache: Where the scores are kept.
+        only_cached: Measure nothing.
 
     Returns:
         The scores of every level of which all pictures are there: a mean over fewer would be another figure.
     """
     known, found = read_cache(cache), []
     for level in levels:
-        keys = {cache_key(peer, protocol, grey, level, picture): picture for picture in pictures}
+        keys = {cache_key(identity, protocol, grey, level, picture): picture for picture in pictures}
         for key in [] if only_cached else [key for key in keys if key not in known]:
-            known[key] = evaluate(peer, [keys[key]], [level], protocol=protocol, grey=grey)
+            known[key] = evaluate(denoiser, [keys[key]], [level], protocol=protocol, grey=grey)
             if cache:
                 entry = {"key": key, "protocol": known[key].protocol, "score": asdict(known[key].scores[0])}
                 with cache.open("a") as file:

@@ -1,11 +1,11 @@
 """Quality on clean photos: ours, the paper's network, BM3D and non-local means -> RESULTS.md and two plots.
 
-    python benchmarks/quality.py CBSD68 --paper MODEL.safetensors --peers-cache peers.jsonl
+    python benchmarks/quality.py CBSD68 --paper MODEL.safetensors --cache scores.jsonl
     python benchmarks/quality.py CBSD68 --paper MODEL.safetensors --also 'ours, equal steps=MODEL.safetensors'
     python benchmarks/quality.py --choose-nlm PHOTOS     # how the strength of non-local means was chosen
 
 All methods see the same noisy pictures and are scored by the same code, `hyperrestore.evaluate`. BM3D needs
-much time: with `--peers-cache` it is measured once, and an interruption loses nothing.
+much time: with `--cache` everything is measured once, and an interruption loses nothing.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from peers import NLM_LEVELS, PEERS, PUBLISHED, Peer, choose_nlm, measure_peer
+from peers import NLM_LEVELS, PEERS, PUBLISHED, Peer, choose_nlm
+from peers import measure as score
 from quality_plots import COMPARED, draw_multiply_adds, draw_sigma
 
 from hyperrestore import Restorer, __version__
-from hyperrestore.backends import load_network
+from hyperrestore.backends import Precision, load_network
 from hyperrestore.checkpoint import Description, load_checkpoint, write_atomically
 from hyperrestore.degrade import Protocol
 from hyperrestore.errors import CheckpointError, ExtrapolationWarning
-from hyperrestore.evaluate import Denoiser, Evaluation, Score, evaluate, find_pictures
+from hyperrestore.evaluate import Denoiser, Evaluation, Score, find_pictures
 from hyperrestore.hyper import materialize
 from hyperrestore.networks import count_parameters, multiply_adds
+from hyperrestore.quantize import weights_digest
 from hyperrestore.restorer import MODELS
 
 NAMES = {
@@ -36,6 +38,19 @@ NAMES = {
 }  # fmt: skip
 INSTALL = "pip install bm3d opencv-python-headless"
 LEVELS, GREY_LEVELS = (5, 10, 15, 25, 35, 50, 75, 80, 90), (15, 25, 50)
+
+
+class Model(Restorer):
+    """A model that knows the fingerprint of its weights."""
+
+    digest: str
+
+    @classmethod
+    def read(cls, path: Path, *, precision: Precision = "auto") -> Model:
+        """Load a model."""
+        model = cls.load(path, precision=precision)
+        model.digest = weights_digest(path)
+        return model
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,12 @@ def row(key: str, evaluation: Evaluation, count: int, total: int) -> Row:
     return Row(key, name, protocol, run_by, count, means)
 
 
+def identity_of(denoiser: Denoiser) -> str:
+    """All that the results of a denoiser depend on."""
+    name = denoiser.at(LEVELS[0], bits=8).name
+    return f"{denoiser.digest}, {name}" if isinstance(denoiser, Model) else name
+
+
 def measure(
     denoisers: dict[str, Denoiser], pictures: Sequence[Path], table: Table, options: argparse.Namespace
 ) -> list[Row]:
@@ -101,17 +122,14 @@ def measure(
     few, total, rows = pictures[: options.peers_pictures], len(pictures), []
     for key, denoiser in denoisers.items() if levels else ():
         print(f"{table.name}: {name_of(key)}", file=sys.stderr, flush=True)
-        if isinstance(denoiser, Peer):
-            scores = measure_peer(
-                denoiser, few, levels, protocol=table.protocol, grey=table.grey,
-                cache=options.peers_cache, only_cached=options.cached,
-            )  # fmt: skip
+        peer = isinstance(denoiser, Peer)
+        scores = score(
+            denoiser, identity_of(denoiser), few if peer else pictures, levels, protocol=table.protocol,
+            grey=table.grey, cache=options.cache, only_cached=options.cached and peer,
+        )  # fmt: skip
+        rows.append(row(key, scores, len(few) if peer else total, total))
+        if key == "ours" and len(few) < total:
             rows.append(row(key, scores, len(few), total))
-        else:
-            scores = evaluate(denoiser, pictures, levels, protocol=table.protocol, grey=table.grey)
-            rows.append(row(key, scores, total, total))
-            if key == "ours" and len(few) < total:
-                rows.append(row(key, scores, len(few), total))
     if len(protocols := {one.protocol for one in rows if one.means}) > 1:
         raise SystemExit(f"the methods were scored by different protocols: {' / '.join(protocols)}")
     return rows
@@ -247,10 +265,10 @@ def load(options: argparse.Namespace) -> tuple[dict[str, Denoiser], dict[str, Co
         if key not in options.only.split(","):
             left_out.append(f"{name}: not asked for (`--only {options.only}`)")
         elif path:
-            denoisers[key], costs[key] = Restorer.load(path), cost(path)
+            denoisers[key], costs[key] = Model.read(path), cost(path)
         elif key == "int8":
             try:
-                denoisers[key] = Restorer.load(options.model, precision="int8")
+                denoisers[key] = Model.read(options.model, precision="int8")
             except CheckpointError:
                 left_out.append(f"{name}: no ranges for these weights (`hyperrestore calibrate`)")
         elif key == "paper":
@@ -262,7 +280,7 @@ def load(options: argparse.Namespace) -> tuple[dict[str, Denoiser], dict[str, Co
                 left_out.append(f"{name}: not installed (`{INSTALL}`)")
     for entry in options.also:
         name, _, path = entry.rpartition("=")
-        denoisers[name], costs[name] = Restorer.load(path), cost(Path(path))
+        denoisers[name], costs[name] = Model.read(Path(path)), cost(Path(path))
     return denoisers, costs, left_out
 
 
@@ -281,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--levels", nargs="+", type=float, default=list(LEVELS), help="some of the sigmas")
     parser.add_argument("--peers-pictures", type=int, metavar="N", help="peers on the first N pictures only")
-    parser.add_argument("--peers-cache", type=Path, metavar="FILE", help="keeps the scores of peers")
+    parser.add_argument("--cache", type=Path, metavar="FILE", help="keeps every score")
     parser.add_argument("--cached", action="store_true", help="take peers only from the cache")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder of the results")
     parser.add_argument("--choose-nlm", type=Path, metavar="PHOTOS", help="try strengths of non-local means")

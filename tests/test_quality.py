@@ -143,7 +143,7 @@ def test_a_peer_sees_the_same_pictures_and_is_measured_once(
     quality, folder, fake_bm3d, tiny_model, monkeypatch
 ):
     cache = folder.parent / "peers.jsonl"
-    arguments = ("--model", tiny_model, "--tables", "standard-colour", "--peers-cache", cache)
+    arguments = ("--model", tiny_model, "--tables", "standard-colour", "--cache", cache)
 
     def measured(*more):
         fake_bm3d.clear()
@@ -161,6 +161,9 @@ def test_a_peer_sees_the_same_pictures_and_is_measured_once(
     assert again[key][0] == rows[key][0]
 
     entries = [json.loads(line) for line in cache.read_text().splitlines() if line]
+    ours = [entry for entry in entries if "bm3d" not in entry["key"]]
+    entries = [entry for entry in entries if "bm3d" in entry["key"]]
+    assert len(ours) == 4, "models, too"
     assert len(entries) == 4 == len({entry["key"] for entry in entries})
     for entry in entries:
         entry["score"]["psnr"] = 12.34
