@@ -74,7 +74,7 @@ def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
         for axes in (whole, near)
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    drawing.legend(labelled.values(), labelled.keys(), loc="outside upper center", ncols=4, fontsize=8)
+    drawing.legend(labelled.values(), labelled.keys(), loc="outside upper center", ncols=4, fontsize=7.5)
     save(drawing, path)
 
 
@@ -94,8 +94,8 @@ def draw_multiply_adds(title: str, rows: Sequence[Row], costs: Mapping[str, Cost
     for name, millions, psnr, colour in points:
         edge = "dimgrey" if colour == "white" else colour
         axes.scatter(millions, psnr, s=50, color=colour, edgecolor=edge, zorder=2)
-        axes.annotate(f"{name}\n{psnr:.2f}", (millions, psnr), xytext=(0, 8), textcoords="offset points",
-                      ha="center", fontsize=8)  # fmt: skip
+        axes.annotate(f"{name}\n{psnr:.2f}", (millions, psnr), xytext=(8, 0), textcoords="offset points",
+                      va="center", fontsize=8)  # fmt: skip
     ticks = [0.1, 0.2, 0.5, 1, 2, 3]
     axes.set(xscale="log", xlabel="multiply-adds per pixel, millions (logarithmic)",
              ylabel=f"PSNR at sigma {COMPARED}, dB", xlim=(ticks[0], ticks[-1]))  # fmt: skip
