@@ -111,7 +111,9 @@ def test_the_command_line_itself_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, check=True, timeout=60)
 
 
-@pytest.mark.parametrize("command", [[], ["denoise"], ["evaluate"], ["train"], ["export"]])
+@pytest.mark.parametrize(
+    "command", [[], ["denoise"], ["dejpeg"], ["upscale"], ["evaluate"], ["train"], ["export"], ["calibrate"]]
+)
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
@@ -122,7 +124,9 @@ def test_every_command_explains_itself(command, capsys):
 
 def test_every_option_has_a_help_text():
     commands = next(action for action in cli._parser()._actions if action.choices).choices
-    assert set(commands) == {"denoise", "evaluate", "train", "export", "calibrate"}
+    assert set(commands) == {
+        "denoise", "dejpeg", "upscale", "evaluate", "train", "export", "calibrate",
+    }  # fmt: skip
     for command in commands.values():
         assert all(action.help for action in command._actions)
 
