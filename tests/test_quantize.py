@@ -280,3 +280,12 @@ def test_the_command_needs_a_model_photos_and_torch(copy, tmp_path, capsys, monk
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["calibrate", str(copy), "--data", str(tmp_path)]) == MissingExtraError.exit_code
     assert "pip install 'hyperrestore[torch]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["dejpeg_model", "upscale_model"])
+def test_models_of_every_task_are_calibrated_on_their_own_damage(model, request):
+    path = request.getfixturevalue(model)
+    ranges = OpenVINOModel(path, read_description(path)).calibrate(PHOTOS[:1])
+    assert ranges.levels[0] == 1 and ranges.levels[-1] == read_description(path).scale.high
+    assert all(level == int(level) for level in ranges.levels)
+    assert set(ranges.limits) and ranges.weights == weights_digest(path)

@@ -178,15 +178,16 @@ class OpenVINOModel:
 
         Args:
             photos: Clean photos (see `quantize.calibrate`).
-            levels: Where to measure, ascending, in the scale's unit; by default six over the whole scale,
-                closer together near its low end, since there ranges change fastest.
+            levels: Where to measure, ascending, in the scale's unit; by default up to six over the whole
+                scale, closer together near its low end, since there ranges change fastest.
             seed: Of crops and noise.
 
         Raises:
             UsageError: No photo is large enough.
         """
         scale = self._description.scale
-        spread = [round(scale.low + (scale.high - scale.low) * (step / 5) ** 2) for step in range(6)]
+        # Whole numbers, which JPEG needs; on a short scale several steps round to the same.
+        spread = sorted({round(scale.low + (scale.high - scale.low) * (step / 5) ** 2) for step in range(6)})
         return calibrate(
             self.graph,
             self._core,
