@@ -49,6 +49,7 @@ def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
     ours = {one.count: one.means for one in rows if one.key == "ours"}
     everything = ours[max(ours)]
     drawing = figure(f"{title}. Protocol {rows[0].protocol}")
+    colour_of = colours(rows)
     whole, near = drawing.subplots(1, 2, width_ratios=(2, 3))
     noisy = [mean.input_psnr for mean in everything.values()]
     whole.plot(list(everything), noisy, ".--", color="grey", label="noisy")
@@ -56,7 +57,7 @@ def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
         if not one.means or (one.key == "ours" and one.means is not everything):
             continue  # ours on fewer pictures is what peers are compared to
         levels = list(one.means)
-        colour = colours(rows)[one.key]
+        colour = colour_of[one.key]
         whole.plot(levels, [one.means[level].psnr for level in levels], ".-", color=colour, label=one.name)
         gains = [one.means[level].psnr - ours[one.count][level].psnr for level in levels]
         near.plot(levels, gains, ".-", color=colour, label=one.name)
@@ -83,9 +84,9 @@ def draw_multiply_adds(title: str, rows: Sequence[Row], costs: Mapping[str, Cost
     drawing = figure(
         f"{title}. Protocol {rows[0].protocol}. Empty marks are published figures, not measured here."
     )
-    axes = drawing.subplots()
+    axes, colour_of = drawing.subplots(), colours(rows)
     points = [
-        (one.name, costs[one.key].multiply_adds / 1e6, one.means[COMPARED].psnr, colours(rows)[one.key])
+        (one.name, costs[one.key].multiply_adds / 1e6, one.means[COMPARED].psnr, colour_of[one.key])
         for one in rows
         if one.key in costs and one.count == max(row.count for row in rows)
     ]

@@ -6,29 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_cli import RECIPE
 from test_photos import write
 
 from hyperrestore.recipe import read_recipe
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-RECIPE = """
-task = "denoise"
-[network]
-kind = "unet"
-widths = [8, 8]
-blocks = [1, 1]
-[scale]
-unit = "sigma"
-low = 0
-high = 100
-trained = [0, 75]
-origin = 0
-reference = 50
-[training]
-learning_rate = 1e-3
-crop = 32
-validate_at = [15, 50]
-"""
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """Protocols: the scores of untouched inputs are the published ones."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_evaluate import Fake
 
 from hyperrestore.cli import main
 from hyperrestore.degrade import jpeg, rescale
@@ -15,23 +15,6 @@ from hyperrestore.picture import Picture, PictureInfo, write_picture
 from hyperrestore.protocols import DEGRADED, border, check_protocol, degrade, prepare, scored
 
 TEST_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"
-
-
-@dataclass(frozen=True)
-class Identity:
-    halo: int = 4
-    multiple: int = 2
-    name: str = "nothing"
-
-    def __call__(self, window, /):
-        return window
-
-
-class Nothing:
-    """A restorer that changes nothing."""
-
-    def at(self, level, *, bits):
-        return Identity()
 
 
 @pytest.mark.parametrize(
@@ -50,7 +33,7 @@ def test_the_scores_of_inputs_are_the_published_ones(task, protocol, grey, folde
         pytest.skip(f"needs the test photos {folder}, which are not part of the project")
     pictures = sorted((TEST_PHOTOS / folder).glob("*.png"))
     evaluation = evaluate(
-        Nothing(), pictures, list(expected), task=task, protocol=protocol, grey=grey
+        Fake(), pictures, list(expected), task=task, protocol=protocol, grey=grey
     )  # fmt: skip
     for mean in evaluation.means():
         assert mean.input_psnr == pytest.approx(expected[mean.level], abs=0.03)

@@ -118,8 +118,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_files(command)
     size = command.add_mutually_exclusive_group(required=True)
     size.add_argument("-s", "--scale", type=_number, dest="level", help="factor for both sides, from 1")
-    size.add_argument("--width", type=_whole(1), metavar="PIXELS", help="width of the result")
-    size.add_argument("--height", type=_whole(1), metavar="PIXELS", help="height of the result")
+    size.add_argument(
+        "--width", type=_whole(1), dest="to_width", metavar="PIXELS", help="width of the result"
+    )
+    size.add_argument(
+        "--height", type=_whole(1), dest="to_height", metavar="PIXELS", help="height of the result"
+    )
     size.add_argument("--long-side", type=_whole(1), metavar="PIXELS", help="longer side of the result")
     command.add_argument("--model", required=True, metavar="FILE", help="a checkpoint")
     command.set_defaults(run=_restore, task="upscale")
@@ -203,7 +207,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:
-    """What every command that restores pictures takes."""
+    """What every command that restores pictures takes; only upscaling changes their size."""
+    command.set_defaults(to_width=None, to_height=None, long_side=None)
     command.add_argument(
         "inputs", nargs="+", metavar="PICTURE", type=Path, help="PNG, JPEG, WebP, TIFF or AVIF file"
     )
@@ -365,7 +370,6 @@ def _restore(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.model}: is a model for {restorer.task}, not for {options.task}")
     if options.level is not None:
         restorer.scale.check(options.level)
-    sizes = {"to_width": "width", "to_height": "height", "long_side": "long_side"}
     if pairs and pairs[0][1] != Path(options.out):
         make_folder(pairs[0][1].parent)
 
@@ -383,7 +387,9 @@ def _restore(options: argparse.Namespace) -> int:
                     source,
                     target,
                     options.level,
-                    **{name: getattr(options, option, None) for name, option in sizes.items()},
+                    to_width=options.to_width,
+                    to_height=options.to_height,
+                    long_side=options.long_side,
                     tile=options.tile,
                     quality=options.quality,
                     overwrite=options.overwrite,

@@ -19,6 +19,7 @@ Float64 = npt.NDArray[np.float64]
 
 BLOCK = 8  # side of a JPEG block, pixels
 WINDOW = 11  # side of the window of SSIM, pixels
+LUMA = (0.299, 0.587, 0.114)  # shares of red, green and blue in the luminance of ITU-R BT.601
 
 
 def psnr(restored: Pixels, clean: Pixels, *, border: int = 0, peak: float = 1.0) -> float:
@@ -155,7 +156,8 @@ def full_range_luma(rgb: Pixels) -> Float64:
     if rgb.ndim != 3 or rgb.shape[0] != 3:
         raise UsageError(f"luminance needs a picture of shape (3, h, w), got {rgb.shape}")
     values = rgb.astype(np.float64)
-    return 0.299 * values[0:1] + 0.587 * values[1:2] + 0.114 * values[2:3]
+    red, green, blue = LUMA
+    return red * values[0:1] + green * values[1:2] + blue * values[2:3]
 
 
 def to_8bit(image: Pixels) -> Float64:

@@ -17,10 +17,10 @@ from hyperrestore.degrade import (
     resize_matrix,
 )
 from hyperrestore.level import Task
+from hyperrestore.metrics import LUMA
 from hyperrestore.recipe import Training
 
 MARGIN = 16  # pixels by which a crop is larger than what is trained on: the side of the largest JPEG block
-LUMA = (0.299, 0.587, 0.114)
 
 # Of the JPEG crops of a training. The others are saved once, whole, by libjpeg's tables.
 OTHER_TABLES = 0.3  # by tables that rise otherwise, as those of other encoders and of cameras do
