@@ -18,7 +18,8 @@ import numpy as np
 
 from hyperrestore.degrade import Protocol
 from hyperrestore.engine import Pixels
-from hyperrestore.evaluate import Denoiser, Evaluation, Score, evaluate
+from hyperrestore.evaluate import Evaluated, Evaluation, Score, evaluate
+from hyperrestore.level import Task
 from hyperrestore.metrics import to_8bit
 from hyperrestore.photos import find_photos, split_photos
 
@@ -50,10 +51,12 @@ class Peer:
     Attributes:
         name: What runs it: package, version and all else that its result depends on.
         restore: Picture (c, h, w) and sigma -> restored picture.
+        task: What it repairs.
     """
 
     name: str
     restore: Callable[[Pixels, float], Pixels]
+    task: Task = Task.DENOISE
 
     def at(self, level: float, *, bits: int) -> WholePicture:
         """The denoiser for one sigma."""
@@ -136,7 +139,7 @@ def read_cache(path: Path | None) -> dict[str, Evaluation]:
 
 
 def measure(
-    denoiser: Denoiser,
+    denoiser: Evaluated,
     identity: str,
     pictures: Sequence[Path],
     levels: Sequence[float],

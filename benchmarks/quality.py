@@ -26,7 +26,7 @@ from hyperrestore.backends import Precision, load_network
 from hyperrestore.checkpoint import Description, load_checkpoint, write_atomically
 from hyperrestore.degrade import Protocol
 from hyperrestore.errors import CheckpointError, ExtrapolationWarning
-from hyperrestore.evaluate import Denoiser, Evaluation, Score, find_pictures
+from hyperrestore.evaluate import Evaluated, Evaluation, Score, find_pictures
 from hyperrestore.hyper import materialize
 from hyperrestore.networks import count_parameters, multiply_adds
 from hyperrestore.quantize import weights_digest
@@ -108,14 +108,14 @@ def row(key: str, evaluation: Evaluation, count: int, total: int) -> Row:
     return Row(key, name, protocol, run_by, count, means)
 
 
-def identity_of(denoiser: Denoiser) -> str:
+def identity_of(denoiser: Evaluated) -> str:
     """All that the results of a denoiser depend on."""
     name = denoiser.at(LEVELS[0], bits=8).name
     return f"{denoiser.digest}, {name}" if isinstance(denoiser, Model) else name
 
 
 def measure(
-    denoisers: dict[str, Denoiser], pictures: Sequence[Path], table: Table, options: argparse.Namespace
+    denoisers: dict[str, Evaluated], pictures: Sequence[Path], table: Table, options: argparse.Namespace
 ) -> list[Row]:
     """All rows of one table; ours a second time where peers are measured on fewer pictures."""
     levels = [level for level in options.levels if level in GREY_LEVELS or not table.grey]
@@ -256,9 +256,9 @@ def page(
     yield from published_text()
 
 
-def load(options: argparse.Namespace) -> tuple[dict[str, Denoiser], dict[str, Cost], list[str]]:
+def load(options: argparse.Namespace) -> tuple[dict[str, Evaluated], dict[str, Cost], list[str]]:
     """The methods that were asked for and are to be had, what they cost, and a line on each other one."""
-    denoisers: dict[str, Denoiser] = {}
+    denoisers: dict[str, Evaluated] = {}
     costs, left_out = {}, []
     for key, name in NAMES.items():
         path = {"ours": options.model, "paper": options.paper}.get(key)

@@ -47,8 +47,16 @@ def test_sizes():
     assert enlarged_size(1, 1, scale=1.2)[:2] == (1, 1)
     with pytest.raises(LevelError, match="640 x 480"):
         enlarged_size(640, 480, to_width=500)
-    with pytest.raises(LevelError):
-        enlarged_size(640, 480, scale=float("nan"))
+    assert enlarged_size(2, 1, to_width=2**31 - 1)[:2] == (2**31 - 1, 2**30)
+    for wrong in (
+        {"scale": float("nan")},
+        {"scale": 1e308},
+        {"scale": "2"},
+        {"to_width": 10**400},
+        {"to_width": 2**31},
+    ):
+        with pytest.raises(LevelError, match=r"scale|size"):
+            enlarged_size(640, 480, **wrong)
     for wrong in ({}, {"scale": 2, "to_width": 900}):
         with pytest.raises(UsageError, match="one of scale"):
             enlarged_size(640, 480, **wrong)

@@ -15,6 +15,7 @@ from hyperrestore import PictureInfo, Restorer
 from hyperrestore.errors import LevelError, MissingExtraError, PictureError, UsageError
 from hyperrestore.evaluate import (
     FORMATS,
+    USUAL_LEVELS,
     Evaluation,
     Score,
     as_csv,
@@ -25,6 +26,7 @@ from hyperrestore.evaluate import (
     find_pictures,
     plot,
 )
+from hyperrestore.level import Task
 from hyperrestore.picture import Picture, write_picture
 
 
@@ -38,8 +40,11 @@ class Identity:
         return window
 
 
+@dataclass(frozen=True)
 class Fake:
     """A Restorer that changes nothing."""
+
+    task: Task = Task.DENOISE
 
     def at(self, level, *, bits):
         assert bits == 8
@@ -223,6 +228,27 @@ def test_what_cannot_be_measured(tiny_model, folder, tmp_path):
         with pytest.raises(error, match=words):
             evaluate(restorer, *arguments, **options, progress=lambda *step, steps=steps: steps.append(step))
         assert not steps, "before the slow work"
+
+
+def test_what_cannot_be_degraded_is_refused_before_anything_is_scored(tmp_path):
+    large, small = photo(tmp_path / "large.png"), photo(tmp_path / "small.png", height=15, width=40)
+    for task, levels, error, words in (
+        (Task.DEJPEG, [10, 10.5], LevelError, r"10\.5"),
+        (Task.UPSCALE, [2, 0.5], LevelError, r"0\.5"),
+        (Task.UPSCALE, [2, 3], UsageError, r"small\.png: .*33 x 9 would be scored at level 3"),
+    ):
+        steps = []
+        with pytest.raises(error, match=words):
+            evaluate(Fake(task), [large, small], levels, progress=lambda *step, steps=steps: steps.append(step))
+        assert not steps
+    assert len(evaluate(Fake(Task.UPSCALE), [large, small], [2]).scores) == 2
+
+
+def test_usual_levels_are_accepted():
+    scales = {Task.DENOISE: (0, 100), Task.DEJPEG: (1, 100), Task.UPSCALE: (1, 6)}
+    assert USUAL_LEVELS.keys() == scales.keys() == set(Task)
+    for task, (low, high) in scales.items():
+        assert all(low <= level <= high for level in USUAL_LEVELS[task])
 
 
 # --- What is written --------------------------------------------------------------------------------

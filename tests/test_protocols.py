@@ -32,9 +32,7 @@ def test_the_scores_of_inputs_are_the_published_ones(task, protocol, grey, folde
     if not (TEST_PHOTOS / folder).is_dir():
         pytest.skip(f"needs the test photos {folder}, which are not part of the project")
     pictures = sorted((TEST_PHOTOS / folder).glob("*.png"))
-    evaluation = evaluate(
-        Fake(), pictures, list(expected), task=task, protocol=protocol, grey=grey
-    )  # fmt: skip
+    evaluation = evaluate(Fake(task), pictures, list(expected), protocol=protocol, grey=grey)
     for mean in evaluation.means():
         assert mean.input_psnr == pytest.approx(expected[mean.level], abs=0.03)
         assert mean.psnr == pytest.approx(mean.input_psnr, abs=0.02), "only rounded"

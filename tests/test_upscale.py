@@ -36,9 +36,10 @@ def test_files_become_as_large_as_asked(restorer, tmp_path, scale, channels, bit
     assert (report.height, report.width, report.level) == (*expected, scale)
     assert made.info.bits == bits
     assert np.abs(made.pixels - whole.pixels).max() < 0.6 / (2**bits - 1) + 2e-5
+    assert (whole.info.height, whole.info.width) == expected
     if alpha:
         assert made.alpha.shape == whole.alpha.shape == (1, *expected)
-        assert np.abs(made.alpha.mean() - read_picture(source).alpha.mean()) < 0.12
+        assert np.abs(made.alpha - whole.alpha).max() <= 0.6 / (2**bits - 1)
     for tile in (16, 40):
         restore_file(restorer, source, tmp_path / f"{tile}.png", scale, tile=tile)
         tiled = read_picture(tmp_path / f"{tile}.png").pixels
@@ -61,6 +62,8 @@ def test_a_side_can_be_given(restorer, tmp_path):
         (None, {"to_width": 20}, LevelError),
         (0.5, {}, LevelError),
         (6.5, {}, LevelError),
+        ("2", {}, LevelError),
+        (1e308, {}, LevelError),
         (2, {"max_pixels": 2000}, UsageError),
     ):
         with pytest.raises(error, match=r"in\.png"):
@@ -79,6 +82,10 @@ def test_the_command(upscale_model, dejpeg_model, tmp_path, capsys):
     assert read_picture(out).pixels.shape == (3, 120, 180)
     assert main(["upscale", source, *words, "--overwrite"]) == 2
     assert main(["upscale", source, *words, "-s", "2", "--width", "80", "--overwrite"]) == 2
+    for digits in (400, 5000):
+        capsys.readouterr()
+        assert main(["upscale", source, *words, "--width", "9" * digits, "--overwrite"]) == 2
+        assert "is not a whole number" in capsys.readouterr().err
     repaired = ["-o", str(tmp_path / "r.png"), "--model"]
     assert main(["dejpeg", source, "-l", "30", *repaired, str(dejpeg_model)]) == 0
     assert read_picture(tmp_path / "r.png").pixels.shape == (3, 24, 36)

@@ -137,13 +137,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", metavar="MODEL", help="denoise, or a checkpoint's path")
     command.add_argument("folder", type=Path, metavar="FOLDER", help="clean pictures")
     command.add_argument(
-        "-l",
-        "--levels",
-        type=_numbers,
-        default="15,25,50",
-        metavar="LEVEL,...",
-        help="in the model's unit; default %(default)s",
-    )
+        "-l", "--levels", type=_numbers, metavar="LEVEL,...",
+        help="in the model's unit; default 15,25,50 for denoise, 10,20,30,40 for dejpeg, 2,3,4 for upscale",
+    )  # fmt: skip
     command.add_argument(
         "--protocol", default="standard", metavar="NAME",
         help="standard (default), as most of the field measures, or hyperres: noise is clipped and truncated "
@@ -271,7 +267,7 @@ def _whole(least: int, most: float = math.inf) -> Callable[[str], int]:
     """A whole number from least to most."""
 
     def parse(text: str) -> int:
-        number = int(text) if text.isascii() and text.isdecimal() else -1
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
         if not least <= number <= most:
             limits = f"from {least} on" if most == math.inf else f"from {least} to {most}"
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {limits}")
@@ -411,7 +407,7 @@ def _restore(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from hyperrestore.engine import TILE
-    from hyperrestore.evaluate import FORMATS, check_plot, evaluate, find_pictures, plot
+    from hyperrestore.evaluate import FORMATS, USUAL_LEVELS, check_plot, evaluate, find_pictures, plot
 
     if options.format not in FORMATS:
         raise UsageError(f"format {options.format!r} is unknown; known are {', '.join(FORMATS)}")
@@ -423,8 +419,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         evaluation = evaluate(
             restorer,
             pictures,
-            options.levels,
-            task=restorer.task,
+            options.levels or USUAL_LEVELS[restorer.task],
             protocol=options.protocol,
             grey=options.grey,
             seed=options.seed,

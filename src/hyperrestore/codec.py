@@ -255,12 +255,8 @@ def encode(
     white = 2**info.bits - 1
     image = _bare(vips.Image.tiffload(os.fsencode(rows), access="sequential", fail_on="error"))
     if alpha is not None:
-        if (alpha.width, alpha.height) != (info.width, info.height):
-            scales = info.width / alpha.width, info.height / alpha.height
-            alpha = alpha.resize(
-                scales[0], vscale=scales[1], kernel="linear"
-            )  # others would ring beyond 0 and 1
-        image = image.bandjoin(_bare(alpha).cast(kind["format"])).copy(interpretation=kind["interpretation"])
+        alpha = resized(alpha, info.width, info.height)
+        image = image.bandjoin(_bare(alpha).rint().cast(kind["format"])).copy(interpretation=kind["interpretation"])
         if not known.alpha:
             image = image.flatten(background=[white] * info.channels, max_alpha=white)
 
@@ -293,6 +289,13 @@ def encode(
     getattr(image, known.save)(os.fsencode(target), keep=keep, **_save_options(known, info, quality))
     if known.name == "TIFF" and (info.exif or info.iptc):
         add_tiff_metadata(target, info.exif, info.iptc)
+
+
+def resized(alpha: Any, width: int, height: int) -> Any:
+    """Resize alpha by linear interpolation, which cannot ring at an edge; the result holds floats."""
+    if (alpha.width, alpha.height) == (width, height):
+        return alpha
+    return alpha.cast("float").resize(width / alpha.width, vscale=height / alpha.height, kernel="linear")
 
 
 def _save_options(known: Format, info: PictureInfo, quality: int | None) -> dict[str, Any]:

@@ -10,7 +10,9 @@ import numpy as np
 from hyperrestore.degrade import bicubic_taps
 from hyperrestore.engine import Pixels, Rows, to_floats
 from hyperrestore.errors import LevelError, UsageError
+from hyperrestore.level import as_number
 
+MAX_SIDE = 2**31 - 1  # pixels; no format that we write holds more
 STRIP = 64  # rows computed at a time: their intermediate results are several times as large as they are
 
 
@@ -38,7 +40,8 @@ def enlarged_size(
 
     Raises:
         UsageError: Not exactly one of the four is given.
-        LevelError: The result would be smaller than the picture.
+        LevelError: It is no number, or the result would be smaller than the picture or larger than
+            `MAX_SIDE`.
 
     Example:
         >>> enlarged_size(640, 480, long_side=1000)
@@ -47,12 +50,15 @@ def enlarged_size(
     wanted = [entry for entry in (scale, to_width, to_height, long_side) if entry is not None]
     if len(wanted) != 1:
         raise UsageError(f"give one of scale, width, height and long side; got {len(wanted)} of them")
+    along = 1
     if scale is None:
         along = width if to_width is not None else height if to_height is not None else max(width, height)
-        scale = wanted[0] / along
-    if not 1 <= scale < math.inf:
+    scale = as_number(wanted[0]) / along
+    if not 1 <= scale <= MAX_SIDE / max(width, height):
+        asked = "scale" if along == 1 else "size"
         raise LevelError(
-            f"{width} x {height} pixels times {scale:g} would be no enlargement; give a scale of at least 1"
+            f"{asked} {str(wanted[0])[:20]} is not accepted for {width} x {height} pixels: give a number that "
+            f"makes them no smaller, and no side longer than {MAX_SIDE}"
         )
     sides = (max(1, math.floor(side * scale + 0.5)) for side in (width, height))
     return (*sides, scale)  # type: ignore[return-value]

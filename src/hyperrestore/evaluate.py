@@ -24,7 +24,15 @@ from hyperrestore.errors import MissingExtraError, UsageError
 from hyperrestore.level import Task
 from hyperrestore.metrics import WINDOW, psnr, ssim, to_8bit
 from hyperrestore.picture import SUFFIXES, PictureInfo, open_picture, read_picture
-from hyperrestore.protocols import border, check_protocol, degrade, describe, prepare, scored
+from hyperrestore.protocols import (
+    border,
+    check_protocol,
+    degrade,
+    describe,
+    prepare,
+    prepared_size,
+    scored,
+)
 from hyperrestore.tiles import round_up
 
 if TYPE_CHECKING:
@@ -39,8 +47,20 @@ class NamedBackend(Backend, Interface):
         """What runs it, and how, in words."""
 
 
-class Denoiser(Interface):
+# Those that the field compares at.
+USUAL_LEVELS = {
+    Task.DENOISE: (15.0, 25.0, 50.0),
+    Task.DEJPEG: (10.0, 20.0, 30.0, 40.0),
+    Task.UPSCALE: (2.0, 3.0, 4.0),
+}
+
+
+class Evaluated(Interface):
     """What can be evaluated: a `Restorer`, or anything else that gives a Backend for a level."""
+
+    @property
+    def task(self) -> Task:
+        """What it repairs: how pictures are degraded, and what a level means."""
 
     def at(self, level: float, *, bits: int) -> NamedBackend:
         """What restores pictures of `bits` bits that are degraded to `level`."""
@@ -108,11 +128,10 @@ def find_pictures(folder: str | Path) -> list[Path]:
 
 
 def evaluate(
-    restorer: Denoiser,
+    restorer: Evaluated,
     pictures: Iterable[Path],
     levels: Sequence[float],
     *,
-    task: Task = Task.DENOISE,
     protocol: Protocol = "standard",
     grey: bool = False,
     seed: int = 0,
@@ -122,10 +141,9 @@ def evaluate(
     """Degrade clean pictures at known levels, restore them, and compare.
 
     Args:
-        restorer: The model, or another denoiser that is to see the same degraded pictures.
+        restorer: The model, or another method that is to see the same degraded pictures.
         pictures: Files of clean pictures; alpha is left out.
         levels: In the model's unit.
-        task: What is repaired: how pictures are degraded, and what a level means.
         protocol: "standard" or "hyperres": how they are degraded and scored in detail (see `protocols`).
         grey: Degrade and score the luminance as grey pictures (see `protocols.prepare`).
         seed: Of the noise, from 0; each picture and level has noise of its own, whatever else is evaluated.
@@ -137,9 +155,10 @@ def evaluate(
 
     Raises:
         UsageError: The protocol is unknown, no picture or level is given, or a picture is too small.
-        LevelError: The model does not accept a level.
+        LevelError: The model does not accept a level, or no picture can be degraded to it.
         PictureError: A picture cannot be read.
     """
+    task = restorer.task
     check_protocol(task, protocol, grey=grey)
     if seed < 0:
         raise UsageError(f"seed {seed} is not accepted; give a whole number from 0")
@@ -148,7 +167,9 @@ def evaluate(
         raise UsageError("an evaluation needs at least one picture and one level")
     # All that can be wrong is looked at first: a run may take hours.
     backends = [restorer.at(level, bits=8) for level in levels]
-    channels = {_info(path).channels for path in pictures}
+    for level in levels:
+        degrade(np.zeros((1, 8, 8), np.float32), level, task, protocol, np.random.default_rng(0))
+    channels = {_info(path, levels, task, protocol).channels for path in pictures}
 
     for backend in backends:
         smallest = round_up(WINDOW, backend.multiple)
@@ -189,14 +210,18 @@ def evaluate(
     return Evaluation(text, tuple(score for level in levels for score in scores[level]))
 
 
-def _info(path: Path) -> PictureInfo:
-    """What a picture's header says, if the picture is large enough to be scored."""
+def _info(path: Path, levels: Sequence[float], task: Task, protocol: Protocol) -> PictureInfo:
+    """What a picture's header says, if the picture is large enough to be scored at every level."""
     with open_picture(path) as reader:
         info = reader.info
-    if min(info.width, info.height) < WINDOW:
-        raise UsageError(
-            f"{path}: has {info.width} x {info.height} pixels; SSIM needs at least {WINDOW} x {WINDOW}"
-        )
+    for level in levels:
+        sides = prepared_size((info.width, info.height), level, task, protocol)
+        width, height = (side - 2 * border(level, task, protocol) for side in sides)
+        if min(width, height) < WINDOW:
+            raise UsageError(
+                f"{path}: has {info.width} x {info.height} pixels, of which {max(width, 0)} x "
+                f"{max(height, 0)} would be scored at level {level:g}; SSIM needs at least {WINDOW} x {WINDOW}"
+            )
     return info
 
 

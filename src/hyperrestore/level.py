@@ -28,6 +28,14 @@ class Task(StrEnum):
     UPSCALE = "upscale"
 
 
+def as_number(level: object) -> float:
+    """What was given as a level, as a float; not a number (NaN) if it is none."""
+    try:
+        return math.nan if isinstance(level, str | bytes | bool) else float(level)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
 @dataclass(frozen=True)
 class LevelScale:
     """The levels a model accepts, and how they become the numbers that its kernels take.
@@ -115,10 +123,7 @@ class LevelScale:
         Warns:
             ExtrapolationWarning: It lies outside `trained`.
         """
-        try:
-            number = math.nan if isinstance(level, str | bytes | bool) else float(level)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
+        number = as_number(level)
         if not self.low <= number <= self.high:
             raise LevelError(
                 f"{self.unit} {level!r} is not accepted: "

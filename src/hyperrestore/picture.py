@@ -25,6 +25,7 @@ from hyperrestore.codec import (
     load,
     output_format,
     reading,
+    resized,
     spool_header,
     vips_library,
     writing,
@@ -323,6 +324,13 @@ def write_picture(
                 raise UsageError(f"{path}: the pixels hold infinities or NaN; a picture has values in [0, 1]")
             writer.write(_to_integers(strip, info))
     return writer.notes
+
+
+def enlarged_alpha(alpha: Pixels, height: int, width: int) -> Pixels:
+    """Enlarge alpha (1, h, w) as `create_picture` does that of a reader."""
+    image = vips_library().Image.new_from_array(alpha[0])
+    enlarged: Pixels = resized(image, width, height).numpy().reshape(1, height, width)
+    return enlarged
 
 
 def _to_integers(values: Pixels, info: PictureInfo) -> Rows:

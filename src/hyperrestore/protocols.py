@@ -36,17 +36,22 @@ def check_protocol(task: Task, protocol: str, *, grey: bool) -> None:
         raise UsageError("protocol 'hyperres' of dejpeg is of grey pictures: ask for grey, or for 'standard'")
 
 
+def prepared_size(size: tuple[int, int], level: float, task: Task, protocol: Protocol) -> tuple[int, int]:
+    """Sides of the prepared picture: those that are enlarged by a whole number are cut to multiples of it."""
+    step = int(level) if task == Task.UPSCALE and protocol == "standard" and level == int(level) else 1
+    return size[0] - size[0] % step, size[1] - size[1] % step
+
+
 def prepare(clean: Pixels, level: float, task: Task, protocol: Protocol, *, grey: bool) -> Pixels:
     """Make of a picture (c, h, w) what is degraded, float32.
 
     Grey pictures are the luminance, rounded to 8 bits: that of JPEG in studio range in the protocol
     "standard", as the field's grey LIVE1 is, and in full range elsewhere.
     """
-    if task == Task.UPSCALE and protocol == "standard" and level == int(level):
-        height, width = (side - side % int(level) for side in clean.shape[1:])
-        if min(height, width) < 1:
-            raise UsageError(f"a picture of {clean.shape[2]} x {clean.shape[1]} is too small for {level:g}")
-        clean = clean[:, :height, :width]
+    height, width = prepared_size((clean.shape[1], clean.shape[2]), level, task, protocol)
+    if min(height, width) < 1:
+        raise UsageError(f"a picture of {clean.shape[2]} x {clean.shape[1]} is too small for {level:g}")
+    clean = clean[:, :height, :width]
     if grey and len(clean) == 3:
         studio = task == Task.DEJPEG and protocol == "standard"
         return to_8bit(studio_luma(clean) if studio else full_range_luma(clean)).astype(np.float32)

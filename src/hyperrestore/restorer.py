@@ -15,7 +15,7 @@ from hyperrestore.engine import TILE, Pixels, run_tiled
 from hyperrestore.enlarge import enlarged_size
 from hyperrestore.errors import UsageError
 from hyperrestore.level import LevelScale, Task
-from hyperrestore.picture import Picture
+from hyperrestore.picture import Picture, enlarged_alpha
 from hyperrestore.quantize import load_ranges
 
 MODELS = Path(__file__).parent / "models"
@@ -111,17 +111,24 @@ class Restorer:
 
         Returns:
             The same kind, restored; by a model that upscales it is larger by the level, each side rounded.
+
+        Raises:
+            LevelError: The model does not accept the level.
+            UsageError: The image is no picture, or has too many bits for the precision.
         """
         pixels = image.pixels if isinstance(image, Picture) else np.asarray(image)
+        if pixels.ndim != 3 or pixels.size == 0:
+            raise UsageError(f"a picture is (1 or 3, h, w), with at least one pixel; got {pixels.shape}")
         bits = image.info.bits if isinstance(image, Picture) else 16
         backend = self.at(level, bits=bits)
         if self.task == Task.UPSCALE:
-            width, height, _ = enlarged_size(pixels.shape[2], pixels.shape[1], scale=level)
-            pixels = resize_bicubic(pixels, height, width, antialias=True)
+            to_width, to_height, _ = enlarged_size(pixels.shape[2], pixels.shape[1], scale=level)
+            pixels = resize_bicubic(pixels, to_height, to_width, antialias=True)
         restored = run_tiled(backend, pixels, size=size)
         if not isinstance(image, Picture):
             return restored
+        height, width = restored.shape[1:]
         alpha = image.alpha
-        if alpha is not None and alpha.shape[1:] != restored.shape[1:]:
-            alpha = resize_bicubic(alpha, *restored.shape[1:], antialias=True).clip(0, 1)
-        return replace(image, pixels=restored, alpha=alpha)
+        if alpha is not None:
+            alpha = enlarged_alpha(alpha, height, width)
+        return Picture(restored, alpha, replace(image.info, width=width, height=height))
