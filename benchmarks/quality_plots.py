@@ -1,4 +1,4 @@
-"""The two plots of the page that `quality.py` writes."""
+"""The plots of the page that `quality.py` writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from peers import PUBLISHED
 from PIL import Image
 
 if TYPE_CHECKING:
-    from quality import Cost, Row
+    from quality import Row
 
 COLOURS = {"ours": "C3", "int8": "C1", "paper": "C0", "bm3d": "C2", "nlm": "C4"}
 MORE_COLOURS = ("C5", "C6", "C8", "C9")  # of models that are given by name
@@ -51,6 +51,7 @@ def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
     drawing = figure(f"{title}. Protocol {rows[0].protocol}")
     colour_of = colours(rows)
     whole, near = drawing.subplots(1, 2, width_ratios=(2, 3))
+    published = [one for one in PUBLISHED if one.table == "CBSD68-standard-colour"]
     noisy = [mean.input_psnr for mean in everything.values()]
     whole.plot(list(everything), noisy, ".--", color="grey", label="noisy")
     for one in rows:
@@ -61,7 +62,7 @@ def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
         whole.plot(levels, [one.means[level].psnr for level in levels], ".-", color=colour, label=one.name)
         gains = [one.means[level].psnr - ours[one.count][level].psnr for level in levels]
         near.plot(levels, gains, ".-", color=colour, label=one.name)
-    for other, marker in zip((other for other in PUBLISHED if other.method in DRAWN), "^sv", strict=True):
+    for other, marker in zip((other for other in published if other.method in DRAWN), "^sv", strict=True):
         levels = [level for level in everything if level in other.psnr]
         gains = [other.psnr[level] - everything[level].psnr for level in levels]
         near.plot(levels, gains, f"{marker}:", color="dimgrey", markerfacecolor="white",
@@ -79,23 +80,52 @@ def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
     save(drawing, path)
 
 
-def draw_multiply_adds(title: str, rows: Sequence[Row], costs: Mapping[str, Cost], path: Path) -> None:
-    """PSNR at one sigma over multiply-adds per pixel: filled marks are measured, empty ones published."""
+def draw_gain(title: str, unit: str, rows: Sequence[Row], table: str, path: Path) -> None:
+    """What the measured methods, and those published for the table, gain over the input at each level."""
+    drawing = figure(
+        f"{title}. Protocol {rows[0].protocol}. Empty marks are published figures, not measured here."
+    )
+    axes, colour_of = drawing.subplots(), colours(rows)
+    inputs = {level: mean.input_psnr for one in rows for level, mean in one.means.items()}
+    for one in rows:
+        gains = [mean.psnr - mean.input_psnr for mean in one.means.values()]
+        axes.plot(list(one.means), gains, ".-", color=colour_of[one.key], label=one.name)
+    published = [one for one in PUBLISHED if one.table == table]
+    for other, marker in zip(published, itertools.cycle("^sv<>D"), strict=False):
+        levels = [level for level in other.psnr if level in inputs]
+        gains = [other.psnr[level] - inputs[level] for level in levels]
+        axes.plot(levels, gains, f"{marker}:", color="dimgrey", markerfacecolor="white",
+                  label=f"{other.method}, published")  # fmt: skip
+    axes.set(xlabel=unit, ylabel="PSNR gained over the input, dB")
+    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    save(drawing, path)
+
+
+def draw_multiply_adds(title: str, rows: Sequence[Row], millions: Mapping[str, float], path: Path) -> bool:
+    """PSNR at one sigma over multiply-adds per pixel: filled marks are measured, empty ones published.
+
+    Returns:
+        Whether there is something to draw.
+    """
+    if COMPARED not in rows[0].means:
+        return False
     drawing = figure(
         f"{title}. Protocol {rows[0].protocol}. Empty marks are published figures, not measured here."
     )
     axes, colour_of = drawing.subplots(), colours(rows)
     points = [
-        (one.name, costs[one.key].multiply_adds / 1e6, one.means[COMPARED].psnr, colour_of[one.key])
+        (one.name, millions[one.key], one.means[COMPARED].psnr, colour_of[one.key])
         for one in rows
-        if one.key in costs and one.count == max(row.count for row in rows)
+        if one.key in millions and one.count == max(row.count for row in rows)
     ]
     points += [(one.method, one.multiply_adds / 1e6, one.psnr[COMPARED], "white")
-               for one in PUBLISHED if one.multiply_adds]  # fmt: skip
-    for name, millions, psnr, colour in points:
+               for one in PUBLISHED if one.multiply_adds and COMPARED in one.psnr]  # fmt: skip
+    for name, cost, psnr, colour in points:
         edge = "dimgrey" if colour == "white" else colour
-        axes.scatter(millions, psnr, s=50, color=colour, edgecolor=edge, zorder=2)
-        axes.annotate(f"{name}\n{psnr:.2f}", (millions, psnr), xytext=(8, 0), textcoords="offset points",
+        axes.scatter(cost, psnr, s=50, color=colour, edgecolor=edge, zorder=2)
+        axes.annotate(f"{name}\n{psnr:.2f}", (cost, psnr), xytext=(8, 0), textcoords="offset points",
                       va="center", fontsize=8)  # fmt: skip
     ticks = [0.1, 0.2, 0.5, 1, 2, 3]
     axes.set(xscale="log", xlabel="multiply-adds per pixel, millions (logarithmic)",
@@ -105,3 +135,4 @@ def draw_multiply_adds(title: str, rows: Sequence[Row], costs: Mapping[str, Cost
     axes.margins(y=0.2)
     axes.grid(alpha=0.3)
     save(drawing, path)
+    return True

@@ -239,7 +239,9 @@ def test_what_cannot_be_degraded_is_refused_before_anything_is_scored(tmp_path):
     ):
         steps = []
         with pytest.raises(error, match=words):
-            evaluate(Fake(task), [large, small], levels, progress=lambda *step, steps=steps: steps.append(step))
+            evaluate(
+                Fake(task), [large, small], levels, progress=lambda *step, steps=steps: steps.append(step)
+            )
         assert not steps
     assert len(evaluate(Fake(Task.UPSCALE), [large, small], [2]).scores) == 2
 

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,8 +28,9 @@ def quality(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
+    """The photos of one set, in the folder of all sets."""
+    folder = tmp_path / "test" / "CBSD68"
+    folder.mkdir(parents=True)
     y, x = np.mgrid[:24, :32] / 8
     for number, name in enumerate(("a.png", "b.png")):
         values = np.stack([np.sin(x + number) * np.cos(y + channel) for channel in range(3)])
@@ -55,11 +57,11 @@ def fake_bm3d(quality, monkeypatch):
 
 
 def run(quality, folder, *arguments):
-    """The page of a run, its rows by heading and name, and its words."""
-    quality.main([str(folder), "--output", str(folder.parent), *map(str, arguments)])
+    """The rows of a run by heading and name, and the page."""
+    quality.main([str(folder.parent), "--output", str(folder.parent), *map(str, arguments)])
     page = (folder.parent / "RESULTS.md").read_text()
     rows = {}
-    for section in re.split(r"^## ", page, flags=re.MULTILINE):
+    for section in re.split(r"^###? ", page, flags=re.MULTILINE):
         heading = section.splitlines()[0]
         for line in section.splitlines():
             if line.startswith("| ") and not line.startswith("| ---"):
@@ -71,30 +73,39 @@ def run(quality, folder, *arguments):
 def test_the_figures_are_those_of_evaluate(quality, folder, tiny_model, paper_model):
     rows, page = run(quality, folder, "--model", tiny_model, "--paper", paper_model, "--levels", 15, 25, 75)
     pictures = find_pictures(folder)
-    for kind in ("Colour", "Grey"):
+    for kind in ("colour", "grey"):
         for protocol in ("standard", "hyperres"):
-            levels = [15, 25, 75] if kind == "Colour" else [15, 25]
+            levels = [15, 25, 75] if kind == "colour" else [15, 25]
             for name, model in (("ours", tiny_model), ("the paper's network", paper_model)):
                 scores = evaluate(
-                    Restorer.load(model), pictures, levels, protocol=protocol, grey=kind == "Grey"
+                    Restorer.load(model), pictures, levels, protocol=protocol, grey=kind == "grey"
                 )
-                heading = f"{kind}, protocol {protocol}"
+                heading = f"CBSD68, {kind}, protocol {protocol}"
                 assert rows[heading, name] == [f"{mean.psnr:.2f}" for mean in scores.means()]
                 noisy = [f"{mean.input_psnr:.2f}" for mean in scores.means()]
-                assert rows[heading, "noisy"] == noisy
+                assert rows[heading, "input"] == noisy
                 assert page.count(scores.protocol.rpartition("; ")[0]) == 1, "each protocol once, in full"
-    assert rows["Networks", "ours"][:3] == counted(tiny_model)
-    assert rows["Networks", "the paper's network"][:3] == counted(paper_model)
+    assert rows["Networks", "ours"][1:4] == counted(tiny_model)
+    assert rows["Networks", "the paper's network"][1:4] == counted(paper_model)
     for name in ("psnr-vs-sigma.png", "psnr-vs-multiply-adds.png"):
         assert 5_000 < (folder.parent / name).stat().st_size < 60_000 and f"({name})" in page
 
 
 def test_other_models_have_rows_of_their_own(quality, folder, tiny_model, paper_model):
-    arguments = ("--model", tiny_model, "--levels", 25, "--tables", "standard-colour", "--only", "ours")
+    arguments = (
+        "--model",
+        tiny_model,
+        "--levels",
+        25,
+        "--tables",
+        "CBSD68-standard-colour",
+        "--only",
+        "ours",
+    )
     rows, _ = run(quality, folder, *arguments, "--also", f"trained longer={paper_model}")
     (mean,) = evaluate(Restorer.load(paper_model), find_pictures(folder), [25]).means()
-    assert rows["Colour, protocol standard", "trained longer"] == [f"{mean.psnr:.2f}"]
-    assert rows["Networks", "trained longer"][:3] == counted(paper_model)
+    assert rows["CBSD68, colour, protocol standard", "trained longer"] == [f"{mean.psnr:.2f}"]
+    assert rows["Networks", "trained longer"][1:4] == counted(paper_model)
     with pytest.raises(SystemExit):
         run(quality, folder, *arguments, "--also", paper_model)
 
@@ -115,20 +126,23 @@ def counted(path):
 
 
 def test_what_is_missing_is_said(quality, folder, tiny_model, capsys):
-    rows, page = run(quality, folder, "--model", tiny_model, "--levels", 15, "--tables", "standard-colour")
+    rows, page = run(
+        quality, folder, "--model", tiny_model, "--levels", 15, "--tables", "CBSD68-standard-colour"
+    )
     said = [
-        "ours in int8: no ranges for these weights (`hyperrestore calibrate`)",
-        "the paper's network: no trained model of it was given (`--paper MODEL.safetensors`)",
+        "ours in int8, denoise: no ranges for these weights (`hyperrestore calibrate`)",
+        "the paper's network, denoise: no trained model of it was given (`--paper MODEL.safetensors`)",
         "BM3D: not installed (`pip install bm3d opencv-python-headless`)",
         "non-local means: not installed (`pip install bm3d opencv-python-headless`)",
     ]
     errors = capsys.readouterr().err
     assert all(f"- {line}\n" in page and line in errors for line in said)
-    assert [name for heading, name in rows if heading.startswith("Colour")] == [
-        "PSNR in dB at sigma", "noisy", "ours", "SSIM at sigma",
+    assert [name for heading, name in rows if heading.startswith("CBSD68")] == [
+        "PSNR in dB at sigma", "input", "ours", "SSIM at sigma", "method",
+        *(one.method for one in sys.modules["peers"].PUBLISHED if one.table == "CBSD68-standard-colour"),
     ]  # fmt: skip
     assert "psnr-vs-multiply-adds" not in page, "sigma 25 was not measured"
-    assert rows["Published, not measured here", "FFDNet"][-5:] == [
+    assert rows["CBSD68, colour, protocol standard", "FFDNet"][-5:] == [
         "33.87",
         "31.21",
         "29.58",
@@ -137,20 +151,48 @@ def test_what_is_missing_is_said(quality, folder, tiny_model, capsys):
     ]
     with pytest.raises(SystemExit):
         run(quality, folder, "--only", "ours,theirs")
+    with pytest.raises(SystemExit):
+        run(quality, folder, "--tables", "Set5-standard-colour")
+
+
+def test_every_task_has_tables(quality, folder, dejpeg_model, upscale_model):
+    for name in ("LIVE1", "Set5", "Set14"):
+        shutil.copytree(folder, folder.parent / name)
+    (photo := folder.parent / "Set14" / "a.png").unlink()
+    write_picture(photo, Picture(np.full((1, 24, 32), 0.5, np.float32), None, PictureInfo(32, 24, 1)))
+    rows, page = run(
+        quality, folder, "--model", dejpeg_model, upscale_model, "--levels", 10, 1.5, "--only", "ours"
+    )
+    for heading, model, level, options in (
+        ("LIVE1, colour, protocol standard", dejpeg_model, 10, {}),
+        ("LIVE1, grey, protocol standard", dejpeg_model, 10, {"grey": True}),
+        ("LIVE1, grey, protocol hyperres", dejpeg_model, 10, {"grey": True, "protocol": "hyperres"}),
+        ("Set14, colour, protocol standard", upscale_model, 1.5, {}),
+    ):
+        scores = evaluate(
+            Restorer.load(model), find_pictures(folder.parent / heading.partition(",")[0]), [level], **options
+        )
+        assert rows[heading, "ours"] == [f"{scores.means()[0].psnr:.2f}"]
+        assert rows[heading, "input"] == [f"{scores.means()[0].input_psnr:.2f}"]
+    assert "Set5, colour" not in page, "none of its scales was asked for"
+    assert "- Classic5: no such folder of pictures\n" in page
+    assert rows["LIVE1, colour, protocol standard", "FBCNN"][-4:] == ["27.77", "30.11", "31.43", "32.34"]
+    for name in ("gain-vs-quality.png", "gain-vs-scale.png"):
+        assert 5_000 < (folder.parent / name).stat().st_size < 60_000 and f"({name})" in page
 
 
 def test_a_peer_sees_the_same_pictures_and_is_measured_once(
     quality, folder, fake_bm3d, tiny_model, monkeypatch
 ):
     cache = folder.parent / "peers.jsonl"
-    arguments = ("--model", tiny_model, "--tables", "standard-colour", "--cache", cache)
+    arguments = ("--model", tiny_model, "--tables", "CBSD68-standard-colour", "--cache", cache)
 
     def measured(*more):
         fake_bm3d.clear()
         rows, _ = run(quality, folder, *arguments, *more)
         return rows, sorted({sigma for shape, sigma in fake_bm3d if shape == (24, 32, 3)})
 
-    (rows, sigmas), key = measured("--levels", 15), ("Colour, protocol standard", "BM3D")
+    (rows, sigmas), key = measured("--levels", 15), ("CBSD68, colour, protocol standard", "BM3D")
     assert sigmas == [15 / 255]
     scores = evaluate(sys.modules["peers"].bm3d_peer(), find_pictures(folder), [15])
     assert rows[key] == [f"{scores.means()[0].psnr:.2f}"]
@@ -185,10 +227,10 @@ def test_peers_on_the_first_pictures_only(quality, folder, fake_bm3d, tiny_model
     )
     first = find_pictures(folder)[:1]
     (mean,) = evaluate(Restorer.load(tiny_model), first, [25]).means()
-    assert rows["Colour, protocol standard", "ours, first 1 pictures"] == [f"{mean.psnr:.2f}"]
-    assert rows["Colour, protocol standard", "ours"] != [f"{mean.psnr:.2f}"]
+    assert rows["CBSD68, colour, protocol standard", "ours, first 1 pictures"] == [f"{mean.psnr:.2f}"]
+    assert rows["CBSD68, colour, protocol standard", "ours"] != [f"{mean.psnr:.2f}"]
     (mean,) = evaluate(sys.modules["peers"].bm3d_peer(), first, [25], grey=True).means()
-    assert rows["Grey, protocol standard", "BM3D, first 1 pictures"] == [f"{mean.psnr:.2f}"]
+    assert rows["CBSD68, grey, protocol standard", "BM3D, first 1 pictures"] == [f"{mean.psnr:.2f}"]
 
 
 def test_multiply_adds_of_published_networks_fit_their_parameters(quality):

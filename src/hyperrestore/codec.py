@@ -255,8 +255,8 @@ def encode(
     white = 2**info.bits - 1
     image = _bare(vips.Image.tiffload(os.fsencode(rows), access="sequential", fail_on="error"))
     if alpha is not None:
-        alpha = resized(alpha, info.width, info.height)
-        image = image.bandjoin(_bare(alpha).rint().cast(kind["format"])).copy(interpretation=kind["interpretation"])
+        alpha = _bare(resized(alpha, info.width, info.height)).rint().cast(kind["format"])
+        image = image.bandjoin(alpha).copy(interpretation=kind["interpretation"])
         if not known.alpha:
             image = image.flatten(background=[white] * info.channels, max_alpha=white)
 

@@ -220,7 +220,8 @@ def _info(path: Path, levels: Sequence[float], task: Task, protocol: Protocol) -
         if min(width, height) < WINDOW:
             raise UsageError(
                 f"{path}: has {info.width} x {info.height} pixels, of which {max(width, 0)} x "
-                f"{max(height, 0)} would be scored at level {level:g}; SSIM needs at least {WINDOW} x {WINDOW}"
+                f"{max(height, 0)} would be scored at level {level:g}; SSIM needs at least "
+                f"{WINDOW} x {WINDOW}"
             )
     return info
 
