@@ -6,7 +6,8 @@ import torch
 
 from hyperrestore.degrade import jpeg, rescale
 from hyperrestore.level import Task
-from hyperrestore.pairs import MARGIN, margin, training_pair, validation_input
+from hyperrestore.metrics import full_range_luma, to_8bit
+from hyperrestore.pairs import MARGIN, margin, measured_pair, training_pair
 from hyperrestore.recipe import Training
 
 SETTINGS = Training(learning_rate=1e-3, validate_at=(15,))
@@ -113,10 +114,33 @@ def test_enlarged_crops_are_those_of_rescale():
             assert np.abs(made.numpy() - whole).mean() < 1e-4
 
 
-def test_validation_sees_the_standard_protocol():
-    clean = smooth(1, 48)
-    picture = clean[0].numpy()
-    assert np.array_equal(validation_input(Task.DEJPEG, clean, 30, generator())[0], jpeg(picture, 30))
-    assert np.array_equal(validation_input(Task.UPSCALE, clean, 2.5, generator())[0], rescale(picture, 2.5))
-    noise = validation_input(Task.DENOISE, clean, 25, generator()) - clean
+@pytest.mark.parametrize("task", [Task.DEJPEG, Task.UPSCALE])
+def test_crops_of_the_protocol_hyperres_are_what_it_measures(task):
+    clean = smooth(3, 44 + MARGIN)
+    training = settings(protocol="hyperres", grey_share=0.5)
+    for level in {Task.DEJPEG: (10, 80), Task.UPSCALE: (2, 5)}[task]:
+        degraded, target = training_pair(task, clean, torch.tensor(float(level)), training, generator())
+        inner = slice(MARGIN // 2, -MARGIN // 2)
+        for made, wanted, crop in zip(degraded, target, clean.numpy(), strict=True):
+            if task == Task.UPSCALE:
+                prepared, whole = crop, rescale(crop, level, protocol="hyperres")
+            else:
+                prepared = to_8bit(full_range_luma(crop)).astype(np.float32)
+                whole = jpeg(prepared, level)
+            assert np.array_equal(made, np.broadcast_to(whole, crop.shape)[:, inner, inner])
+            assert np.array_equal(wanted, np.broadcast_to(prepared, crop.shape)[:, inner, inner])
+
+
+def test_validation_sees_the_protocol():
+    clean = smooth(1, 48)[0]
+    picture = clean.numpy()
+
+    def pair(task, level):
+        return measured_pair(task, clean, level, "standard", np.random.default_rng(0))
+
+    assert np.array_equal(pair(Task.DEJPEG, 30)[0], jpeg(picture, 30))
+    assert np.array_equal(pair(Task.UPSCALE, 2.5)[0], rescale(picture, 2.5))
+    assert torch.equal(pair(Task.UPSCALE, 2.5)[1], clean)
+    assert pair(Task.UPSCALE, 5)[1].shape == (3, 45, 45)
+    noise = pair(Task.DENOISE, 25)[0] - clean
     assert noise.std().item() == pytest.approx(25 / 255, rel=0.05)

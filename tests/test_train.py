@@ -22,7 +22,6 @@ import hyperrestore.train as training_module
 from hyperrestore.backends import load_network
 from hyperrestore.checkpoint import load_checkpoint
 from hyperrestore.errors import CheckpointError, PictureError, TrainingError, UsageError
-from hyperrestore.level import Task
 from hyperrestore.networks import NetworkConfig, build
 from hyperrestore.photos import find_photos, split_photos
 from hyperrestore.train import LOG, MODEL, STATE, Run, draw_levels, save_model, train, validate
@@ -424,10 +423,11 @@ def test_validation_is_the_same_every_time_and_bears_a_perfect_score():
         for parameter in network.parameters():
             parameter.zero_()
     clean = torch.full((2, 3, 40, 40), 0.5)
-    scores = validate(network, clean, (0.0, 25.0), task=Task.DENOISE, bf16=False)
+    recipe = tiny_recipe(validate_at=(0.0, 25.0))
+    scores = validate(network, clean, recipe, bf16=False)
     assert scores[0] == 120
     assert scores[1] == pytest.approx(-20 * np.log10(25 / 255), abs=0.3)
-    assert validate(network, clean, (0.0, 25.0), task=Task.DENOISE, bf16=False) == scores
+    assert validate(network, clean, recipe, bf16=False) == scores
 
 
 def test_a_run_that_runs_off_stops_and_keeps_its_last_good_checkpoint(photos, tmp_path):

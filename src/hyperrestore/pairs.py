@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from hyperrestore.degrade import (
+    Protocol,
     Subsampling,
     gaussian_noise,
     jpeg,
     quantisation_tables,
-    rescale,
     resize_matrix,
 )
 from hyperrestore.level import Task
 from hyperrestore.metrics import LUMA
+from hyperrestore.protocols import degrade, prepare
 from hyperrestore.recipe import Training
 
 MARGIN = 16  # pixels by which a crop is larger than what is trained on: the side of the largest JPEG block
@@ -43,7 +44,7 @@ def training_pair(
         task: What is repaired.
         clean: (b, 3, h, w), values in [0, 1], larger by `margin(task)` than what is trained on.
         level: In the task's unit, a tensor of one value; of JPEG a whole number.
-        training: Shares of grey and clipped crops.
+        training: Shares of grey and clipped crops, and the protocol.
         generator: Source of randomness, on the crops' device.
 
     Returns:
@@ -51,6 +52,8 @@ def training_pair(
     """
     random = torch.rand(len(clean), generator=generator, device=clean.device).view(-1, 1, 1, 1)
     grey = random < training.grey_share
+    if training.protocol == "hyperres" and task != Task.DENOISE:
+        return _as_measured(task, clean, float(level), training.protocol)
     luma = clean.new_tensor(LUMA).view(3, 1, 1)
     clean = torch.where(grey, (clean * luma).sum(1, keepdim=True), clean)
     return _PAIRS[task](clean, grey, level, training, generator)
@@ -112,6 +115,15 @@ def _enlarged(
     return large[..., inner, inner], clean[..., inner, inner]
 
 
+def _as_measured(task: Task, clean: Tensor, level: float, protocol: Protocol) -> tuple[Tensor, Tensor]:
+    """By the protocol alone, on the CPU, a crop at a time; without the border that a larger picture lacks."""
+    inner = slice(MARGIN // 2, clean.shape[-1] - MARGIN // 2)
+    random = np.random.default_rng(0)  # neither task has noise
+    pairs = [measured_pair(task, crop, level, protocol, random) for crop in clean.cpu()]
+    degraded, target = (torch.stack(pictures)[..., inner, inner] for pictures in zip(*pairs, strict=True))
+    return degraded.to(clean.device), target.to(clean.device)
+
+
 _PAIRS: dict[Task, Callable[[Tensor, Tensor, Tensor, Training, torch.Generator], tuple[Tensor, Tensor]]] = {
     Task.DENOISE: _noisy,
     Task.DEJPEG: _compressed,
@@ -119,20 +131,25 @@ _PAIRS: dict[Task, Callable[[Tensor, Tensor, Tensor, Training, torch.Generator],
 }
 
 
-def validation_input(task: Task, clean: Tensor, level: float, generator: torch.Generator) -> Tensor:
-    """Degrade one clean picture by the protocol `standard`.
+def measured_pair(
+    task: Task, clean: Tensor, level: float, protocol: Protocol, generator: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Degrade a clean picture as `evaluate` does.
 
     Args:
         task: What is repaired.
-        clean: (1, 3, h, w) on the CPU, values in [0, 1].
+        clean: (3, h, w) on the CPU, values in [0, 1].
         level: In the task's unit.
-        generator: Of noise, on the CPU.
+        protocol: See `protocols`; JPEG of "hyperres" is grey.
+        generator: Of noise.
 
     Returns:
-        The degraded picture, of the same shape.
+        Degraded and clean picture, both (3, h, w) or a little smaller (see `protocols.prepare`); grey ones
+        have three equal channels.
     """
-    if task == Task.DENOISE:
-        return gaussian_noise(clean, level, generator)
-    picture = clean[0].numpy()
-    degraded = jpeg(picture, round(level)) if task == Task.DEJPEG else rescale(picture, level)
-    return torch.from_numpy(degraded)[None]
+    grey = task == Task.DEJPEG and protocol == "hyperres"
+    prepared = prepare(clean.numpy(), level, task, protocol, grey=grey)
+    degraded = degrade(prepared, level, task, protocol, generator)
+    both = (torch.from_numpy(np.ascontiguousarray(picture)) for picture in (degraded, prepared))
+    degraded_clean = tuple(picture.expand(3, -1, -1) for picture in both)
+    return degraded_clean[0], degraded_clean[1]

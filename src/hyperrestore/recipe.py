@@ -6,8 +6,9 @@ import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
+from hyperrestore.degrade import Protocol
 from hyperrestore.errors import RecipeError
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.networks import NetworkConfig
@@ -39,6 +40,8 @@ class Training:
         ema: Decay per step of the average of the weights that becomes the model; 0 for none.
         grey_share: Share of crops that are grey, with the same noise in all channels.
         clipped_share: Share of crops whose noise is clipped and truncated to 8 bit, as in a stored file.
+        protocol: "standard", or "hyperres" to train JPEG repair and upscaling on just what that protocol
+            measures (see `protocols`); the validation photos are degraded by the same.
         validate_at: Levels at which the validation photos are scored.
         seed: Of all randomness.
     """
@@ -59,6 +62,7 @@ class Training:
     ema: float = 0.999
     grey_share: float = 0.0
     clipped_share: float = 0.0
+    protocol: Protocol = "standard"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -72,6 +76,10 @@ class Training:
             raise RecipeError("ema, grey_share, clipped_share and whole_share must lie in 0..1, ema below 1")
         if not (self.clip > 0 and self.level_power > 0):
             raise RecipeError("clip and level_power must be above 0")
+        if self.protocol not in get_args(Protocol):
+            raise RecipeError(
+                f"protocol {self.protocol!r} is unknown; known are {', '.join(get_args(Protocol))}"
+            )
         if not 0 <= self.seed < 2**63:
             raise RecipeError(f"seed must be a whole number from 0 to 2^63 - 1, got {self.seed}")
 

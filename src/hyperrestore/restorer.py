@@ -131,4 +131,6 @@ class Restorer:
         alpha = image.alpha
         if alpha is not None:
             alpha = enlarged_alpha(alpha, height, width)
-        return Picture(restored, alpha, replace(image.info, width=width, height=height))
+        return replace(
+            image, pixels=restored, alpha=alpha, info=replace(image.info, width=width, height=height)
+        )

@@ -35,10 +35,9 @@ from hyperrestore.checkpoint import (
 )
 from hyperrestore.errors import CheckpointError, TrainingError, UsageError
 from hyperrestore.hyper import Hypernetwork, materialize
-from hyperrestore.level import Task
 from hyperrestore.networks import build, build_plain, receptive_radius
 from hyperrestore.optimizer import Optimizer
-from hyperrestore.pairs import margin, training_pair, validation_input
+from hyperrestore.pairs import margin, measured_pair, training_pair
 from hyperrestore.photos import Photos, find_photos, photos_digest, split_photos, validation_crops
 from hyperrestore.recipe import Recipe, Training
 
@@ -366,9 +365,7 @@ class Log:
         """Validate, write the model, a line of the log and the curve; return the line for people."""
         run = self.run
         network = run.averaged_network()
-        scores = validate(
-            network, self.held_out, run.recipe.training.validate_at, task=run.recipe.task, bf16=self.bf16
-        )
+        scores = validate(network, self.held_out, run.recipe, bf16=self.bf16)
         self.psnr = float(np.mean(scores))
         if self.count:  # not where a finished run is resumed, or the last step was validated already
             loss = float(self.loss) / self.count
@@ -413,21 +410,24 @@ def save_model(path: Path, recipe: Recipe, network: Hypernetwork, history: Mappi
 
 
 @torch.no_grad()
-def validate(
-    network: Hypernetwork, clean: Tensor, levels: tuple[float, ...], *, task: Task, bf16: bool
-) -> list[float]:
+def validate(network: Hypernetwork, clean: Tensor, recipe: Recipe, *, bf16: bool) -> list[float]:
     """Mean PSNR over clean crops (n, 3, h, w) at each level, dB; the same degraded crops in every run."""
     scores = []
-    for level in levels:
+    for level in recipe.training.validate_at:
         plain = materialize(network, level)
         plain = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        generator = torch.Generator().manual_seed(int(level * 1000))
+        generator = np.random.default_rng(round(1000 * level))
         decibels = []
         for crop in clean:
-            degraded = validation_input(task, crop[None].cpu(), level, generator).to(crop.device)
+            degraded, target = (
+                picture[None].to(crop.device)
+                for picture in measured_pair(
+                    recipe.task, crop.cpu(), level, recipe.training.protocol, generator
+                )
+            )
             with torch.autocast(crop.device.type, torch.bfloat16, enabled=bf16):
                 restored = plain(degraded.to(memory_format=torch.channels_last))
-            error = (restored.float().clamp(0, 1) - crop).double().square().mean()
+            error = (restored.float().clamp(0, 1) - target).double().square().mean()
             # At level 0 nothing is lost if the network does nothing; 120 dB stand for infinity then.
             decibels.append(-10 * math.log10(max(float(error), 1e-12)))
         scores.append(float(np.mean(decibels)))
