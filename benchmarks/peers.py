@@ -19,7 +19,7 @@ import numpy as np
 
 from hyperrestore.degrade import Protocol
 from hyperrestore.engine import Pixels
-from hyperrestore.evaluate import Evaluated, Evaluation, Score, evaluate
+from hyperrestore.evaluate import Evaluated, Evaluation, NamedBackend, Score, evaluate
 from hyperrestore.level import Task
 from hyperrestore.metrics import to_8bit
 from hyperrestore.photos import find_photos, split_photos
@@ -154,6 +154,18 @@ def cache_key(identity: str, protocol: Protocol, grey: bool, level: float, pictu
     return f"{identity} | {protocol} {'grey' if grey else 'colour'} | {level:g} | {bytes_of}"
 
 
+@dataclass(frozen=True)
+class AtOneLevel:
+    """A method whose network for one level is generated once, however many pictures come."""
+
+    task: Task
+    backend: NamedBackend
+
+    def at(self, level: float, *, bits: int) -> NamedBackend:
+        """That network."""
+        return self.backend
+
+
 def measure(
     method: Evaluated,
     identity: str,
@@ -183,8 +195,11 @@ def measure(
     found: list[Evaluation] = []
     for level in levels:
         keys = {cache_key(identity, protocol, grey, level, picture): picture for picture in pictures}
-        for key in [] if only_cached else [key for key in keys if key not in cache.known]:
-            cache.keep(key, evaluate(method, [keys[key]], [level], protocol=protocol, grey=grey))
+        missing = [] if only_cached else [key for key in keys if key not in cache.known]
+        if missing:
+            ready = AtOneLevel(method.task, method.at(level, bits=8))
+        for key in missing:
+            cache.keep(key, evaluate(ready, [keys[key]], [level], protocol=protocol, grey=grey))
         if cache.known.keys() >= keys.keys():
             found += [cache.known[key] for key in keys]
     return merged(found)

@@ -3,10 +3,11 @@
     python benchmarks/speed.py --megapixels 1 12 --precision fp32 bf16      # time, both networks in turn
     python benchmarks/speed.py --megapixels 1 12 --precision int8           # ours, beside the paper's in bf16
     python benchmarks/speed.py --memory --megapixels 12 100                 # peak memory of the command line
+    python benchmarks/speed.py --memory --megapixels 12 --task upscale      # the same, enlarged four times
 
 Time is that of `run_tiled` on a random picture held in memory, the median of several rounds in which the
-networks take turns. Memory is the largest resident size of a whole `hyperrestore denoise` process that
-reads and writes a picture file. The weights of the paper's network are untrained: that does not change its
+networks take turns. Memory is the largest resident size of a whole `hyperrestore` process that reads
+and writes a picture file. The weights of the paper's network are untrained: that does not change its
 speed. The ceiling is the engine's own product of two large matrices in that precision; what halos compute
 twice does not count as speed.
 """
@@ -31,6 +32,7 @@ from hyperrestore.restorer import MODELS
 
 ROOT = Path(__file__).parents[1]
 LEVEL = 25.0
+WORDS = {"denoise": ["-l", f"{LEVEL:g}"], "dejpeg": ["-l", "20"], "upscale": ["-s", "4"]}
 
 
 def paper_model(folder: Path) -> Path:
@@ -114,7 +116,9 @@ def measure_time(megapixels: float, precision: str, tile: int, rounds: int, pape
         )
 
 
-def measure_memory(megapixels: float, precision: str, tile: int, suffix: str, bits: int) -> None:
+def measure_memory(
+    task: str, megapixels: float, precision: str, tile: int | None, suffix: str, bits: int
+) -> None:
     """Print the peak memory and the time of the whole command on a generated picture file."""
     height, width = sides(megapixels)
     with tempfile.TemporaryDirectory() as name:
@@ -127,8 +131,8 @@ def measure_memory(megapixels: float, precision: str, tile: int, suffix: str, bi
                 noise = random.standard_normal((3, min(256, height - top), width), np.float32) * 0.1
                 rows = np.clip(ramp + noise, 0, 1) * np.iinfo(info.dtype).max
                 writer.write(rows.astype(info.dtype))
-        command = [sys.executable, "-m", "hyperrestore.cli", "denoise", str(source), "-o", str(target)]
-        command += ["-l", f"{LEVEL:g}", "--precision", precision, "--tile", str(tile)]
+        command = [sys.executable, "-m", "hyperrestore.cli", task, str(source), "-o", str(target)]
+        command += [*WORDS[task], "--precision", precision, *(["--tile", str(tile)] if tile else [])]
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
@@ -136,7 +140,8 @@ def measure_memory(megapixels: float, precision: str, tile: int, suffix: str, bi
     if status:
         raise SystemExit(f"the command failed: {' '.join(command)}")
     print(
-        f"{suffix[1:]:5} {bits:2} bit  {width}x{height} ({megapixels:g} MP)  {precision}  tile {tile}  "
+        f"{task} {' '.join(WORDS[task])}  {suffix[1:]:5} {bits:2} bit  {width}x{height} ({megapixels:g} MP)  "
+        f"{precision}  tile {tile or 'as by default'}  "
         f"{seconds:7.1f} s  peak {usage.ru_maxrss / 1e6:.2f} GB",
         flush=True,
     )
@@ -149,9 +154,12 @@ def main() -> None:
     )
     parser.add_argument("--megapixels", nargs="+", type=float, default=[1, 12])
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16", "int8"])
-    parser.add_argument("--tile", nargs="+", type=int, default=[TILE])
+    parser.add_argument(
+        "--tile", nargs="+", type=int, help="default: as the command line and the API have it"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", action="store_true", help="measure memory of the command instead of time")
+    parser.add_argument("--task", default="denoise", choices=WORDS, help="for --memory")
     parser.add_argument("--format", nargs="+", default=[".jpg"], help="for --memory: .jpg, .png, .tif")
     parser.add_argument("--bits", type=int, default=8, help="for --memory: 8 or 16")
     options = parser.parse_args()
@@ -160,12 +168,12 @@ def main() -> None:
         paper = None if options.memory else paper_model(Path(name))
         for megapixels in options.megapixels:
             for precision in options.precision:
-                for tile in options.tile:
+                for tile in options.tile or [None]:
                     if paper is not None:
-                        measure_time(megapixels, precision, tile, options.rounds, paper)
+                        measure_time(megapixels, precision, tile or TILE, options.rounds, paper)
                         continue
                     for suffix in options.format:
-                        measure_memory(megapixels, precision, tile, suffix, options.bits)
+                        measure_memory(options.task, megapixels, precision, tile, suffix, options.bits)
 
 
 if __name__ == "__main__":

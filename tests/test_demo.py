@@ -21,13 +21,27 @@ def test_the_demo_writes_what_it_says(tmp_path, capsys):
     assert list(pictures) == [
         "clean",
         "noisy-sigma-30",
-        "restored-level-15",
-        "restored-level-30",
-        "restored-level-60",
-        "all-side-by-side",
+        "denoised-level-15",
+        "denoised-level-30",
+        "denoised-level-60",
+        "denoise-side-by-side",
+        "jpeg-quality-15",
+        "repaired-level-45",
+        "repaired-level-15",
+        "repaired-level-5",
+        "dejpeg-side-by-side",
+        "bicubic-scale-3",
+        "upscaled-scale-3",
+        "upscale-side-by-side",
     ]
     clean = pictures["clean"]
-    assert pictures.pop("all-side-by-side").shape == (3, clean.shape[1], 5 * clean.shape[2])
+    for task, count in (("denoise", 5), ("dejpeg", 5), ("upscale", 3)):
+        assert pictures.pop(f"{task}-side-by-side").shape == (3, clean.shape[1], count * clean.shape[2])
     errors = {name: ((pixels - clean) ** 2).mean() for name, pixels in pictures.items()}
-    assert errors["restored-level-30"] == min(list(errors.values())[1:])
-    assert sum("dB" in line for line in lines) == 2 * 4
+    for level, kinds in (
+        ("denoised-level-30", ("noisy", "denoised")),
+        ("repaired-level-15", ("jpeg", "repaired")),
+        ("upscaled-scale-3", ("bicubic", "upscaled")),
+    ):
+        assert errors[level] == min(error for name, error in errors.items() if name.startswith(kinds))
+    assert sum("dB" in line for line in lines) == 2 * 10

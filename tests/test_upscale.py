@@ -1,5 +1,6 @@
 """Upscaling files: exact sizes, alpha too, the same for every tile, and memory for a row of tiles."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_cli import photo
 
 import hyperrestore.batch as batch
@@ -89,6 +91,20 @@ def test_the_command(upscale_model, dejpeg_model, tmp_path, capsys):
     repaired = ["-o", str(tmp_path / "r.png"), "--model"]
     assert main(["dejpeg", source, "-l", "30", *repaired, str(dejpeg_model)]) == 0
     assert read_picture(tmp_path / "r.png").pixels.shape == (3, 24, 36)
+    Image.fromarray(np.asarray(read_picture(source).pixels.transpose(1, 2, 0) * 255, np.uint8)).save(
+        tmp_path / "in.jpg", quality=37
+    )
+    for words in ([], ["-l", "auto"]):
+        assert (
+            main(["dejpeg", str(tmp_path / "in.jpg"), *words, *repaired, str(dejpeg_model), "--overwrite"])
+            == 0
+        )
+        assert "quality 37, from its quantisation tables" in capsys.readouterr().err
+    assert main(["dejpeg", source, *repaired, str(dejpeg_model), "--overwrite", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "the weakest, as no traces" in said.err
+    assert json.loads(said.out)["level"] == 95
+    assert main(["dejpeg", source, "-l", "much", *repaired, str(dejpeg_model), "--overwrite"]) == 2
     capsys.readouterr()
     assert main(["denoise", source, "-l", "30", *repaired, str(dejpeg_model), "--overwrite"]) == 2
     assert "is a model for dejpeg, not for denoise" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import numpy as np
 from hyperrestore.engine import TILE, Backend, Pixels, Rows, from_floats, restore_rows
 from hyperrestore.enlarge import STRIP, Enlargement, enlarged_size
 from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.estimate import find_compression
 from hyperrestore.level import Task
 from hyperrestore.picture import MAX_PIXELS, SUFFIXES, PictureInfo, create_picture, open_picture
 from hyperrestore.restorer import Restorer
@@ -141,7 +142,8 @@ def restore_file(
         source: Picture to read.
         target: File to write, all or nothing; its suffix chooses the format.
         level: In the model's unit; of a model that upscales, the scale, or None where one of the next three
-            says how large the result is to be.
+            says how large the result is to be. None lets a model that repairs JPEG find the quality out (see
+            `estimate.find_compression`); the report says which.
         to_width: Width of the result, pixels.
         to_height: Height of the result, pixels.
         long_side: Longer side of the result, pixels.
@@ -166,6 +168,7 @@ def restore_file(
     if tile < 1:
         raise UsageError(f"a tile of {tile} pixels was asked for; give at least 1")
     start = time.perf_counter()
+    found: tuple[str, ...] = ()
     with open_picture(source, max_pixels=max_pixels) as reader:
         info = reader.info
         width, height = info.width, info.height
@@ -179,7 +182,7 @@ def restore_file(
                     raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
                 read = Enlargement(reader.rows, size=(info.height, info.width), to=(height, width)).rows
             elif level is None:
-                raise UsageError(f"{restorer.task} needs a level")
+                level, found = _quality(source, restorer)
             backend = restorer.at(level, bits=info.bits)
         except UsageError as error:
             raise type(error)(f"{source}: {error}") from error
@@ -199,8 +202,20 @@ def restore_file(
                     f"{source}: memory does not suffice for tiles of {tile} pixels; give a smaller tile"
                 ) from error
     seconds = time.perf_counter() - start
-    notes = (*info.notes, *writer.notes)
+    notes = (*found, *info.notes, *writer.notes)
     return Report(str(source), str(target), level, width, height, round(seconds, 3), notes)
+
+
+def _quality(source: str | Path, restorer: Restorer) -> tuple[float, tuple[str, ...]]:
+    """The level of a model that repairs JPEG, found from the picture, and a note on it."""
+    if restorer.task != Task.DEJPEG:
+        raise UsageError(f"{restorer.task} needs a level")
+    compression, scale = find_compression(source), restorer.scale
+    if compression.quality is None:
+        weakest = max(scale.trained)
+        return weakest, (f"repaired at quality {weakest:g}, the weakest, as {compression.reason}",)
+    quality = min(max(compression.quality, scale.low), scale.high)
+    return quality, (f"repaired at quality {quality:g}, {compression.reason}",)
 
 
 def _stored(rows: Rows, info: PictureInfo) -> Rows:

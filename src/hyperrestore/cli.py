@@ -90,34 +90,33 @@ def _parser() -> argparse.ArgumentParser:
         help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75 (try 5 to 25 for a "
         "photo at high ISO)",
     )  # fmt: skip
-    command.add_argument("--model", metavar="FILE", help="a checkpoint instead of the built-in one")
     command.set_defaults(run=_restore, task="denoise")
 
     command = commands.add_parser(
         "dejpeg",
-        help="repair JPEG pictures, with a model of your own",
-        description="Repair the blocks and halos of JPEG compression. No such model ships yet: train one by "
-        "recipes/dejpeg.toml.",
-        epilog="Example: hyperrestore dejpeg photo.jpg -o restored.png -l 30 --model dejpeg.safetensors",
+        help="repair what JPEG compression has damaged",
+        description="Repair the blocks, halos and lost colours of JPEG compression. Bit depth, transparency, "
+        "colour profile and metadata stay.",
+        epilog="Example: hyperrestore dejpeg photo.jpg -o restored.png",
     )
     _add_files(command)
     command.add_argument(
-        "-l", "--level", required=True, type=_number, metavar="QUALITY",
-        help="quality at which the picture was saved, 1 to 100: lower means a stronger repair",
+        "-l", "--level", default="auto", type=_level, metavar="QUALITY",
+        help="quality at which the picture was saved, 5 to 100: lower means a stronger repair; auto "
+        "(default) finds it out, also where a picture was saved again",
     )  # fmt: skip
-    command.add_argument("--model", required=True, metavar="FILE", help="a checkpoint")
     command.set_defaults(run=_restore, task="dejpeg")
 
     command = commands.add_parser(
         "upscale",
-        help="enlarge pictures, with a model of your own",
-        description="Enlarge pictures to any size. No such model ships yet: train one by "
-        "recipes/upscale.toml.",
-        epilog="Example: hyperrestore upscale photo.png -o large.png -s 2.5 --model upscale.safetensors",
+        help="enlarge pictures to any size",
+        description="Enlarge pictures to any size, by a scale or to a width, a height or a long side. Bit "
+        "depth, transparency, colour profile and metadata stay.",
+        epilog="Example: hyperrestore upscale photo.png -o large.png -s 2.5",
     )
     _add_files(command)
     size = command.add_mutually_exclusive_group(required=True)
-    size.add_argument("-s", "--scale", type=_number, dest="level", help="factor for both sides, from 1")
+    size.add_argument("-s", "--scale", type=_number, dest="level", help="factor for both sides, 1 to 4")
     size.add_argument(
         "--width", type=_whole(1), dest="to_width", metavar="PIXELS", help="width of the result"
     )
@@ -125,7 +124,6 @@ def _parser() -> argparse.ArgumentParser:
         "--height", type=_whole(1), dest="to_height", metavar="PIXELS", help="height of the result"
     )
     size.add_argument("--long-side", type=_whole(1), metavar="PIXELS", help="longer side of the result")
-    command.add_argument("--model", required=True, metavar="FILE", help="a checkpoint")
     command.set_defaults(run=_restore, task="upscale")
 
     command = commands.add_parser(
@@ -134,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Degrade clean pictures at known levels, restore them and print PSNR, SSIM and time.",
         epilog="Example: hyperrestore evaluate denoise photos/ --levels 15,25,50 --plot curve.png",
     )
-    command.add_argument("model", metavar="MODEL", help="denoise, or a checkpoint's path")
+    command.add_argument("model", metavar="MODEL", help="denoise, dejpeg, upscale, or a checkpoint's path")
     command.add_argument("folder", type=Path, metavar="FOLDER", help="clean pictures")
     command.add_argument(
         "-l", "--levels", type=_numbers, metavar="LEVEL,...",
@@ -228,6 +226,7 @@ def _add_files(command: argparse.ArgumentParser) -> None:
         "--max-pixels", type=_whole(1), metavar="COUNT",
         help="refuse larger pictures and results (default 2^30)",
     )  # fmt: skip
+    command.add_argument("--model", metavar="FILE", help="a checkpoint instead of the built-in one")
     _add_engine(command)
 
 
@@ -250,6 +249,11 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _level(text: str) -> float | None:
+    """A number, or None for "auto"."""
+    return None if text == "auto" else _number(text)
 
 
 def _numbers(text: str) -> list[float]:

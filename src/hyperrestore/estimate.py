@@ -1,0 +1,241 @@
+"""A picture file -> the JPEG quality at which it was saved, from its tables and from its pixels."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperrestore.degrade import quantisation_tables
+from hyperrestore.engine import to_floats
+from hyperrestore.metrics import full_range_luma
+from hyperrestore.picture import open_picture
+
+Floats = npt.NDArray[np.float32]
+
+SAMPLE = 2**21  # pixels that are looked at, in bands spread over the picture
+BANDS, WIDEST = 8, 4096
+BLOCKS, FEW_BLOCKS = 8192, 600  # that are looked at: for an answer, and for each place that a grid may have
+HEAD = 2**20  # bytes of a file in which its tables stand
+BIN, LARGEST = 0.25, 120.0  # of the absolute DCT coefficients, on the 8-bit scale
+STEPS = np.array([*range(2, 30), *range(30, 60, 2), *range(60, 124, 4)], np.float32)
+NOISES = np.array(
+    [0.4, 1, 2.5, 5], np.float32
+)  # what rounding, and another compression, add to a coefficient
+TRACE = 0.04  # log likelihood for a block, from which on a compression is taken as seen
+AGREE = 0.35  # mean logarithm of the ratio of the steps seen to those of the quality, up to which they agree
+# The lower frequencies without the constant one: the others are mostly zero, whatever the step.
+FREQUENCIES = np.array([8 * u + v for u in range(8) for v in range(8) if 1 <= u + v <= 4])
+
+
+@dataclass(frozen=True)
+class Compression:
+    """What is known of a picture's strongest JPEG compression.
+
+    Attributes:
+        quality: 1 to 100, as libjpeg counts it; None where none was found.
+        reason: How it was found, a plain clause.
+    """
+
+    quality: int | None
+    reason: str
+
+
+def find_compression(path: str | Path) -> Compression:
+    """Find out how strongly a picture was ever compressed as JPEG.
+
+    The tables of a JPEG file say how it was saved last. Coefficients that lie on multiples of larger steps
+    betray an earlier, stronger compression, also in a file of another format, and if the picture was cut.
+
+    Args:
+        path: Picture file.
+
+    Raises:
+        PictureError: It cannot be read.
+    """
+    path = Path(path)
+    seen = quality_from_pixels(_sampled_luma(path))
+    with path.open("rb") as file:
+        tables = jpeg_tables(file.read(HEAD))
+    if tables is None:
+        if seen is None:
+            return Compression(None, "no traces of JPEG compression were found")
+        return Compression(seen, "from the steps that its pixels keep")
+    saved, exact = quality_of_table(tables)
+    if seen is not None and seen < saved - 3:
+        return Compression(seen, f"from the steps that its pixels keep; it was saved again at {saved}")
+    kind = "its quantisation tables" if exact else "the nearest to its quantisation tables, which are others"
+    return Compression(saved, f"from {kind}")
+
+
+def jpeg_tables(head: bytes) -> tuple[int, ...] | None:
+    """The quantisation table of luminance of a JPEG file.
+
+    Args:
+        head: Its first bytes.
+
+    Returns:
+        64 steps, row by row; None for other files, or where the table does not stand there.
+    """
+    if not head.startswith(b"\xff\xd8"):
+        return None
+    position = 2
+    try:
+        while head[position] == 0xFF:
+            marker = head[position + 1]
+            (length,) = struct.unpack_from(">H", head, position + 2)
+            segment = head[position + 4 : position + 2 + length]
+            if marker == 0xDB and segment[0] & 15 == 0:  # table 0 is that of luminance, first of its segment
+                kind = ">64H" if segment[0] >> 4 else "64B"
+                steps = struct.unpack_from(kind, segment, 1)
+                return tuple(steps[place] for place in _zigzag_places())
+            if marker == 0xDA:  # the coefficients begin
+                return None
+            position += 2 + length
+    except (IndexError, struct.error):  # cut off, or damaged
+        pass
+    return None
+
+
+def quality_of_table(table: tuple[int, ...]) -> tuple[int, bool]:
+    """The quality of libjpeg whose table of luminance is nearest, and whether it is the same.
+
+    Args:
+        table: 64 steps, row by row.
+    """
+    distance = np.abs(np.log(np.maximum(table, 1) / _standard_tables())).mean(axis=1)
+    quality = _middle(distance)
+    return quality, bool(distance[quality - 1] == 0)
+
+
+def quality_from_pixels(luma: Floats) -> int | None:
+    """The quality of the strongest JPEG compression whose traces the pixels show.
+
+    A DCT coefficient of a decoded block lies near a multiple of its quantisation step. For each frequency the
+    step is found by maximum likelihood from the coefficients that are not near zero: against a smooth
+    distribution, every coefficient near a multiple speaks for the step, every other against it. The quality
+    is the one whose steps are nearest. Where the grid of blocks lies is found by sparsity: there most
+    coefficients vanish.
+
+    Args:
+        luma: (h, w), on the 8-bit scale, any size.
+
+    Returns:
+        1 to 100; None where no compression shows, as always from about 97 on.
+    """
+    fits = [fit for grid in _grids(luma) if (fit := _fit(luma, *grid)) is not None and fit[1] > TRACE]
+    if not fits:
+        return None
+    agreeing = [quality for quality, _, disagreement in fits if disagreement < AGREE]
+    return min(agreeing) if agreeing else max(fits, key=lambda fit: fit[1])[0]
+
+
+def _grids(luma: Floats) -> list[tuple[int, int]]:
+    """Where a grid of blocks may begin: at the corner, and where else the coefficients are sparsest."""
+    sparse = np.full((8, 8), np.inf)
+    for top, left in np.ndindex(8, 8):
+        blocks = _blocks(luma, top, left, FEW_BLOCKS)
+        if (top, left) != (0, 0) and len(blocks):
+            sparse[top, left] = np.log(0.5 + np.abs(blocks @ _basis())).mean()
+    top, left = np.unravel_index(np.argmin(sparse), sparse.shape)
+    return [(0, 0), (int(top), int(left))] if np.isfinite(sparse).any() else [(0, 0)]
+
+
+def _fit(luma: Floats, top: int, left: int) -> tuple[int, float, float] | None:
+    """Quality, log likelihood for a block, and how far the steps are from those of the quality."""
+    blocks = _blocks(luma, top, left, BLOCKS)
+    if not len(blocks):
+        return None
+    coefficients = np.abs(blocks @ _basis())
+    bins = (np.minimum(coefficients, LARGEST + BIN) / BIN + 0.5).astype(np.int64)
+    # Equal blocks, of a flat surface or a drawn gradient, say no more than one of them.
+    names = bins @ np.random.default_rng(0).integers(1, 2**40, bins.shape[1])
+    bins = bins[np.unique(names, return_index=True)[1]]
+    likelihoods = _likelihoods()
+    size = likelihoods.shape[-1]
+    counts = np.stack([np.bincount(column, minlength=size + 2)[:size] for column in bins.T], axis=1)
+    table = np.tensordot(likelihoods, counts.astype(np.float32), 1).max(axis=0)  # (steps, frequencies)
+    # The best of so many would win a little by chance, too.
+    chance = np.log(likelihoods.shape[0] * len(STEPS))
+    likelihood, steps = np.maximum(table.max(axis=0) - chance, 0), STEPS[table.argmax(axis=0)]
+    if not likelihood.any():
+        return None
+    distance = np.abs(np.log(steps / _standard_tables()[:, FREQUENCIES])) @ likelihood / likelihood.sum()
+    quality = _middle(distance)
+    return quality, float(likelihood.sum() / len(bins)), float(distance[quality - 1])
+
+
+def _blocks(luma: Floats, top: int, left: int, most: int) -> Floats:
+    """(blocks, 64): about `most` of the blocks of a grid, spread evenly, or all of them."""
+    rows, columns = (luma.shape[0] - top) // 8, (luma.shape[1] - left) // 8
+    if min(rows, columns) < 1:
+        return np.empty((0, 64), np.float32)
+    whole = luma[top : top + 8 * rows, left : left + 8 * columns]
+    every = max(1, round(math.sqrt(rows * columns / most)))
+    return whole.reshape(rows, 8, columns, 8).swapaxes(1, 2)[::every, ::every].reshape(-1, 64)
+
+
+def _middle(distance: npt.NDArray[np.floating[Any]]) -> int:
+    """The quality at the smallest distance; of several with the same steps the middle one."""
+    (nearest,) = np.nonzero(distance <= distance.min() + 1e-9)
+    return int(nearest[len(nearest) // 2]) + 1
+
+
+@cache
+def _standard_tables() -> npt.NDArray[np.int64]:
+    """(100, 64): luminance, for each quality."""
+    return np.array([quantisation_tables(quality)[0] for quality in range(1, 101)])
+
+
+@cache
+def _basis() -> Any:
+    """The DCT of a block at `FREQUENCIES` as a matrix (64, frequencies), float32."""
+    index = np.arange(8)
+    dct = 0.5 * np.cos(np.pi * (2 * index + 1) * index[:, None] / 16)
+    dct[0] /= np.sqrt(2)
+    return np.kron(dct, dct)[FREQUENCIES].T.astype(np.float32)
+
+
+@cache
+def _likelihoods() -> Floats:
+    """(noises, steps, bins): what a coefficient in a bin says for a step; nothing if it is nearest to 0."""
+    values = BIN * np.arange(round(LARGEST / BIN) + 1)
+    steps, noises = STEPS[:, None], NOISES[:, None, None]
+    multiple = np.floor(values / steps + 0.5)
+    normal = np.exp(-0.5 * ((values - multiple * steps) / noises) ** 2) / (np.sqrt(2 * np.pi) * noises)
+    # 3 in 100 coefficients may lie anywhere: blocks that were clipped, or drawn upon.
+    table = np.where(multiple == 0, 0, np.log(0.97 * steps * normal + 0.03))
+    table[np.broadcast_to(noises > steps / 3, table.shape)] = -1  # the multiples could not be told apart
+    return table.astype(np.float32)
+
+
+@cache
+def _zigzag_places() -> tuple[int, ...]:
+    """For each of 64 entries row by row, its place in a file."""
+    order = sorted(np.ndindex(8, 8), key=lambda uv: (sum(uv), uv[0] if sum(uv) % 2 else uv[1]))
+    return tuple(order.index((u, v)) for u, v in np.ndindex(8, 8))
+
+
+def _sampled_luma(path: Path) -> Floats:
+    """Luminance (h, w) on the 8-bit scale of bands of a picture, whose blocks stay in one grid."""
+    with open_picture(path) as reader:
+        info = reader.info
+        width = min(info.width, WIDEST)
+        left = (info.width - width) // 16 * 8
+        count = min(info.height, SAMPLE // width)
+        # Whole blocks, so that the grid goes on from band to band.
+        band = info.height if count == info.height else max(8, count // BANDS // 8 * 8)
+        apart = max(band, info.height // BANDS // 8 * 8)
+        rows = [
+            reader.rows(top, min(top + band, info.height))[:, :, left : left + width]
+            for top in range(0, info.height - min(band, info.height) + 1, apart)
+        ]
+    pixels = to_floats(np.concatenate(rows, axis=1))
+    luma: Floats = (full_range_luma(pixels) if len(pixels) == 3 else pixels)[0]
+    return luma.astype(np.float32) * np.float32(255)

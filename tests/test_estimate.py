@@ -1,0 +1,115 @@
+"""The quality that is found is the one that was used."""
+
+import numpy as np
+import pytest
+from skimage import data
+
+from hyperrestore.degrade import jpeg, quantisation_tables
+from hyperrestore.errors import PictureError
+from hyperrestore.estimate import find_compression, jpeg_tables, quality_from_pixels, quality_of_table
+from hyperrestore.metrics import full_range_luma
+from hyperrestore.picture import Picture, PictureInfo, write_picture
+
+Image = pytest.importorskip("PIL.Image")
+
+
+def photo(name):
+    """(3, 256, 256)."""
+    return data.__getattr__(name)().transpose(2, 0, 1)[:, 40:296, 100:356].astype(np.float32) / 255
+
+
+PHOTOS = {name: photo(name) for name in ("chelsea", "coffee", "astronaut")}
+
+
+def found(pixels):
+    return quality_from_pixels(full_range_luma(pixels)[0] * 255)
+
+
+@pytest.mark.parametrize("quality", [1, 5, 10, 33, 50, 75, 90, 95, 100])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_tables_of_a_file_give_its_quality(tmp_path, quality, progressive):
+    picture = Image.fromarray((PHOTOS["coffee"].transpose(1, 2, 0) * 255).astype(np.uint8))
+    picture.save(tmp_path / "a.jpg", quality=quality, progressive=progressive)
+    table = jpeg_tables((tmp_path / "a.jpg").read_bytes())
+    assert table == quantisation_tables(quality)[0]
+    nearest, exact = quality_of_table(table)
+    assert exact and quantisation_tables(nearest) == quantisation_tables(quality)
+    assert find_compression(tmp_path / "a.jpg").quality == nearest
+
+
+def test_other_tables_get_the_nearest_quality():
+    for quality in (10, 30, 60, 85):
+        for tilt in (-0.4, 0.4):
+            nearest, exact = quality_of_table(quantisation_tables(quality, tilt=tilt)[0])
+            assert not exact and abs(nearest - quality) <= 6
+    assert quality_of_table((1,) * 64)[0] == 100
+    assert quality_of_table((0,) * 64)[0] == 100
+
+
+def test_files_without_tables(tmp_path):
+    picture = Image.new("RGB", (16, 16))
+    picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / "a.jpg")
+    whole = (tmp_path / "a.jpg").read_bytes()
+    assert jpeg_tables((tmp_path / "a.png").read_bytes()) is None
+    assert jpeg_tables(whole)
+    start = whole.index(b"\xff\xdb")
+    for length in (0, 1, 2, 3, 5, start + 1, start + 3, start + 20):
+        assert jpeg_tables(whole[:length]) is None
+    assert jpeg_tables(whole.replace(b"\xff\xdb", b"\xff\xfe")) is None
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize("quality", [8, 10, 20, 30, 50, 75, 90])
+def test_pixels_keep_the_quality(name, quality):
+    saved = jpeg(PHOTOS[name], quality)
+    assert abs(found(saved) - quality) <= 2
+    assert abs(found(saved[:, 3:, 5:]) - quality) <= 2, "cut"
+    assert abs(found(jpeg(PHOTOS[name], quality, subsampling="4:4:4")) - quality) <= 2
+    if quality <= 50:
+        assert abs(found(jpeg(saved, 95)) - quality) <= 3, "saved again"
+        assert abs(found(jpeg(saved[:, 3:, 5:], 92)) - quality) <= 3, "cut and saved again"
+
+
+def test_nothing_is_found_where_nothing_is():
+    random = np.random.default_rng(0)
+    clean = photo("chelsea")
+    small = clean[:, ::2, ::2]  # what its own file lost is no longer on a grid
+    for pixels in (
+        random.random((3, 128, 128), np.float32),
+        np.full((3, 64, 64), 0.5, np.float32),
+        small,
+        np.clip(clean + random.normal(0, 0.1, clean.shape).astype(np.float32), 0, 1),
+        np.broadcast_to(np.linspace(0, 1, 128, dtype=np.float32), (3, 128, 128)),
+    ):
+        assert found(pixels) is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (7, 9), (8, 8), (15, 8), (16, 100)])
+def test_every_size_is_borne(size, tmp_path):
+    pixels = np.random.default_rng(0).random((3, *size), np.float32)
+    found(pixels)
+    found(jpeg(pixels, 10))
+    write_picture(tmp_path / "a.png", Picture(pixels, None, PictureInfo(size[1], size[0], 3)))
+    find_compression(tmp_path / "a.png")
+
+
+def test_files_of_every_kind(tmp_path, monkeypatch):
+    saved = jpeg(PHOTOS["coffee"], 20)
+    for bits, suffix in ((8, "png"), (16, "tif")):
+        path = tmp_path / f"a.{suffix}"
+        write_picture(path, Picture(saved, None, PictureInfo(256, 256, 3, bits=bits)))
+        compression = find_compression(path)
+        assert abs(compression.quality - 20) <= 1 and "pixels" in compression.reason
+    write_picture(tmp_path / "again.jpg", Picture(saved, None, PictureInfo(256, 256, 3)), quality=92)
+    again = find_compression(tmp_path / "again.jpg")
+    assert abs(again.quality - 20) <= 2 and "saved again at 92" in again.reason
+    write_picture(tmp_path / "clean.png", Picture(saved[:, ::2, ::2], None, PictureInfo(128, 128, 3)))
+    assert find_compression(tmp_path / "clean.png").quality is None
+    # Of a large picture bands are looked at.
+    for sample, widest in ((2**14, 4096), (2**13, 64)):
+        monkeypatch.setattr("hyperrestore.estimate.SAMPLE", sample)
+        monkeypatch.setattr("hyperrestore.estimate.WIDEST", widest)
+        assert abs(find_compression(tmp_path / "a.png").quality - 20) <= 2
+    with pytest.raises(PictureError):
+        find_compression(tmp_path / "none.png")
