@@ -302,7 +302,9 @@ def plots(task: Task, tables: dict[str, list[Row]], costs: Costs, output: Path) 
     name = {Task.DEJPEG: "LIVE1-standard-colour", Task.UPSCALE: "Set14-standard-colour"}.get(task, "")
     if rows := tables.get(name):
         unit = UNITS[task]
-        draw_gain(TABLES[name].title, unit, rows, name, output / f"gain-vs-{unit}.png")
+        draw_gain(
+            TABLES[name].title.partition(", protocol")[0], unit, rows, name, output / f"gain-vs-{unit}.png"
+        )
         yield f"![PSNR gained over the input against {unit}](gain-vs-{unit}.png)"
 
 

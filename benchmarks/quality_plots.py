@@ -82,15 +82,14 @@ def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
 
 def draw_gain(title: str, unit: str, rows: Sequence[Row], table: str, path: Path) -> None:
     """What the measured methods, and those published for the table, gain over the input at each level."""
-    drawing = figure(
-        f"{title}. Protocol {rows[0].protocol}. Empty marks are published figures, not measured here."
-    )
+    published = [one for one in PUBLISHED if one.table == table]
+    note = " Empty marks are published figures, not measured here." if published else ""
+    drawing = figure(f"{title}. Protocol {rows[0].protocol}.{note}")
     axes, colour_of = drawing.subplots(), colours(rows)
     inputs = {level: mean.input_psnr for one in rows for level, mean in one.means.items()}
     for one in rows:
         gains = [mean.psnr - mean.input_psnr for mean in one.means.values()]
         axes.plot(list(one.means), gains, ".-", color=colour_of[one.key], label=one.name)
-    published = [one for one in PUBLISHED if one.table == table]
     for other, marker in zip(published, itertools.cycle("^sv<>D"), strict=False):
         levels = [level for level in other.psnr if level in inputs]
         gains = [other.psnr[level] - inputs[level] for level in levels]

@@ -21,6 +21,14 @@ def photo(name):
 PHOTOS = {name: photo(name) for name in ("chelsea", "coffee", "astronaut")}
 
 
+def page(height, width):
+    """What stands for small print: (3, height, width), lines of black and white pixels."""
+    page = np.ones((height, width), np.float32)
+    for top in range(0, height - 10, 16):
+        page[top : top + 10] = np.random.default_rng(top).random((10, width)) > 0.4
+    return np.broadcast_to(page, (3, height, width))
+
+
 def found(pixels):
     return quality_from_pixels(full_range_luma(pixels)[0] * 255)
 
@@ -57,6 +65,11 @@ def test_files_without_tables(tmp_path):
     for length in (0, 1, 2, 3, 5, start + 1, start + 3, start + 20):
         assert jpeg_tables(whole[:length]) is None
     assert jpeg_tables(whole.replace(b"\xff\xdb", b"\xff\xfe")) is None
+    assert jpeg_tables(whole.replace(b"\xff\xdb", b"\xff\xff\xff\xdb")) == jpeg_tables(whole), "fill"
+    frame = whole.index(b"\xff\xc0")
+    second = bytearray(whole)
+    second[frame + 12] = 1  # the table of luminance is number 1 in this file
+    assert jpeg_tables(bytes(second)) == quantisation_tables(75)[1]
 
 
 @pytest.mark.parametrize("name", PHOTOS)
@@ -81,6 +94,12 @@ def test_nothing_is_found_where_nothing_is():
         small,
         np.clip(clean + random.normal(0, 0.1, clean.shape).astype(np.float32), 0, 1),
         np.broadcast_to(np.linspace(0, 1, 128, dtype=np.float32), (3, 128, 128)),
+        np.add.outer(*[np.arange(160, dtype=np.float32)] * 2)[None].repeat(3, 0) / 320,
+        (clean > 0.5).astype(np.float32),
+        (clean > np.tile([[0.2, 0.6], [0.8, 0.4]], (128, 128))).astype(np.float32),
+        np.round(clean * 7) / 7,
+        *(clean[:, top : top + 24, top : top + 24] for top in range(0, 200, 20)),
+        np.concatenate([page(256, 512), jpeg(clean, 40)], axis=2),
     ):
         assert found(pixels) is None
 

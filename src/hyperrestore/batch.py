@@ -27,7 +27,7 @@ class Report:
     Attributes:
         source: The file that was read.
         target: The file that was written.
-        level: In the model's unit.
+        level: In the model's unit; None where nothing was to be repaired.
         width: Of the result, pixels.
         height: Of the result, pixels.
         seconds: From opening to finished file.
@@ -36,7 +36,7 @@ class Report:
 
     source: str
     target: str
-    level: float
+    level: float | None
     width: int
     height: int
     seconds: float
@@ -143,7 +143,7 @@ def restore_file(
         target: File to write, all or nothing; its suffix chooses the format.
         level: In the model's unit; of a model that upscales, the scale, or None where one of the next three
             says how large the result is to be. None lets a model that repairs JPEG find the quality out (see
-            `estimate.find_compression`); the report says which.
+            `estimate.find_compression`), and leave a picture as it is that shows none; the report says so.
         to_width: Width of the result, pixels.
         to_height: Height of the result, pixels.
         long_side: Longer side of the result, pixels.
@@ -182,8 +182,8 @@ def restore_file(
                     raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
                 read = Enlargement(reader.rows, size=(info.height, info.width), to=(height, width)).rows
             elif level is None:
-                level, found = _quality(source, restorer)
-            backend = restorer.at(level, bits=info.bits)
+                level, found = _quality(source, restorer, max_pixels)
+            backend = _Unchanged() if level is None else restorer.at(level, bits=info.bits)
         except UsageError as error:
             raise type(error)(f"{source}: {error}") from error
         with create_picture(
@@ -206,15 +206,25 @@ def restore_file(
     return Report(str(source), str(target), level, width, height, round(seconds, 3), notes)
 
 
-def _quality(source: str | Path, restorer: Restorer) -> tuple[float, tuple[str, ...]]:
+class _Unchanged:
+    """A backend that leaves a picture as it is."""
+
+    halo, multiple = 0, 1
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """The window itself."""
+        return window
+
+
+def _quality(source: str | Path, restorer: Restorer, max_pixels: int) -> tuple[float | None, tuple[str, ...]]:
     """The level of a model that repairs JPEG, found from the picture, and a note on it."""
     if restorer.task != Task.DEJPEG:
         raise UsageError(f"{restorer.task} needs a level")
-    compression, scale = find_compression(source), restorer.scale
+    compression = find_compression(source, max_pixels=max_pixels)
     if compression.quality is None:
-        weakest = max(scale.trained)
-        return weakest, (f"repaired at quality {weakest:g}, the weakest, as {compression.reason}",)
-    quality = min(max(compression.quality, scale.low), scale.high)
+        return None, (f"left as it was: {compression.reason}; a level repairs it all the same",)
+    least, most = restorer.scale.trained
+    quality = float(min(max(compression.quality, least), most))
     return quality, (f"repaired at quality {quality:g}, {compression.reason}",)
 
 

@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "-l", "--level", default="auto", type=_level, metavar="QUALITY",
         help="quality at which the picture was saved, 5 to 100: lower means a stronger repair; auto "
-        "(default) finds it out, also where a picture was saved again",
+        "(default) finds it out, also where a picture was saved again, and leaves alone what shows none",
     )  # fmt: skip
     command.set_defaults(run=_restore, task="dejpeg")
 
@@ -272,6 +272,8 @@ def _whole(least: int, most: float = math.inf) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
+        if len(text) >= 20 and text.isdecimal():
+            raise argparse.ArgumentTypeError(f"{text[:20]}... is too large a number")
         if not least <= number <= most:
             limits = f"from {least} on" if most == math.inf else f"from {least} to {most}"
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {limits}")

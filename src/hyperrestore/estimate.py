@@ -15,20 +15,26 @@ import numpy.typing as npt
 from hyperrestore.degrade import quantisation_tables
 from hyperrestore.engine import to_floats
 from hyperrestore.metrics import full_range_luma
-from hyperrestore.picture import open_picture
+from hyperrestore.picture import MAX_PIXELS, open_picture
 
 Floats = npt.NDArray[np.float32]
 
 SAMPLE = 2**21  # pixels that are looked at, in bands spread over the picture
 BANDS, WIDEST = 8, 4096
 BLOCKS, FEW_BLOCKS = 8192, 600  # that are looked at: for an answer, and for each place that a grid may have
-HEAD = 2**20  # bytes of a file in which its tables stand
+HEAD = 2**24  # bytes of a file in which its tables stand
 BIN, LARGEST = 0.25, 120.0  # of the absolute DCT coefficients, on the 8-bit scale
 STEPS = np.array([*range(2, 30), *range(30, 60, 2), *range(60, 124, 4)], np.float32)
 NOISES = np.array(
     [0.4, 1, 2.5, 5], np.float32
 )  # what rounding, and another compression, add to a coefficient
+FEWEST = 32  # distinct blocks, below which chance looks like a compression
 TRACE = 0.04  # log likelihood for a block, from which on a compression is taken as seen
+# Where no grid is there must be next to nothing of it: drawn and dithered pictures look alike everywhere.
+CONTROLS, ABOVE_CONTROLS = ((3, 2), (2, 5)), 3
+# Of what blocks say against the steps, to what others say for them: more is in a picture of which only a part
+# was compressed, as a page with a photo in it.
+CONTRADICTION = 0.4
 AGREE = 0.35  # mean logarithm of the ratio of the steps seen to those of the quality, up to which they agree
 # The lower frequencies without the constant one: the others are mostly zero, whatever the step.
 FREQUENCIES = np.array([8 * u + v for u in range(8) for v in range(8) if 1 <= u + v <= 4])
@@ -47,20 +53,22 @@ class Compression:
     reason: str
 
 
-def find_compression(path: str | Path) -> Compression:
-    """Find out how strongly a picture was ever compressed as JPEG.
+def find_compression(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Compression:
+    """Find out how strongly a picture was compressed as JPEG.
 
     The tables of a JPEG file say how it was saved last. Coefficients that lie on multiples of larger steps
-    betray an earlier, stronger compression, also in a file of another format, and if the picture was cut.
+    betray an earlier, stronger compression, also in a file of another format, and if the picture was cut;
+    not if it was resized, and not one of nearly the same quality as the last.
 
     Args:
         path: Picture file.
+        max_pixels: The most pixels that are accepted.
 
     Raises:
         PictureError: It cannot be read.
     """
     path = Path(path)
-    seen = quality_from_pixels(_sampled_luma(path))
+    seen = quality_from_pixels(_sampled_luma(path, max_pixels))
     with path.open("rb") as file:
         tables = jpeg_tables(file.read(HEAD))
     if tables is None:
@@ -85,22 +93,35 @@ def jpeg_tables(head: bytes) -> tuple[int, ...] | None:
     """
     if not head.startswith(b"\xff\xd8"):
         return None
+    tables: dict[int, tuple[int, ...]] = {}
     position = 2
     try:
         while head[position] == 0xFF:
             marker = head[position + 1]
+            if marker == 0xFF:  # fill
+                position += 1
+                continue
             (length,) = struct.unpack_from(">H", head, position + 2)
             segment = head[position + 4 : position + 2 + length]
-            if marker == 0xDB and segment[0] & 15 == 0:  # table 0 is that of luminance, first of its segment
-                kind = ">64H" if segment[0] >> 4 else "64B"
-                steps = struct.unpack_from(kind, segment, 1)
-                return tuple(steps[place] for place in _zigzag_places())
-            if marker == 0xDA:  # the coefficients begin
-                return None
+            if marker == 0xDB:
+                tables |= _tables_of(segment)
+            elif marker in (0xC0, 0xC1, 0xC2):  # a frame: its first component is luminance
+                return tables.get(segment[8])
             position += 2 + length
     except (IndexError, struct.error):  # cut off, or damaged
         pass
     return None
+
+
+def _tables_of(segment: bytes) -> dict[int, tuple[int, ...]]:
+    """The tables of a segment by their numbers, row by row."""
+    tables = {}
+    while segment:
+        wide = segment[0] >> 4
+        steps = struct.unpack_from(">64H" if wide else "64B", segment, 1)
+        tables[segment[0] & 15] = tuple(steps[place] for place in _zigzag_places())
+        segment = segment[129 if wide else 65 :]
+    return tables
 
 
 def quality_of_table(table: tuple[int, ...]) -> tuple[int, bool]:
@@ -129,11 +150,40 @@ def quality_from_pixels(luma: Floats) -> int | None:
     Returns:
         1 to 100; None where no compression shows, as always from about 97 on.
     """
-    fits = [fit for grid in _grids(luma) if (fit := _fit(luma, *grid)) is not None and fit[1] > TRACE]
+    fits = [fit for grid in _grids(luma) if (fit := _seen(luma, *grid)) is not None]
     if not fits:
         return None
-    agreeing = [quality for quality, _, disagreement in fits if disagreement < AGREE]
-    return min(agreeing) if agreeing else max(fits, key=lambda fit: fit[1])[0]
+    agreeing = [fit.quality for fit in fits if fit.disagreement < AGREE]
+    return min(agreeing) if agreeing else max(fits, key=lambda fit: fit.likelihood).quality
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What the blocks of one grid say.
+
+    Attributes:
+        quality: The one whose steps are nearest.
+        likelihood: Logarithm, for a block.
+        disagreement: How far the steps are from those of the quality, mean logarithm of the ratio.
+        contradiction: What blocks say against the steps, over what others say for them.
+    """
+
+    quality: int
+    likelihood: float
+    disagreement: float
+    contradiction: float
+
+
+def _seen(luma: Floats, top: int, left: int) -> _Fit | None:
+    """What a grid's blocks say, if that is a compression."""
+    fit = _fit(luma, top, left)
+    if fit is None or fit.likelihood < TRACE or fit.contradiction > CONTRADICTION:
+        return None
+    for down, right in CONTROLS:
+        control = _fit(luma, (top + down) % 8, (left + right) % 8)
+        if control is not None and ABOVE_CONTROLS * control.likelihood > fit.likelihood:
+            return None
+    return fit
 
 
 def _grids(luma: Floats) -> list[tuple[int, int]]:
@@ -147,28 +197,37 @@ def _grids(luma: Floats) -> list[tuple[int, int]]:
     return [(0, 0), (int(top), int(left))] if np.isfinite(sparse).any() else [(0, 0)]
 
 
-def _fit(luma: Floats, top: int, left: int) -> tuple[int, float, float] | None:
-    """Quality, log likelihood for a block, and how far the steps are from those of the quality."""
+def _fit(luma: Floats, top: int, left: int) -> _Fit | None:
+    """The steps that make the coefficients of a grid's blocks likeliest, and the quality nearest to them."""
     blocks = _blocks(luma, top, left, BLOCKS)
     if not len(blocks):
         return None
     coefficients = np.abs(blocks @ _basis())
-    bins = (np.minimum(coefficients, LARGEST + BIN) / BIN + 0.5).astype(np.int64)
+    bins = (np.minimum(coefficients / BIN + 0.5, LARGEST / BIN + 1)).astype(np.int64)
     # Equal blocks, of a flat surface or a drawn gradient, say no more than one of them.
     names = bins @ np.random.default_rng(0).integers(1, 2**40, bins.shape[1])
     bins = bins[np.unique(names, return_index=True)[1]]
-    likelihoods = _likelihoods()
+    if len(bins) < FEWEST:
+        return None
+    likelihoods = _likelihoods()  # (noises, steps, bins)
     size = likelihoods.shape[-1]
-    counts = np.stack([np.bincount(column, minlength=size + 2)[:size] for column in bins.T], axis=1)
-    table = np.tensordot(likelihoods, counts.astype(np.float32), 1).max(axis=0)  # (steps, frequencies)
+    counts = np.stack([np.bincount(column, minlength=size) for column in bins.T], axis=1)
+    table = np.tensordot(likelihoods, counts.astype(np.float32), 1).reshape(-1, bins.shape[1])
     # The best of so many would win a little by chance, too.
-    chance = np.log(likelihoods.shape[0] * len(STEPS))
-    likelihood, steps = np.maximum(table.max(axis=0) - chance, 0), STEPS[table.argmax(axis=0)]
+    best, likelihood = table.argmax(axis=0), np.maximum(table.max(axis=0) - np.log(len(table)), 0)
     if not likelihood.any():
         return None
+    seen = np.flatnonzero(likelihood)
+    says = likelihoods.reshape(len(table), size)[best[seen], bins[:, seen]].sum(axis=1)
+    steps = STEPS[best % len(STEPS)]
     distance = np.abs(np.log(steps / _standard_tables()[:, FREQUENCIES])) @ likelihood / likelihood.sum()
     quality = _middle(distance)
-    return quality, float(likelihood.sum() / len(bins)), float(distance[quality - 1])
+    return _Fit(
+        quality,
+        float(likelihood.sum() / len(bins)),
+        float(distance[quality - 1]),
+        float(-says.clip(max=0).sum() / max(says.clip(min=0).sum(), 1e-9)),
+    )
 
 
 def _blocks(luma: Floats, top: int, left: int, most: int) -> Floats:
@@ -205,13 +264,14 @@ def _basis() -> Any:
 @cache
 def _likelihoods() -> Floats:
     """(noises, steps, bins): what a coefficient in a bin says for a step; nothing if it is nearest to 0."""
-    values = BIN * np.arange(round(LARGEST / BIN) + 1)
+    values = BIN * np.arange(round(LARGEST / BIN) + 2)
     steps, noises = STEPS[:, None], NOISES[:, None, None]
     multiple = np.floor(values / steps + 0.5)
     normal = np.exp(-0.5 * ((values - multiple * steps) / noises) ** 2) / (np.sqrt(2 * np.pi) * noises)
     # 3 in 100 coefficients may lie anywhere: blocks that were clipped, or drawn upon.
     table = np.where(multiple == 0, 0, np.log(0.97 * steps * normal + 0.03))
     table[np.broadcast_to(noises > steps / 3, table.shape)] = -1  # the multiples could not be told apart
+    table[..., -1] = 0  # all that is larger
     return table.astype(np.float32)
 
 
@@ -222,9 +282,9 @@ def _zigzag_places() -> tuple[int, ...]:
     return tuple(order.index((u, v)) for u, v in np.ndindex(8, 8))
 
 
-def _sampled_luma(path: Path) -> Floats:
+def _sampled_luma(path: Path, max_pixels: int) -> Floats:
     """Luminance (h, w) on the 8-bit scale of bands of a picture, whose blocks stay in one grid."""
-    with open_picture(path) as reader:
+    with open_picture(path, max_pixels=max_pixels) as reader:
         info = reader.info
         width = min(info.width, WIDEST)
         left = (info.width - width) // 16 * 8
