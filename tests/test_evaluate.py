@@ -168,7 +168,7 @@ def test_a_model_is_measured_as_it_is_used(tiny_model, folder):
     seen = []
 
     class Recorder:
-        engine = "recorder"
+        task = Task.DENOISE
 
         def at(self, level, *, bits):
             backend = restorer.at(level, bits=bits)
@@ -231,11 +231,11 @@ def test_what_cannot_be_measured(tiny_model, folder, tmp_path):
 
 
 def test_what_cannot_be_degraded_is_refused_before_anything_is_scored(tmp_path):
-    large, small = photo(tmp_path / "large.png"), photo(tmp_path / "small.png", height=15, width=40)
+    large, small = photo(tmp_path / "large.png"), photo(tmp_path / "small.png", height=17, width=40)
     for task, levels, error, words in (
         (Task.DEJPEG, [10, 10.5], LevelError, r"10\.5"),
         (Task.UPSCALE, [2, 0.5], LevelError, r"0\.5"),
-        (Task.UPSCALE, [2, 3], UsageError, r"small\.png: .*33 x 9 would be scored at level 3"),
+        (Task.UPSCALE, [2, 3], UsageError, r"small\.png: .*level 3 scores 33 x 9"),
     ):
         steps = []
         with pytest.raises(error, match=words):

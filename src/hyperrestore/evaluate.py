@@ -218,10 +218,11 @@ def _info(path: Path, levels: Sequence[float], task: Task, protocol: Protocol) -
         sides = prepared_size((info.width, info.height), level, task, protocol)
         width, height = (side - 2 * border(level, task, protocol) for side in sides)
         if min(width, height) < WINDOW:
+            left = f", of which level {level:g} scores {max(width, 0)} x {max(height, 0)}"
             raise UsageError(
-                f"{path}: has {info.width} x {info.height} pixels, of which {max(width, 0)} x "
-                f"{max(height, 0)} would be scored at level {level:g}; SSIM needs at least "
-                f"{WINDOW} x {WINDOW}"
+                f"{path}: has {info.width} x {info.height} pixels"
+                f"{left if (width, height) != (info.width, info.height) else ''}; "
+                f"SSIM needs at least {WINDOW} x {WINDOW}"
             )
     return info
 

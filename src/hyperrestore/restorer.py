@@ -129,7 +129,7 @@ class Restorer:
             return restored
         height, width = restored.shape[1:]
         alpha = image.alpha
-        if alpha is not None:
+        if alpha is not None and alpha.shape[1:] != (height, width):
             alpha = enlarged_alpha(alpha, height, width)
         return replace(
             image, pixels=restored, alpha=alpha, info=replace(image.info, width=width, height=height)
