@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -202,20 +201,10 @@ def measure(
             cache.keep(key, evaluate(ready, [keys[key]], [level], protocol=protocol, grey=grey))
         if cache.known.keys() >= keys.keys():
             found += [cache.known[key] for key in keys]
-    return merged(found)
-
-
-def merged(single: Sequence[Evaluation]) -> Evaluation:
-    """Evaluations of one picture each as one; a set may hold grey and colour pictures, which it then says."""
-    protocols = sorted({one.protocol for one in single})
-    kinds = {kind: any(f"scored on {kind}," in one for one in protocols) for kind in ("grey", "RGB")}
-    if all(kinds.values()):
-        protocols = sorted(
-            {re.sub("scored on (grey|RGB),", "scored on grey and RGB,", one) for one in protocols}
-        )
+    protocols = {one.protocol for one in found}
     if len(protocols) > 1:
         raise SystemExit(f"scores of several protocols; delete the cache ({' / '.join(protocols)})")
-    return Evaluation("".join(protocols), tuple(score for one in single for score in one.scores))
+    return Evaluation("".join(protocols), tuple(score for one in found for score in one.scores))
 
 
 @dataclass(frozen=True)

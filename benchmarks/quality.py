@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from peers import NLM_LEVELS, PEERS, PUBLISHED, Cache, Published, choose_nlm
+from peers import COLOUR, NLM_LEVELS, NOISE, PEERS, PUBLISHED, Cache, Published, choose_nlm
 from peers import measure as score
 from quality_plots import draw_gain, draw_multiply_adds, draw_sigma
 
@@ -57,9 +57,9 @@ class Table:
         return f"{self.photos}-{self.protocol}-{'grey' if self.grey else 'colour'}"
 
     @property
-    def title(self) -> str:
-        """As on the page."""
-        return f"{self.photos}, {'grey' if self.grey else 'colour'}, protocol {self.protocol}"
+    def pictures(self) -> str:
+        """What is degraded, on the page."""
+        return f"{self.photos}, {'grey' if self.grey else 'colour'}"
 
 
 SIGMAS, SOME_SIGMAS = (5, 10, 15, 25, 35, 50, 75, 80, 90), (15, 25, 50)
@@ -182,7 +182,7 @@ def scores_text(table: Table, rows: Sequence[Row]) -> Iterator[str]:
     inputs = max(rows, key=lambda one: (one.count, len(one.means)))
     psnr = [line(one.name, one, lambda score: f"{score.psnr:.2f}") for one in rows]
     ssim = [line(one.name, one, lambda score: f"{score.ssim:.4f}") for one in rows]
-    yield f"### {table.title}"
+    yield f"### {table.pictures}, protocol {table.protocol}"
     yield f"{inputs.count} pictures. Protocol {inputs.protocol}."
     yield "\n".join(f"- {one.name}: {one.run_by}" for one in rows)
     head, unit = [f"{level:g}" for level in numbers], UNITS[table.task]
@@ -290,8 +290,8 @@ def page(
 
 def plots(task: Task, tables: dict[str, list[Row]], costs: Costs, output: Path) -> Iterator[str]:
     """Draw the plots of a task that the measured tables allow, and refer to them."""
-    if task == Task.DENOISE and (rows := tables.get("CBSD68-standard-colour")) and rows[0].key == "ours":
-        title = "CBSD68, colour"
+    if task == Task.DENOISE and (rows := tables.get(NOISE)) and rows[0].key == "ours":
+        title = TABLES[NOISE].pictures
         draw_sigma(title, rows, output / "psnr-vs-sigma.png")
         yield "![PSNR against sigma](psnr-vs-sigma.png)"
         millions = {
@@ -299,12 +299,10 @@ def plots(task: Task, tables: dict[str, list[Row]], costs: Costs, output: Path) 
         }
         if draw_multiply_adds(title, rows, millions, output / "psnr-vs-multiply-adds.png"):
             yield "![PSNR against multiply-adds per pixel](psnr-vs-multiply-adds.png)"
-    name = {Task.DEJPEG: "LIVE1-standard-colour", Task.UPSCALE: "Set14-standard-colour"}.get(task, "")
+    name = {Task.DEJPEG: COLOUR, Task.UPSCALE: "Set14-standard-colour"}.get(task, "")
     if rows := tables.get(name):
         unit = UNITS[task]
-        draw_gain(
-            TABLES[name].title.partition(", protocol")[0], unit, rows, name, output / f"gain-vs-{unit}.png"
-        )
+        draw_gain(TABLES[name].pictures, unit, rows, name, output / f"gain-vs-{unit}.png")
         yield f"![PSNR gained over the input against {unit}](gain-vs-{unit}.png)"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
-from peers import PUBLISHED
+from peers import NOISE, PUBLISHED
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
     drawing = figure(f"{title}. Protocol {rows[0].protocol}")
     colour_of = colours(rows)
     whole, near = drawing.subplots(1, 2, width_ratios=(2, 3))
-    published = [one for one in PUBLISHED if one.table == "CBSD68-standard-colour"]
+    published = [one for one in PUBLISHED if one.table == NOISE]
     noisy = [mean.input_psnr for mean in everything.values()]
     whole.plot(list(everything), noisy, ".--", color="grey", label="noisy")
     for one in rows:
-        if not one.means or (one.key == "ours" and one.means is not everything):
+        if one.key == "ours" and one.means is not everything:
             continue  # ours on fewer pictures is what peers are compared to
         levels = list(one.means)
         colour = colour_of[one.key]

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from skimage import data
+from PIL import Image
+from test_models import photo
 
 from hyperrestore.degrade import jpeg, quantisation_tables
 from hyperrestore.errors import PictureError
@@ -10,15 +11,7 @@ from hyperrestore.estimate import find_compression, jpeg_tables, quality_from_pi
 from hyperrestore.metrics import full_range_luma
 from hyperrestore.picture import Picture, PictureInfo, write_picture
 
-Image = pytest.importorskip("PIL.Image")
-
-
-def photo(name):
-    """(3, 256, 256)."""
-    return data.__getattr__(name)().transpose(2, 0, 1)[:, 40:296, 100:356].astype(np.float32) / 255
-
-
-PHOTOS = {name: photo(name) for name in ("chelsea", "coffee", "astronaut")}
+PHOTOS = {name: photo(name, 40, 100) for name in ("chelsea", "coffee", "astronaut")}
 
 
 def page(height, width):
@@ -86,7 +79,7 @@ def test_pixels_keep_the_quality(name, quality):
 
 def test_nothing_is_found_where_nothing_is():
     random = np.random.default_rng(0)
-    clean = photo("chelsea")
+    clean = PHOTOS["chelsea"]
     small = clean[:, ::2, ::2]  # what its own file lost is no longer on a grid
     for pixels in (
         random.random((3, 128, 128), np.float32),

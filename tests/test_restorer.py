@@ -55,7 +55,7 @@ def test_a_picture_comes_back_with_all_it_had(restorer, rng, channels, bits):
     info = PictureInfo(width=9, height=6, channels=channels, bits=bits, has_alpha=True, xmp=b"<x/>")
     restored = restorer(Picture(pixels, alpha, info), 25)
     assert isinstance(restored, Picture)
-    assert restored.info == info
+    assert restored.info is info
     assert restored.alpha is alpha
     np.testing.assert_allclose(restored.pixels, restorer(pixels, 25), atol=0.03 if bits == 8 else 1e-7)
 

@@ -271,9 +271,10 @@ def _whole(least: int, most: float = math.inf) -> Callable[[str], int]:
     """A whole number from least to most."""
 
     def parse(text: str) -> int:
-        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
-        if len(text) >= 20 and text.isdecimal():
+        whole = text.isascii() and text.isdecimal()
+        if whole and len(text) >= 20:
             raise argparse.ArgumentTypeError(f"{text[:20]}... is too large a number")
+        number = int(text) if whole else -1
         if not least <= number <= most:
             limits = f"from {least} on" if most == math.inf else f"from {least} to {most}"
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {limits}")

@@ -50,12 +50,12 @@ def enlarged_size(
     wanted = [entry for entry in (scale, to_width, to_height, long_side) if entry is not None]
     if len(wanted) != 1:
         raise UsageError(f"give one of scale, width, height and long side; got {len(wanted)} of them")
-    along = 1
+    asked, along = "scale", 1
     if scale is None:
+        asked = "size"
         along = width if to_width is not None else height if to_height is not None else max(width, height)
     scale = as_number(wanted[0]) / along
     if not 1 <= scale <= MAX_SIDE / max(width, height):
-        asked = "scale" if along == 1 else "size"
         raise LevelError(
             f"{asked} {str(wanted[0])[:20]} is not accepted for {width} x {height} pixels: give a number "
             f"that makes them no smaller, and no side longer than {MAX_SIDE}"

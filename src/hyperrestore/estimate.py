@@ -25,9 +25,7 @@ BLOCKS, FEW_BLOCKS = 8192, 600  # that are looked at: for an answer, and for eac
 HEAD = 2**24  # bytes of a file in which its tables stand
 BIN, LARGEST = 0.25, 120.0  # of the absolute DCT coefficients, on the 8-bit scale
 STEPS = np.array([*range(2, 30), *range(30, 60, 2), *range(60, 124, 4)], np.float32)
-NOISES = np.array(
-    [0.4, 1, 2.5, 5], np.float32
-)  # what rounding, and another compression, add to a coefficient
+NOISES = np.array([0.4, 1, 2.5, 5], np.float32)  # that rounding, or another compression, adds to coefficients
 FEWEST = 32  # distinct blocks, below which chance looks like a compression
 TRACE = 0.04  # log likelihood for a block, from which on a compression is taken as seen
 # Where no grid is there must be next to nothing of it: drawn and dithered pictures look alike everywhere.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hyperrestore.degrade import (
+    Pixels,
     Protocol,
     Subsampling,
     gaussian_noise,
@@ -150,6 +151,9 @@ def measured_pair(
     grey = task == Task.DEJPEG and protocol == "hyperres"
     prepared = prepare(clean.numpy(), level, task, protocol, grey=grey)
     degraded = degrade(prepared, level, task, protocol, generator)
-    both = (torch.from_numpy(np.ascontiguousarray(picture)) for picture in (degraded, prepared))
-    degraded_clean = tuple(picture.expand(3, -1, -1) for picture in both)
-    return degraded_clean[0], degraded_clean[1]
+    return _three_channels(degraded), _three_channels(prepared)
+
+
+def _three_channels(picture: Pixels) -> Tensor:
+    """(1 or 3, h, w) -> (3, h, w)."""
+    return torch.from_numpy(np.ascontiguousarray(picture)).expand(3, -1, -1)

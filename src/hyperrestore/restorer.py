@@ -122,15 +122,15 @@ class Restorer:
         bits = image.info.bits if isinstance(image, Picture) else 16
         backend = self.at(level, bits=bits)
         if self.task == Task.UPSCALE:
-            to_width, to_height, _ = enlarged_size(pixels.shape[2], pixels.shape[1], scale=level)
-            pixels = resize_bicubic(pixels, to_height, to_width, antialias=True)
+            width, height, _ = enlarged_size(pixels.shape[2], pixels.shape[1], scale=level)
+            pixels = resize_bicubic(pixels, height, width, antialias=True)
         restored = run_tiled(backend, pixels, size=size)
         if not isinstance(image, Picture):
             return restored
+        if restored.shape == image.pixels.shape:
+            return replace(image, pixels=restored)
         height, width = restored.shape[1:]
-        alpha = image.alpha
-        if alpha is not None and alpha.shape[1:] != (height, width):
-            alpha = enlarged_alpha(alpha, height, width)
+        alpha = None if image.alpha is None else enlarged_alpha(image.alpha, height, width)
         return replace(
             image, pixels=restored, alpha=alpha, info=replace(image.info, width=width, height=height)
         )
