@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 
 from hyperrestore import PictureInfo, Restorer
+from hyperrestore.checkpoint import load_checkpoint, save_checkpoint
 from hyperrestore.evaluate import evaluate, find_pictures
+from hyperrestore.export import export_onnx
 from hyperrestore.picture import Picture, write_picture
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -85,8 +88,8 @@ def test_the_figures_are_those_of_evaluate(quality, folder, tiny_model, paper_mo
                 noisy = [f"{mean.input_psnr:.2f}" for mean in scores.means()]
                 assert rows[heading, "input"] == noisy
                 assert page.count(scores.protocol.rpartition("; ")[0]) == 1, "each protocol once, in full"
-    assert rows["Networks", "ours"][1:4] == counted(tiny_model)
-    assert rows["Networks", "the paper's network"][1:4] == counted(paper_model)
+    assert rows["Denoising", "ours"][:3] == counted(tiny_model)
+    assert rows["Denoising", "the paper's network"][:3] == counted(paper_model)
     for name in ("psnr-vs-sigma.png", "psnr-vs-multiply-adds.png"):
         assert 5_000 < (folder.parent / name).stat().st_size < 60_000 and f"({name})" in page
 
@@ -105,7 +108,7 @@ def test_other_models_have_rows_of_their_own(quality, folder, tiny_model, paper_
     rows, _ = run(quality, folder, *arguments, "--also", f"trained longer={paper_model}")
     (mean,) = evaluate(Restorer.load(paper_model), find_pictures(folder), [25]).means()
     assert rows["CBSD68, colour, protocol standard", "trained longer"] == [f"{mean.psnr:.2f}"]
-    assert rows["Networks", "trained longer"][1:4] == counted(paper_model)
+    assert rows["Denoising", "trained longer"][:3] == counted(paper_model)
     with pytest.raises(SystemExit):
         run(quality, folder, *arguments, "--also", paper_model)
 
@@ -130,8 +133,8 @@ def test_what_is_missing_is_said(quality, folder, tiny_model, capsys):
         quality, folder, "--model", tiny_model, "--levels", 15, "--tables", "CBSD68-standard-colour"
     )
     said = [
-        "ours in int8, denoise: no ranges for these weights (`hyperrestore calibrate`)",
-        "the paper's network, denoise: no trained model of it was given (`--paper MODEL.safetensors`)",
+        "ours in int8: no ranges for these weights (`hyperrestore calibrate`)",
+        "the paper's network: no trained model of it was given (`--paper MODEL.safetensors`)",
         "BM3D: not installed (`pip install bm3d opencv-python-headless`)",
         "non-local means: not installed (`pip install bm3d opencv-python-headless`)",
     ]
@@ -179,6 +182,39 @@ def test_every_task_has_tables(quality, folder, dejpeg_model, upscale_model):
     assert rows["LIVE1, colour, protocol standard", "FBCNN"][-4:] == ["27.77", "30.11", "31.43", "32.34"]
     for name in ("gain-vs-quality.png", "gain-vs-scale.png"):
         assert 5_000 < (folder.parent / name).stat().st_size < 60_000 and f"({name})" in page
+
+
+def test_sections_of_tasks_that_were_not_measured_stay(quality, folder, tiny_model, dejpeg_model):
+    shutil.copytree(folder, folder.parent / "LIVE1")
+    both = ("--model", tiny_model, dejpeg_model, "--levels", 10, "--only", "ours")
+    _, page = run(quality, folder, *both)
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## Denoising",
+        "## JPEG repair",
+    ]
+    (result := folder.parent / "RESULTS.md").write_text(page.replace("| ours |", "| earlier |"))
+    earlier = result.read_text().partition("## JPEG repair")
+    _, now = run(quality, folder, *both, "--task", "dejpeg")
+    assert now.partition("## JPEG repair") == (earlier[0], earlier[1], page.partition("## JPEG repair")[2])
+    with pytest.raises(SystemExit):
+        run(quality, folder, *both, "--task", "upscale")
+
+
+def test_a_network_for_one_level_or_protocol_is_measured_there(quality, folder, dejpeg_model):
+    checkpoint = load_checkpoint(dejpeg_model)
+    training = {"levels": [10], "protocol": "hyperres"}
+    description = replace(checkpoint.description, history={"steps": 1, "training": training})
+    save_checkpoint(
+        dedicated := folder / "dedicated.safetensors", replace(checkpoint, description=description)
+    )
+    export_onnx(dedicated)
+    shutil.copytree(folder, folder.parent / "LIVE1")
+    arguments = ("--model", dejpeg_model, "--levels", 10, 20, "--only", "ours", "--task", "dejpeg")
+    rows, _ = run(quality, folder, *arguments, "--also", f"for one={dedicated}")
+    table = "LIVE1, grey, protocol hyperres"
+    assert rows[table, "for one"] == [rows[table, "ours"][0], "-"]
+    assert ("LIVE1, grey, protocol standard", "for one") not in rows
+    assert rows["JPEG repair", "for one"][4] == "quality 10, protocol hyperres"
 
 
 def test_a_peer_sees_the_same_pictures_and_is_measured_once(
