@@ -114,6 +114,49 @@ def test_enlarged_crops_are_those_of_rescale():
             assert np.abs(made.numpy() - whole).mean() < 1e-4
 
 
+def test_crops_shrunk_otherwise_are_what_other_programs_make():
+    clean = smooth(2, 48 + MARGIN)
+    inner = slice(MARGIN // 2, -MARGIN // 2)
+    usual, _ = training_pair(Task.UPSCALE, clean, torch.tensor(2.0), SETTINGS, generator())
+    kinds = {}
+    for seed in range(40):
+        degraded, target = training_pair(
+            Task.UPSCALE, clean, torch.tensor(2.0), settings(other_share=1.0), generator(seed)
+        )
+        assert torch.equal(target, clean[..., inner, inner])
+        assert not torch.equal(degraded, usual)
+        assert (degraded - target).abs().mean() < 2 * (usual - target).abs().mean()  # none is shifted
+        kinds[degraded.numpy().tobytes()] = degraded
+    assert len(kinds) == 5
+    whole = [rescale(crop, 2, protocol="hyperres")[:, inner, inner] for crop in clean.numpy()]
+    # It rounds and clips the enlarged picture, too.
+    apart = [np.abs(made.numpy().clip(0, 1) - np.stack(whole)).mean() for made in kinds.values()]
+    assert sum(distance < 0.3 / 255 for distance in apart) == 1
+
+
+def test_a_share_of_the_crops_is_shrunk_otherwise():
+    clean, level = smooth(1, 48 + MARGIN), torch.tensor(2.0)
+    usual, _ = training_pair(Task.UPSCALE, clean, level, SETTINGS, generator())
+    random = generator()
+    made = [
+        training_pair(Task.UPSCALE, clean, level, settings(other_share=0.3), random)[0] for _ in range(100)
+    ]
+    assert 15 < sum(not torch.equal(one, usual) for one in made) < 45
+
+
+def test_noise_of_the_protocol_hyperres_is_clipped_and_truncated():
+    clean = torch.rand(8, 3, 16, 16, generator=generator())
+    noisy, target = training_pair(
+        Task.DENOISE, clean, torch.tensor(50.0), settings(protocol="hyperres"), generator()
+    )
+    assert torch.equal(target, clean)
+    assert 0 == noisy.min() < noisy.max() == 1
+    torch.testing.assert_close(noisy * 255, (noisy * 255).round(), rtol=0, atol=1e-4)
+    # Truncation loses half a step on average, where nothing was clipped.
+    inside = (noisy > 0) & (noisy < 1) & (clean > 0.45) & (clean < 0.55)
+    assert noisy[inside].mean() == pytest.approx(clean[inside].mean().item() - 0.5 / 255, abs=0.02)
+
+
 @pytest.mark.parametrize("task", [Task.DEJPEG, Task.UPSCALE])
 def test_crops_of_the_protocol_hyperres_are_what_it_measures(task):
     clean = smooth(3, 44 + MARGIN)

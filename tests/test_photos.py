@@ -144,6 +144,18 @@ def test_crops_depend_on_the_generator_alone(photos):
     assert not torch.equal(a, other)
 
 
+def test_a_share_of_the_crops_is_drawn(photos, monkeypatch):
+    def drawn(count, *, size, seed):
+        return np.full((count, 3, size, size), 255, np.uint8)
+
+    monkeypatch.setattr("hyperrestore.photos.draw_pictures", drawn)
+    some = Photos(photos[0], crop=8, device=CPU, drawn_share=0.25)
+    assert len(some) == len(Photos(photos[0], crop=8, device=CPU))
+    crops = some.crops(4000, torch.Generator().manual_seed(0))
+    share = (crops == 1).flatten(1).all(1).double().mean().item()
+    assert share == pytest.approx(0.25, abs=0.03)
+
+
 def test_grey_photos_become_three_equal_channels(tmp_path, rng):
     grey = rng.integers(0, 256, (1, 8, 8))
     file = write(tmp_path / "grey.png", grey)

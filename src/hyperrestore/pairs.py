@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from hyperrestore.degrade import (
+    Float64,
     Pixels,
     Protocol,
     Subsampling,
@@ -28,6 +30,7 @@ MARGIN = 16  # pixels by which a crop is larger than what is trained on: the sid
 OTHER_TABLES = 0.3  # by tables that rise otherwise, as those of other encoders and of cameras do
 SAVED_AGAIN = 0.2  # a second time, less strongly, on a grid that lies elsewhere
 CUT = 0.1  # and then cut, so that the grid of blocks begins anywhere
+WITH_ANTIALIASING = 0.5  # of the crops for upscaling that were shrunk otherwise
 SUBSAMPLINGS: dict[Subsampling, float] = {"4:2:0": 0.6, "4:2:2": 0.15, "4:4:4": 0.25}
 
 
@@ -45,7 +48,7 @@ def training_pair(
         task: What is repaired.
         clean: (b, 3, h, w), values in [0, 1], larger by `margin(task)` than what is trained on.
         level: In the task's unit, a tensor of one value; of JPEG a whole number.
-        training: Shares of grey and clipped crops, and the protocol.
+        training: Shares of crops that are made otherwise, and the protocol.
         generator: Source of randomness, on the crops' device.
 
     Returns:
@@ -67,7 +70,8 @@ def _noisy(
     noise = gaussian_noise(torch.zeros_like(clean), level, generator)
     noisy = clean + torch.where(grey, noise[:, :1], noise)
     stored = (noisy.clamp(0, 1) * 255).floor() / 255
-    return torch.where(random < training.clipped_share, stored, noisy), clean
+    clipped_share = 1.0 if training.protocol == "hyperres" else training.clipped_share
+    return torch.where(random < clipped_share, stored, noisy), clean
 
 
 def _compressed(
@@ -103,17 +107,37 @@ def _compressed(
 def _enlarged(
     clean: Tensor, grey: Tensor, level: Tensor, training: Training, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """As `degrade.rescale`, by two products of matrices."""
+    """As `degrade.rescale`, or as other programs shrink, by two products of matrices."""
     count = clean.shape[-1]
     length = max(1, round(count / float(level)))
-    shrink, enlarge = (
-        clean.new_tensor(resize_matrix(*sizes, sizes[0] / sizes[1], antialias=True))
-        for sizes in ((count, length), (length, count))
-    )
+    other, kind = torch.rand(2, generator=generator, device=clean.device).tolist()
+    matrices = _other_matrices if other < training.other_share else _standard_matrices
+    shrink, enlarge = (clean.new_tensor(matrix) for matrix in matrices(count, length, kind))
     small = (shrink @ clean @ shrink.T).clamp(0, 1)
     large = enlarge @ ((small * 255).round() / 255) @ enlarge.T
     inner = slice(MARGIN // 2, count - MARGIN // 2)  # beyond it the crop's own border is seen
     return large[..., inner, inner], clean[..., inner, inner]
+
+
+def _standard_matrices(count: int, length: int, kind: float) -> tuple[Float64, Float64]:
+    """To shrink `count` samples to `length`, and to enlarge them again; there is one `kind` only."""
+    shrink = resize_matrix(count, length, count / length, antialias=True)
+    return shrink, resize_matrix(length, count, length / count, antialias=True)
+
+
+def _other_matrices(count: int, length: int, kind: float) -> tuple[Float64, Float64]:
+    """As other programs shrink; `kind`, from 0 to 1, says how, and whether they enlarge, too."""
+    _, enlarge = _standard_matrices(count, length, kind)
+    filters = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
+    if kind < WITH_ANTIALIASING:
+        chosen = filters[int(kind / WITH_ANTIALIASING * len(filters))]
+        # What a filter makes of each unit vector are the columns of its matrix.
+        units = Image.fromarray(np.eye(count, dtype=np.float32))
+        return np.asarray(units.resize((count, length), chosen), np.float64), enlarge
+    shrink = resize_matrix(count, length, count / length, antialias=False)
+    if kind < (1 + WITH_ANTIALIASING) / 2:
+        return shrink, enlarge
+    return shrink, resize_matrix(length, count, length / count, antialias=False)
 
 
 def _as_measured(task: Task, clean: Tensor, level: float, protocol: Protocol) -> tuple[Tensor, Tensor]:

@@ -18,11 +18,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from hyperrestore.drawings import draw_pictures
 from hyperrestore.errors import UsageError
 from hyperrestore.picture import SUFFIXES, read_picture
 
 INDEX = "INDEX.tsv"
 COLUMNS = ("part", "tile", "source", "image")
+DRAWN, DRAWN_SIZE = 256, 256  # pictures, and their side in pixels
 
 
 @dataclass(frozen=True)
@@ -105,29 +107,37 @@ class Photos:
         files: Photos to read.
         crop: Side of the crops, pixels. Smaller photos are left out.
         device: Where the photos lie and the crops are made.
+        drawn_share: Share of the crops that are of drawn pictures (see `drawings`), from 0 to below 1.
 
     Raises:
         UsageError: No photo is large enough.
     """
 
-    def __init__(self, files: Sequence[PhotoFile], *, crop: int, device: torch.device) -> None:
+    def __init__(
+        self, files: Sequence[PhotoFile], *, crop: int, device: torch.device, drawn_share: float = 0.0
+    ) -> None:
         arrays = [array for file in files if min((array := read_rgb(file.path)).shape[1:]) >= crop]
         if not arrays:
             raise UsageError(f"none of {len(files)} photos is as large as a crop of {crop}x{crop} pixels")
         self.crop = crop
+        self.count = len(arrays)
+        if drawn_share:
+            arrays.extend(draw_pictures(DRAWN, size=max(DRAWN_SIZE, crop), seed=0))
         sizes = torch.tensor([array.shape[1:] for array in arrays])
         ends = torch.cumsum(3 * sizes.prod(1), 0)
         self.offset = (ends - 3 * sizes.prod(1)).to(device)
         self.height, self.width = sizes.to(device).T
         self.weight = (sizes - crop + 1).prod(1).double().to(device)  # number of crops in each
+        drawn, photos = self.weight[self.count :], self.weight[: self.count].sum()
+        self.weight[self.count :] = drawn_share / (1 - drawn_share) * photos * drawn / drawn.sum()
         self.pixels = torch.from_numpy(np.concatenate([array.ravel() for array in arrays])).to(device)
 
     def __len__(self) -> int:
         """Number of photos."""
-        return len(self.offset)
+        return self.count
 
     def crops(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw crops, every position of every photo equally likely, flipped and turned at random.
+        """Draw crops, flipped and turned at random; every position of every photo is equally likely.
 
         Args:
             count: How many.

@@ -39,9 +39,12 @@ class Training:
         crop: Side of a crop, pixels.
         ema: Decay per step of the average of the weights that becomes the model; 0 for none.
         grey_share: Share of crops that are grey, with the same noise in all channels.
+        drawn_share: Share of crops that are of drawn pictures, as text on a screen, instead of photos.
         clipped_share: Share of crops whose noise is clipped and truncated to 8 bit, as in a stored file.
-        protocol: "standard", or "hyperres" to train JPEG repair and upscaling on just what that protocol
-            measures (see `protocols`); the validation photos are degraded by the same.
+        other_share: Share of the crops' batches for upscaling that were shrunk otherwise than by antialiased
+            bicubic interpolation: by other kernels, or without antialiasing.
+        protocol: "standard", or "hyperres" to train on just what that protocol measures (see `protocols`);
+            the validation photos are degraded by the same.
         validate_at: Levels at which the validation photos are scored.
         seed: Of all randomness.
     """
@@ -61,7 +64,9 @@ class Training:
     crop: int = 64
     ema: float = 0.999
     grey_share: float = 0.0
+    drawn_share: float = 0.0
     clipped_share: float = 0.0
+    other_share: float = 0.0
     protocol: Protocol = "standard"
     seed: int = 0
 
@@ -71,9 +76,11 @@ class Training:
             raise RecipeError("levels_per_step, crops_per_level, crop and warmup must be at least 1")
         if not 0 < self.learning_rate < math.inf or not self.validate_at:
             raise RecipeError("learning_rate must be above 0, and validate_at needs at least one level")
-        shares = (self.grey_share, self.clipped_share, self.whole_share)
-        if not (0 <= self.ema < 1 and all(0 <= share <= 1 for share in shares)):
-            raise RecipeError("ema, grey_share, clipped_share and whole_share must lie in 0..1, ema below 1")
+        shares = (self.grey_share, self.clipped_share, self.whole_share, self.other_share)
+        if not all(0 <= share <= 1 for share in shares):
+            raise RecipeError("grey_share, clipped_share, whole_share and other_share must lie in 0..1")
+        if not (0 <= self.ema < 1 and 0 <= self.drawn_share < 1):
+            raise RecipeError("ema and drawn_share must lie in 0..1, below 1")
         if not (self.clip > 0 and self.level_power > 0):
             raise RecipeError("clip and level_power must be above 0")
         if self.protocol not in get_args(Protocol):

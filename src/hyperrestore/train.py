@@ -248,7 +248,12 @@ def train(
     elif start_from is not None:
         run.start_from(start_from)
     training_files, validation_files = split_photos(files)
-    clean_photos = Photos(training_files, crop=training.crop + margin(recipe.task), device=device)
+    clean_photos = Photos(
+        training_files,
+        crop=training.crop + margin(recipe.task),
+        device=device,
+        drawn_share=training.drawn_share,
+    )
     held_out = validation_crops(validation_files, count=VALIDATION_CROPS, size=VALIDATION_SIZE)
     out.mkdir(parents=True, exist_ok=True)
     log = Log(out, run, held_out, photos=len(clean_photos), bf16=bf16)
