@@ -1,41 +1,25 @@
-"""A picture file -> the JPEG quality at which it was saved, from its tables and from its pixels."""
+"""A picture file -> what is wrong with it, and how badly."""
 
 from __future__ import annotations
 
-import math
-import struct
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hyperrestore.degrade import quantisation_tables
+from hyperrestore.compression import JPEG, jpeg_tables, quality_from_pixels, quality_of_table
 from hyperrestore.engine import to_floats
+from hyperrestore.errors import PictureError
+from hyperrestore.level import Task
 from hyperrestore.metrics import full_range_luma
+from hyperrestore.noise import Floats, Noise, find_noise
 from hyperrestore.picture import MAX_PIXELS, open_picture
-
-Floats = npt.NDArray[np.float32]
 
 SAMPLE = 2**21  # pixels that are looked at, in bands spread over the picture
 BANDS, WIDEST = 8, 4096
-BLOCKS, FEW_BLOCKS = 8192, 600  # that are looked at: for an answer, and for each place that a grid may have
+CLEAN = 2.0  # sigma below which a picture counts as clean
+WORTH_REPAIR = 97  # quality above which JPEG shows nowhere
 HEAD = 2**24  # bytes of a file in which its tables stand
-BIN, LARGEST = 0.25, 120.0  # of the absolute DCT coefficients, on the 8-bit scale
-STEPS = np.array([*range(2, 30), *range(30, 60, 2), *range(60, 124, 4)], np.float32)
-NOISES = np.array([0.4, 1, 2.5, 5], np.float32)  # that rounding, or another compression, adds to coefficients
-FEWEST = 32  # distinct blocks, below which chance looks like a compression
-TRACE = 0.04  # log likelihood for a block, from which on a compression is taken as seen
-# Where no grid is there must be next to nothing of it: drawn and dithered pictures look alike everywhere.
-CONTROLS, ABOVE_CONTROLS = ((3, 2), (2, 5)), 3
-# Of what blocks say against the steps, to what others say for them: more is in a picture of which only a part
-# was compressed, as a page with a photo in it.
-CONTRADICTION = 0.4
-AGREE = 0.35  # mean logarithm of the ratio of the steps seen to those of the quality, up to which they agree
-# The lower frequencies without the constant one: the others are mostly zero, whatever the step.
-FREQUENCIES = np.array([8 * u + v for u in range(8) for v in range(8) if 1 <= u + v <= 4])
 
 
 @dataclass(frozen=True)
@@ -51,24 +35,70 @@ class Compression:
     reason: str
 
 
-def find_compression(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Compression:
-    """Find out how strongly a picture was compressed as JPEG.
+@dataclass(frozen=True)
+class Findings:
+    """What is wrong with a picture.
+
+    Attributes:
+        compression: Its strongest JPEG compression.
+        noise: Its noise; None where that cannot be told.
+    """
+
+    compression: Compression
+    noise: Noise | None
+
+    @property
+    def levels(self) -> dict[Task, float]:
+        """What is worth repairing, at which level, in the order that restores best."""
+        levels: dict[Task, float] = {}
+        if self.noise is not None and self.noise.sigma - self.noise.spread >= CLEAN:
+            levels[Task.DENOISE] = round(self.noise.sigma, 1)
+        if self.compression.quality is not None and self.compression.quality <= WORTH_REPAIR:
+            levels[Task.DEJPEG] = self.compression.quality
+        return levels
+
+    def sentence(self, task: Task) -> str:
+        """What was found for one task, a plain clause."""
+        if task == Task.DEJPEG:
+            quality, reason = self.compression.quality, self.compression.reason
+            return reason if quality is None else f"JPEG quality {quality}, {reason}"
+        if self.noise is None:
+            return "how noisy it is cannot be told: it is too small, or drawn"
+        sigma = f"sigma {self.noise.sigma:.1f}, give or take {self.noise.spread:.1f}"
+        if Task.DENOISE not in self.levels:
+            return f"no noise that is sure to be there ({sigma})"
+        return f"noise of {sigma}"
+
+
+def inspect(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Findings:
+    """Find out how strongly a picture was compressed as JPEG, and how noisy it is.
 
     The tables of a JPEG file say how it was saved last. Coefficients that lie on multiples of larger steps
     betray an earlier, stronger compression, also in a file of another format, and if the picture was cut;
-    not if it was resized, and not one of nearly the same quality as the last.
+    not if it was resized, and not one of nearly the same quality as the last. How the noise is found, see
+    `noise`.
 
     Args:
-        path: Picture file.
+        path: Picture file. Of one with more than 2 megapixels, parts are looked at.
         max_pixels: The most pixels that are accepted.
 
     Raises:
         PictureError: It cannot be read.
     """
     path = Path(path)
-    seen = quality_from_pixels(_sampled_luma(path, max_pixels))
-    with path.open("rb") as file:
-        tables = jpeg_tables(file.read(HEAD))
+    pixels = _sample(path, max_pixels)
+    luma = full_range_luma(pixels) if len(pixels) == 3 else pixels
+    seen = quality_from_pixels(luma[0].astype(np.float32))
+    try:
+        with path.open("rb") as file:
+            tables = jpeg_tables(file.read(HEAD)) if file.peek(2).startswith(JPEG) else None
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be opened ({error.strerror})") from error
+    return Findings(_compression(tables, seen), find_noise(pixels))
+
+
+def _compression(tables: tuple[int, ...] | None, seen: int | None) -> Compression:
+    """What a file's tables and its pixels say together."""
     if tables is None:
         if seen is None:
             return Compression(None, "no traces of JPEG compression were found")
@@ -80,208 +110,8 @@ def find_compression(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Compr
     return Compression(saved, f"from {kind}")
 
 
-def jpeg_tables(head: bytes) -> tuple[int, ...] | None:
-    """The quantisation table of luminance of a JPEG file.
-
-    Args:
-        head: Its first bytes.
-
-    Returns:
-        64 steps, row by row; None for other files, or where the table does not stand there.
-    """
-    if not head.startswith(b"\xff\xd8"):
-        return None
-    tables: dict[int, tuple[int, ...]] = {}
-    position = 2
-    try:
-        while head[position] == 0xFF:
-            marker = head[position + 1]
-            if marker == 0xFF:  # fill
-                position += 1
-                continue
-            (length,) = struct.unpack_from(">H", head, position + 2)
-            segment = head[position + 4 : position + 2 + length]
-            if marker == 0xDB:
-                tables |= _tables_of(segment)
-            elif marker in (0xC0, 0xC1, 0xC2):  # a frame: its first component is luminance
-                return tables.get(segment[8])
-            position += 2 + length
-    except (IndexError, struct.error):  # cut off, or damaged
-        pass
-    return None
-
-
-def _tables_of(segment: bytes) -> dict[int, tuple[int, ...]]:
-    """The tables of a segment by their numbers, row by row."""
-    tables = {}
-    while segment:
-        wide = segment[0] >> 4
-        steps = struct.unpack_from(">64H" if wide else "64B", segment, 1)
-        tables[segment[0] & 15] = tuple(steps[place] for place in _zigzag_places())
-        segment = segment[129 if wide else 65 :]
-    return tables
-
-
-def quality_of_table(table: tuple[int, ...]) -> tuple[int, bool]:
-    """The quality of libjpeg whose table of luminance is nearest, and whether it is the same.
-
-    Args:
-        table: 64 steps, row by row.
-    """
-    distance = np.abs(np.log(np.maximum(table, 1) / _standard_tables())).mean(axis=1)
-    quality = _middle(distance)
-    return quality, bool(distance[quality - 1] == 0)
-
-
-def quality_from_pixels(luma: Floats) -> int | None:
-    """The quality of the strongest JPEG compression whose traces the pixels show.
-
-    A DCT coefficient of a decoded block lies near a multiple of its quantisation step. For each frequency the
-    step is found by maximum likelihood from the coefficients that are not near zero: against a smooth
-    distribution, every coefficient near a multiple speaks for the step, every other against it. The quality
-    is the one whose steps are nearest. Where the grid of blocks lies is found by sparsity: there most
-    coefficients vanish.
-
-    Args:
-        luma: (h, w), on the 8-bit scale, any size.
-
-    Returns:
-        1 to 100; None where no compression shows, as always from about 97 on.
-    """
-    fits = [fit for grid in _grids(luma) if (fit := _seen(luma, *grid)) is not None]
-    if not fits:
-        return None
-    agreeing = [fit.quality for fit in fits if fit.disagreement < AGREE]
-    return min(agreeing) if agreeing else max(fits, key=lambda fit: fit.likelihood).quality
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """What the blocks of one grid say.
-
-    Attributes:
-        quality: The one whose steps are nearest.
-        likelihood: Logarithm, for a block.
-        disagreement: How far the steps are from those of the quality, mean logarithm of the ratio.
-        contradiction: What blocks say against the steps, over what others say for them.
-    """
-
-    quality: int
-    likelihood: float
-    disagreement: float
-    contradiction: float
-
-
-def _seen(luma: Floats, top: int, left: int) -> _Fit | None:
-    """What a grid's blocks say, if that is a compression."""
-    fit = _fit(luma, top, left)
-    if fit is None or fit.likelihood < TRACE or fit.contradiction > CONTRADICTION:
-        return None
-    for down, right in CONTROLS:
-        control = _fit(luma, (top + down) % 8, (left + right) % 8)
-        if control is not None and ABOVE_CONTROLS * control.likelihood > fit.likelihood:
-            return None
-    return fit
-
-
-def _grids(luma: Floats) -> list[tuple[int, int]]:
-    """Where a grid of blocks may begin: at the corner, and where else the coefficients are sparsest."""
-    sparse = np.full((8, 8), np.inf)
-    for top, left in np.ndindex(8, 8):
-        blocks = _blocks(luma, top, left, FEW_BLOCKS)
-        if (top, left) != (0, 0) and len(blocks):
-            sparse[top, left] = np.log(0.5 + np.abs(blocks @ _basis())).mean()
-    top, left = np.unravel_index(np.argmin(sparse), sparse.shape)
-    return [(0, 0), (int(top), int(left))] if np.isfinite(sparse).any() else [(0, 0)]
-
-
-def _fit(luma: Floats, top: int, left: int) -> _Fit | None:
-    """The steps that make the coefficients of a grid's blocks likeliest, and the quality nearest to them."""
-    blocks = _blocks(luma, top, left, BLOCKS)
-    if not len(blocks):
-        return None
-    coefficients = np.abs(blocks @ _basis())
-    bins = (np.minimum(coefficients / BIN + 0.5, LARGEST / BIN + 1)).astype(np.int64)
-    # Equal blocks, of a flat surface or a drawn gradient, say no more than one of them.
-    names = bins @ np.random.default_rng(0).integers(1, 2**40, bins.shape[1])
-    bins = bins[np.unique(names, return_index=True)[1]]
-    if len(bins) < FEWEST:
-        return None
-    likelihoods = _likelihoods()  # (noises, steps, bins)
-    size = likelihoods.shape[-1]
-    counts = np.stack([np.bincount(column, minlength=size) for column in bins.T], axis=1)
-    table = np.tensordot(likelihoods, counts.astype(np.float32), 1).reshape(-1, bins.shape[1])
-    # The best of so many would win a little by chance, too.
-    best, likelihood = table.argmax(axis=0), np.maximum(table.max(axis=0) - np.log(len(table)), 0)
-    if not likelihood.any():
-        return None
-    seen = np.flatnonzero(likelihood)
-    says = likelihoods.reshape(len(table), size)[best[seen], bins[:, seen]].sum(axis=1)
-    steps = STEPS[best % len(STEPS)]
-    distance = np.abs(np.log(steps / _standard_tables()[:, FREQUENCIES])) @ likelihood / likelihood.sum()
-    quality = _middle(distance)
-    return _Fit(
-        quality,
-        float(likelihood.sum() / len(bins)),
-        float(distance[quality - 1]),
-        float(-says.clip(max=0).sum() / max(says.clip(min=0).sum(), 1e-9)),
-    )
-
-
-def _blocks(luma: Floats, top: int, left: int, most: int) -> Floats:
-    """(blocks, 64): about `most` of the blocks of a grid, spread evenly, or all of them."""
-    rows, columns = (luma.shape[0] - top) // 8, (luma.shape[1] - left) // 8
-    if min(rows, columns) < 1:
-        return np.empty((0, 64), np.float32)
-    whole = luma[top : top + 8 * rows, left : left + 8 * columns]
-    every = max(1, round(math.sqrt(rows * columns / most)))
-    return whole.reshape(rows, 8, columns, 8).swapaxes(1, 2)[::every, ::every].reshape(-1, 64)
-
-
-def _middle(distance: npt.NDArray[np.floating[Any]]) -> int:
-    """The quality at the smallest distance; of several with the same steps the middle one."""
-    (nearest,) = np.nonzero(distance <= distance.min() + 1e-9)
-    return int(nearest[len(nearest) // 2]) + 1
-
-
-@cache
-def _standard_tables() -> npt.NDArray[np.int64]:
-    """(100, 64): luminance, for each quality."""
-    return np.array([quantisation_tables(quality)[0] for quality in range(1, 101)])
-
-
-@cache
-def _basis() -> Any:
-    """The DCT of a block at `FREQUENCIES` as a matrix (64, frequencies), float32."""
-    index = np.arange(8)
-    dct = 0.5 * np.cos(np.pi * (2 * index + 1) * index[:, None] / 16)
-    dct[0] /= np.sqrt(2)
-    return np.kron(dct, dct)[FREQUENCIES].T.astype(np.float32)
-
-
-@cache
-def _likelihoods() -> Floats:
-    """(noises, steps, bins): what a coefficient in a bin says for a step; nothing if it is nearest to 0."""
-    values = BIN * np.arange(round(LARGEST / BIN) + 2)
-    steps, noises = STEPS[:, None], NOISES[:, None, None]
-    multiple = np.floor(values / steps + 0.5)
-    normal = np.exp(-0.5 * ((values - multiple * steps) / noises) ** 2) / (np.sqrt(2 * np.pi) * noises)
-    # 3 in 100 coefficients may lie anywhere: blocks that were clipped, or drawn upon.
-    table = np.where(multiple == 0, 0, np.log(0.97 * steps * normal + 0.03))
-    table[np.broadcast_to(noises > steps / 3, table.shape)] = -1  # the multiples could not be told apart
-    table[..., -1] = 0  # all that is larger
-    return table.astype(np.float32)
-
-
-@cache
-def _zigzag_places() -> tuple[int, ...]:
-    """For each of 64 entries row by row, its place in a file."""
-    order = sorted(np.ndindex(8, 8), key=lambda uv: (sum(uv), uv[0] if sum(uv) % 2 else uv[1]))
-    return tuple(order.index((u, v)) for u, v in np.ndindex(8, 8))
-
-
-def _sampled_luma(path: Path, max_pixels: int) -> Floats:
-    """Luminance (h, w) on the 8-bit scale of bands of a picture, whose blocks stay in one grid."""
+def _sample(path: Path, max_pixels: int) -> Floats:
+    """(1 or 3, h, w) on the 8-bit scale: bands of a picture, whose 8x8 blocks stay in one grid."""
     with open_picture(path, max_pixels=max_pixels) as reader:
         info = reader.info
         width = min(info.width, WIDEST)
@@ -294,6 +124,4 @@ def _sampled_luma(path: Path, max_pixels: int) -> Floats:
             reader.rows(top, min(top + band, info.height))[:, :, left : left + width]
             for top in range(0, info.height - min(band, info.height) + 1, apart)
         ]
-    pixels = to_floats(np.concatenate(rows, axis=1))
-    luma: Floats = (full_range_luma(pixels) if len(pixels) == 3 else pixels)[0]
-    return luma.astype(np.float32) * np.float32(255)
+    return to_floats(np.concatenate(rows, axis=1)) * np.float32(255)

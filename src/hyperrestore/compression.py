@@ -1,0 +1,232 @@
+"""Pixels or the head of a file -> the JPEG quality at which they were saved."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperrestore.degrade import quantisation_tables
+
+Floats = npt.NDArray[np.float32]
+
+JPEG = b"\xff\xd8"  # how such a file begins
+BLOCKS, FEW_BLOCKS = 8192, 600  # that are looked at: for an answer, and for each place that a grid may have
+BIN, LARGEST = 0.25, 120.0  # of the absolute DCT coefficients, on the 8-bit scale
+STEPS = np.array([*range(2, 30), *range(30, 60, 2), *range(60, 124, 4)], np.float32)
+NOISES = np.array([0.4, 1, 2.5, 5], np.float32)  # that rounding, or another compression, adds to coefficients
+FEWEST = 32  # distinct blocks, below which chance looks like a compression
+TRACE = 0.04  # log likelihood for a block, from which on a compression is taken as seen
+# Where no grid is there must be next to nothing of it: drawn and dithered pictures look alike everywhere.
+CONTROLS, ABOVE_CONTROLS = ((3, 2), (2, 5)), 3
+# Of what blocks say against the steps, to what others say for them: more is in a picture of which only a part
+# was compressed, as a page with a photo in it.
+CONTRADICTION = 0.4
+AGREE = 0.35  # mean logarithm of the ratio of the steps seen to those of the quality, up to which they agree
+# The lower frequencies without the constant one: the others are mostly zero, whatever the step.
+FREQUENCIES = np.array([8 * u + v for u in range(8) for v in range(8) if 1 <= u + v <= 4])
+
+
+def jpeg_tables(head: bytes) -> tuple[int, ...] | None:
+    """The quantisation table of luminance of a JPEG file.
+
+    Args:
+        head: Its first bytes.
+
+    Returns:
+        64 steps, row by row; None for other files, or where the table does not stand there.
+    """
+    if not head.startswith(JPEG):
+        return None
+    tables: dict[int, tuple[int, ...]] = {}
+    position = 2
+    try:
+        while head[position] == 0xFF:
+            marker = head[position + 1]
+            if marker == 0xFF:  # fill
+                position += 1
+                continue
+            (length,) = struct.unpack_from(">H", head, position + 2)
+            segment = head[position + 4 : position + 2 + length]
+            if marker == 0xDB:
+                tables |= _tables_of(segment)
+            elif marker in (0xC0, 0xC1, 0xC2):  # a frame: its first component is luminance
+                return tables.get(segment[8])
+            position += 2 + length
+    except (IndexError, struct.error):  # cut off, or damaged
+        pass
+    return None
+
+
+def _tables_of(segment: bytes) -> dict[int, tuple[int, ...]]:
+    """The tables of a segment by their numbers, row by row."""
+    tables = {}
+    while segment:
+        wide = segment[0] >> 4
+        steps = struct.unpack_from(">64H" if wide else "64B", segment, 1)
+        tables[segment[0] & 15] = tuple(steps[place] for place in _zigzag_places())
+        segment = segment[129 if wide else 65 :]
+    return tables
+
+
+def quality_of_table(table: tuple[int, ...]) -> tuple[int, bool]:
+    """The quality of libjpeg whose table of luminance is nearest, and whether it is the same.
+
+    Args:
+        table: 64 steps, row by row.
+    """
+    distance = np.abs(np.log(np.maximum(table, 1) / _standard_tables())).mean(axis=1)
+    quality = _middle(distance)
+    return quality, bool(distance[quality - 1] == 0)
+
+
+def quality_from_pixels(luma: Floats) -> int | None:
+    """The quality of the strongest JPEG compression whose traces the pixels show.
+
+    A DCT coefficient of a decoded block lies near a multiple of its quantisation step. For each frequency the
+    step is found by maximum likelihood from the coefficients that are not near zero: against a smooth
+    distribution, every coefficient near a multiple speaks for the step, every other against it. The quality
+    is the one whose steps are nearest. Where the grid of blocks lies is found by sparsity: there most
+    coefficients vanish.
+
+    Args:
+        luma: (h, w), on the 8-bit scale, any size.
+
+    Returns:
+        1 to 100; None where no compression shows, as always from about 97 on.
+    """
+    fits = [fit for grid in _grids(luma) if (fit := _seen(luma, *grid)) is not None]
+    if not fits:
+        return None
+    agreeing = [fit.quality for fit in fits if fit.disagreement < AGREE]
+    return min(agreeing) if agreeing else max(fits, key=lambda fit: fit.likelihood).quality
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What the blocks of one grid say.
+
+    Attributes:
+        quality: The one whose steps are nearest.
+        likelihood: Logarithm, for a block.
+        disagreement: How far the steps are from those of the quality, mean logarithm of the ratio.
+        contradiction: What blocks say against the steps, over what others say for them.
+    """
+
+    quality: int
+    likelihood: float
+    disagreement: float
+    contradiction: float
+
+
+def _seen(luma: Floats, top: int, left: int) -> _Fit | None:
+    """What a grid's blocks say, if that is a compression."""
+    fit = _fit(luma, top, left)
+    if fit is None or fit.likelihood < TRACE or fit.contradiction > CONTRADICTION:
+        return None
+    for down, right in CONTROLS:
+        control = _fit(luma, (top + down) % 8, (left + right) % 8)
+        if control is not None and ABOVE_CONTROLS * control.likelihood > fit.likelihood:
+            return None
+    return fit
+
+
+def _grids(luma: Floats) -> list[tuple[int, int]]:
+    """Where a grid of blocks may begin: at the corner, and where else the coefficients are sparsest."""
+    sparse = np.full((8, 8), np.inf)
+    for top, left in np.ndindex(8, 8):
+        blocks = _blocks(luma, top, left, FEW_BLOCKS)
+        if (top, left) != (0, 0) and len(blocks):
+            sparse[top, left] = np.log(0.5 + np.abs(blocks @ _basis())).mean()
+    top, left = np.unravel_index(np.argmin(sparse), sparse.shape)
+    return [(0, 0), (int(top), int(left))] if np.isfinite(sparse).any() else [(0, 0)]
+
+
+def _fit(luma: Floats, top: int, left: int) -> _Fit | None:
+    """The steps that make the coefficients of a grid's blocks likeliest, and the quality nearest to them."""
+    blocks = _blocks(luma, top, left, BLOCKS)
+    if not len(blocks):
+        return None
+    coefficients = np.abs(blocks @ _basis())
+    bins = (np.minimum(coefficients / BIN + 0.5, LARGEST / BIN + 1)).astype(np.int64)
+    # Equal blocks, of a flat surface or a drawn gradient, say no more than one of them.
+    names = bins @ np.random.default_rng(0).integers(1, 2**40, bins.shape[1])
+    bins = bins[np.unique(names, return_index=True)[1]]
+    if len(bins) < FEWEST:
+        return None
+    likelihoods = _likelihoods()  # (noises, steps, bins)
+    size = likelihoods.shape[-1]
+    counts = np.stack([np.bincount(column, minlength=size) for column in bins.T], axis=1)
+    table = np.tensordot(likelihoods, counts.astype(np.float32), 1).reshape(-1, bins.shape[1])
+    # The best of so many would win a little by chance, too.
+    best, likelihood = table.argmax(axis=0), np.maximum(table.max(axis=0) - np.log(len(table)), 0)
+    if not likelihood.any():
+        return None
+    seen = np.flatnonzero(likelihood)
+    says = likelihoods.reshape(len(table), size)[best[seen], bins[:, seen]].sum(axis=1)
+    steps = STEPS[best % len(STEPS)]
+    distance = np.abs(np.log(steps / _standard_tables()[:, FREQUENCIES])) @ likelihood / likelihood.sum()
+    quality = _middle(distance)
+    return _Fit(
+        quality,
+        float(likelihood.sum() / len(bins)),
+        float(distance[quality - 1]),
+        float(-says.clip(max=0).sum() / max(says.clip(min=0).sum(), 1e-9)),
+    )
+
+
+def _blocks(luma: Floats, top: int, left: int, most: int) -> Floats:
+    """(blocks, 64): about `most` of the blocks of a grid, spread evenly, or all of them."""
+    rows, columns = (luma.shape[0] - top) // 8, (luma.shape[1] - left) // 8
+    if min(rows, columns) < 1:
+        return np.empty((0, 64), np.float32)
+    whole = luma[top : top + 8 * rows, left : left + 8 * columns]
+    every = max(1, round(math.sqrt(rows * columns / most)))
+    return whole.reshape(rows, 8, columns, 8).swapaxes(1, 2)[::every, ::every].reshape(-1, 64)
+
+
+def _middle(distance: npt.NDArray[np.floating[Any]]) -> int:
+    """The quality at the smallest distance; of several with the same steps the middle one."""
+    (nearest,) = np.nonzero(distance <= distance.min() + 1e-9)
+    return int(nearest[len(nearest) // 2]) + 1
+
+
+@cache
+def _standard_tables() -> npt.NDArray[np.int64]:
+    """(100, 64): luminance, for each quality."""
+    return np.array([quantisation_tables(quality)[0] for quality in range(1, 101)])
+
+
+@cache
+def _basis() -> Any:
+    """The DCT of a block at `FREQUENCIES` as a matrix (64, frequencies), float32."""
+    index = np.arange(8)
+    dct = 0.5 * np.cos(np.pi * (2 * index + 1) * index[:, None] / 16)
+    dct[0] /= np.sqrt(2)
+    return np.kron(dct, dct)[FREQUENCIES].T.astype(np.float32)
+
+
+@cache
+def _likelihoods() -> Floats:
+    """(noises, steps, bins): what a coefficient in a bin says for a step; nothing if it is nearest to 0."""
+    values = BIN * np.arange(round(LARGEST / BIN) + 2)
+    steps, noises = STEPS[:, None], NOISES[:, None, None]
+    multiple = np.floor(values / steps + 0.5)
+    normal = np.exp(-0.5 * ((values - multiple * steps) / noises) ** 2) / (np.sqrt(2 * np.pi) * noises)
+    # 3 in 100 coefficients may lie anywhere: blocks that were clipped, or drawn upon.
+    table = np.where(multiple == 0, 0, np.log(0.97 * steps * normal + 0.03))
+    table[np.broadcast_to(noises > steps / 3, table.shape)] = -1  # the multiples could not be told apart
+    table[..., -1] = 0  # all that is larger
+    return table.astype(np.float32)
+
+
+@cache
+def _zigzag_places() -> tuple[int, ...]:
+    """For each of 64 entries row by row, its place in a file."""
+    order = sorted(np.ndindex(8, 8), key=lambda uv: (sum(uv), uv[0] if sum(uv) % 2 else uv[1]))
+    return tuple(order.index((u, v)) for u, v in np.ndindex(8, 8))

@@ -1,0 +1,98 @@
+"""The noise that is found is the one that was added."""
+
+import time
+
+import numpy as np
+import pytest
+from test_compression import PHOTOS
+
+from hyperrestore.degrade import jpeg
+from hyperrestore.noise import find_noise, noise_features
+
+CLEAN = {name: pixels[:, ::2, ::2] * 255 for name, pixels in PHOTOS.items()}  # their own noise averaged away
+
+
+def noisy(clean, sigma, seed=0):
+    return clean + np.random.default_rng(seed).normal(0, sigma, clean.shape).astype(np.float32)
+
+
+def stored(pixels):
+    return np.rint(pixels.clip(0, 255)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", CLEAN)
+@pytest.mark.parametrize("sigma", [5, 15, 25, 50, 75])
+def test_noise_is_found(name, sigma):
+    pixels = noisy(CLEAN[name], sigma)
+    assert find_noise(pixels).sigma == pytest.approx(sigma, abs=1.5 + 0.05 * sigma)
+    assert find_noise(stored(pixels)).sigma == pytest.approx(sigma, abs=2 + 0.1 * sigma)
+    assert find_noise(stored(pixels).mean(axis=0, keepdims=True)).sigma < 0.8 * sigma + 2, "averaged"
+
+
+@pytest.mark.parametrize("sigma", [10, 20, 40])
+def test_noise_is_found_after_jpeg(sigma):
+    saved = [jpeg(stored(noisy(clean, sigma)) / 255, 85) * 255 for clean in CLEAN.values()]
+    assert np.mean([abs(find_noise(pixels).sigma - sigma) for pixels in saved]) < 4
+
+
+def test_clean_photos_count_as_clean():
+    assert max(find_noise(clean).sigma for clean in CLEAN.values()) < 2
+
+
+def test_three_equal_channels_are_one():
+    grey = noisy(CLEAN["coffee"][:1], 20)
+    assert find_noise(np.repeat(grey, 3, axis=0)) == find_noise(grey)
+
+
+def test_the_answer_depends_on_the_pixels_alone():
+    pixels = noisy(CLEAN["coffee"], 20)
+    assert find_noise(pixels) == find_noise(pixels.copy())
+    assert find_noise(pixels).spread > 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (1, 5000), (31, 32)])
+def test_a_picture_too_small_says_nothing(size):
+    assert find_noise(np.zeros((3, *size), np.float32)) is None
+    assert find_noise(np.zeros((1, *size), np.float32)) is None
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_a_flat_picture_is_clean(value):
+    assert find_noise(np.full((3, 64, 64), value, np.float32)).sigma < 2
+
+
+def test_features_are_finite_for_hostile_pixels():
+    random = np.random.default_rng(0)
+    for pixels in (random.integers(0, 2, (3, 64, 64)) * 255, random.random((1, 32, 800)) * 1e6 - 5e5):
+        assert np.isfinite(noise_features(pixels.astype(np.float32))).all()
+        noise = find_noise(pixels.astype(np.float32))
+        assert noise is None or np.isfinite(noise.sigma)
+
+
+@pytest.mark.slow
+def test_two_megapixels_need_less_than_200_milliseconds():
+    pixels = np.random.default_rng(0).random((3, 1024, 2048), np.float32) * 255
+    find_noise(pixels)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        find_noise(pixels)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.2
+
+
+def test_drawings_and_halftones_are_not_taken_for_noise():
+    random = np.random.default_rng(0)
+    clean = CLEAN["chelsea"]
+    dithered = (clean > 255 * random.random(clean.shape)) * 255.0
+    hatched = np.indices((96, 96)).sum(axis=0)[None] % 4 * 85.0
+    for pixels in (dithered, hatched, np.kron(hatched, np.ones((1, 2, 2)))):
+        assert find_noise(pixels.astype(np.float32)) is None
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_plain_border_hides_no_noise(value):
+    noisy_part = stored(noisy(CLEAN["coffee"], 25))
+    framed = np.pad(noisy_part, ((0, 0), (40, 30), (10, 25)), constant_values=value)
+    assert find_noise(framed).sigma == pytest.approx(25, abs=3)
+    assert find_noise(np.pad(CLEAN["coffee"], ((0, 0), (40, 30), (10, 25)))).sigma < 2
