@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import hyperrestore.batch as batch
 from hyperrestore import PictureInfo, Restorer, read_picture, restore_file
-from hyperrestore.batch import make_folder, plan_targets
+from hyperrestore.batch import find_inputs, make_folder, plan_targets
 from hyperrestore.errors import LevelError, PictureError, UsageError
 from hyperrestore.level import Task
 from hyperrestore.picture import SUFFIXES, Picture, write_picture
@@ -62,7 +62,10 @@ def names(folder):
 
 def plan(sources, out, **options):
     return [
-        target.as_posix() for _, target in plan_targets([Path(source) for source in sources], out, **options)
+        target.as_posix()
+        for _, target in plan_targets(
+            [(Path(source), Path(Path(source).name)) for source in sources], out, **options
+        )
     ]
 
 
@@ -96,7 +99,7 @@ def test_several_pictures_go_into_a_folder():
 def test_no_two_pictures_share_a_target(stems, suffix):
     sources = [Path(f"{number % 2}/{stem}.png") for number, stem in enumerate(stems)]
     try:
-        pairs = plan_targets(sources, "new", suffix=suffix)
+        pairs = plan_targets([(source, Path(source.name)) for source in sources], "new", suffix=suffix)
     except UsageError as error:
         assert len(set(stems)) < len(stems) and "would both be written to" in str(error)
     else:
@@ -114,6 +117,59 @@ def test_links_do_not_lead_to_the_file_of_another_picture(tmp_path, monkeypatch)
     with pytest.raises(UsageError, match=r"c\.png and d\.png would both be written to out/d\.png"):
         plan(["c.png", "d.png"], "out")
     assert plan(["b.png", "c.png"], ".") == ["b.png", "c.png"]
+
+
+def touch(*paths):
+    for path in map(Path, paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_folders_are_searched_and_mirrored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch("in/b.PNG", "in/deep/er/a.jpg", "in/deep/a.jpg", "in/notes.txt", "in/.hidden.png", "c.tif")
+    found, unreadable = find_inputs([Path("in"), Path("c.tif")], out=Path("out"), recursive=True)
+    assert unreadable == []
+    assert [(source.as_posix(), place.as_posix()) for source, place in found] == [
+        ("in/b.PNG", "b.PNG"),
+        ("in/deep/a.jpg", "deep/a.jpg"),
+        ("in/deep/er/a.jpg", "deep/er/a.jpg"),
+        ("c.tif", "c.tif"),
+    ]
+    targets = [target.as_posix() for _, target in plan_targets(found, "out/", suffix=".png")]
+    assert targets == ["out/b.png", "out/deep/a.png", "out/deep/er/a.png", "out/c.png"]
+
+
+def test_results_below_the_input_and_loops_of_links_are_no_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch("in/a.png", "in/out/a.png", "in/out/deep/b.png")
+    Path("in/loop").symlink_to(".")
+    Path("in/link.png").symlink_to("a.png")
+    for out in ("in/out", "in/loop/out/"):
+        found, _ = find_inputs([Path("in")], out=Path(out), recursive=True)
+        assert [place.as_posix() for _, place in found] == ["a.png", "link.png"]
+
+
+def test_folders_are_refused_without_recursion_or_pictures(tmp_path):
+    with pytest.raises(UsageError, match="is a folder; give -r"):
+        find_inputs([tmp_path], out=Path("out"), recursive=False)
+    with pytest.raises(UsageError, match="holds no pictures"):
+        find_inputs([tmp_path], out=Path("out"), recursive=True)
+
+
+def test_folders_that_cannot_be_read_are_named(tmp_path, monkeypatch):
+    touch(tmp_path / "a.png", tmp_path / "locked" / "b.png")
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read every folder
+    found, unreadable = find_inputs([tmp_path], out=tmp_path / "out", recursive=True)
+    assert found == [(tmp_path / "a.png", Path("a.png"))]
+    assert unreadable == [tmp_path / "locked"]
 
 
 def test_a_folder_is_made_with_its_parents(tmp_path):
@@ -142,7 +198,7 @@ def test_an_identity_keeps_every_sample(tmp_path, bits, channels, tile):
     done, totals = zip(*seen, strict=True)
     assert done == tuple(range(1, totals[0] + 1)) and set(totals) == {done[-1]}
     assert (report.source, report.target) == (str(source), str(tmp_path / "b.png"))
-    assert (report.width, report.height, report.level, report.notes) == (31, 23, 25, ())
+    assert (report.width, report.height, report.levels, report.notes) == (31, 23, {"denoise": 25}, ())
     assert report.seconds >= 0
 
 

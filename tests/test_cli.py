@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import pyvips
 from PIL import Image, ImageCms
+from test_models import photo as example_photo
 
 import hyperrestore.batch
 import hyperrestore.train
 from hyperrestore import PictureInfo, Restorer, __version__, cli, read_picture
 from hyperrestore.cli import main
+from hyperrestore.metrics import to_8bit
 from hyperrestore.picture import Picture, write_picture
 
 SOURCE = Path(cli.__file__).parents[1]
@@ -125,7 +127,7 @@ def test_every_command_explains_itself(command, capsys):
 def test_every_option_has_a_help_text():
     commands = next(action for action in cli._parser()._actions if action.choices).choices
     assert set(commands) == {
-        "denoise", "dejpeg", "upscale", "evaluate", "train", "export", "calibrate",
+        "restore", "inspect", "denoise", "dejpeg", "upscale", "evaluate", "train", "export", "calibrate",
     }  # fmt: skip
     for command in commands.values():
         assert all(action.help for action in command._actions)
@@ -233,13 +235,121 @@ def test_one_json_object_for_each_picture(denoise):
     reports = [json.loads(line) for line in lines]
     assert [report["source"] for report in reports] == ["a.png", "b.png"]
     assert [report["target"] for report in reports] == ["out/a.jpg", "out/b.jpg"]
-    assert [(report["width"], report["height"], report["level"]) for report in reports] == [
-        (36, 24, 12.5),
-        (36, 20, 12.5),
+    assert [(report["width"], report["height"], report["levels"]) for report in reports] == [
+        (36, 24, {"denoise": 12.5}),
+        (36, 20, {"denoise": 12.5}),
     ]
     assert all(report["seconds"] > 0 for report in reports)
     assert [len(report["notes"]) for report in reports] == [0, 1]
     assert said == [f"hyperrestore: b.png: {reports[1]['notes'][0]}"]
+
+
+def test_a_folder_comes_back_as_a_folder(denoise):
+    for name in ("in/a.png", "in/deep/b.jpg", "in/deep/c.tif"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        photo(Path(name))
+    Path("in/deep/broken.png").write_bytes(b"no picture")
+    code, lines, said = denoise("in", "-o", "out", "-r")
+    assert code == 1
+    assert lines == ["out/a.png", "out/deep/b.jpg", "out/deep/c.tif"]
+    assert "in/deep/broken.png" in said[0] and said[1:] == ["hyperrestore: 1 of 4 pictures failed"]
+    assert names(Path("out")) == ["a.png", "b.jpg", "c.tif", "deep"]
+    Path("out/deep/c.tif").unlink()
+    code, lines, said = denoise("in", "-o", "out", "-r", "--skip-existing")
+    assert (code, lines) == (1, ["out/deep/c.tif"])
+    Path("one").mkdir()
+    photo(Path("one/a.png"))
+    assert denoise("one", "-o", "single", "-r")[:2] == (0, ["single/a.png"])
+    assert "give -r" in only_error(denoise("in", "-o", "elsewhere"), 2)
+
+
+def test_folders_that_cannot_be_made_stop_only_their_pictures(denoise):
+    for name in ("in/a.png", "in/deep/b.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        photo(Path(name))
+    Path("out").mkdir()
+    Path("out/deep").touch()
+    code, lines, said = denoise("in", "-o", "out", "-r")
+    assert (code, lines) == (1, ["out/a.png"])
+    assert "out/deep: cannot make this folder" in said[0]
+    Path("other/a.png").mkdir(parents=True)
+    code, lines, said = denoise("in", "-o", "other", "-r", "--skip-existing")
+    assert (code, lines) == (1, ["other/deep/b.png"]), "a folder is no finished picture"
+
+
+def test_a_folder_is_not_written_to_a_file(denoise):
+    Path("in").mkdir()
+    photo(Path("in/a.png"))
+    assert "one file out.png" in only_error(denoise("in", "-o", "out.png", "-r"), 2)
+    assert "has no name" in only_error(denoise("", "-o", "out/"), 2)
+    assert denoise("in", "in", "-o", "out", "-r")[:2] == (0, ["out/a.png"]), "the same folder twice"
+
+
+def test_inspect_prints_commands_that_work(capsys):
+    damaged("-x.png", sigma=20)
+    damaged("line\nbreak.png", sigma=20)
+    assert main(["inspect", "--", "-x.png", "line\nbreak.png"]) == 0
+    said = capsys.readouterr().out
+    assert "hyperrestore restore ./-x.png -o" in said
+    assert "  repair: denoise at" in said, "no command that would name another file"
+
+
+def damaged(path, *, sigma, quality=None):
+    """A photo with noise, perhaps as JPEG."""
+    clean = to_8bit(example_photo("coffee", 40, 100)[:, ::2, ::2])
+    noise = np.random.default_rng(0).normal(0, sigma / 255, clean.shape)
+    pixels = (clean + noise).clip(0, 1).astype(np.float32)
+    write_picture(path, Picture(pixels, None, PictureInfo(128, 128, 3)), quality=quality)
+    return clean
+
+
+def test_inspect_says_what_restore_repairs(capsys):
+    clean = damaged("noisy.jpg", sigma=20, quality=85)
+    before = Path("noisy.jpg").read_bytes()
+    assert main(["inspect", "noisy.jpg"]) == 0
+    said = capsys.readouterr().out
+    assert "dejpeg: JPEG quality 85, from its quantisation tables" in said
+    assert (
+        "hyperrestore restore noisy.jpg -o restored/  # denoise at " in said and " and dejpeg at 85\n" in said
+    )
+    assert names(Path()) == ["noisy.jpg"] and Path("noisy.jpg").read_bytes() == before
+    assert main(["inspect", "noisy.jpg", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["levels"] == {"dejpeg": 85, "denoise": pytest.approx(20, abs=4)}
+    assert found["levels"]["denoise"] == pytest.approx(found["noise"]["sigma"], abs=0.05)
+    assert main(["restore", "noisy.jpg", "-o", "out.png", "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["levels"] == found["levels"]
+    assert "dejpeg at quality 85: JPEG quality 85" in output.err and "denoise at sigma " in output.err
+    errors = [np.square(read_picture(name).pixels - clean).mean() for name in ("noisy.jpg", "out.png")]
+    assert errors[1] < errors[0] / 3
+
+
+def test_clean_pictures_come_back_as_they_are(capsys):
+    damaged("clean.png", sigma=0)
+    assert main(["inspect", "clean.png"]) == 0
+    assert "nothing to repair" in capsys.readouterr().out
+    for command in ("restore", "denoise"):
+        assert main([command, "clean.png", "-o", f"{command}.png"]) == 0
+        assert "nothing was repaired: " in capsys.readouterr().err
+        assert np.array_equal(read_picture(f"{command}.png").pixels, read_picture("clean.png").pixels)
+
+
+def test_the_level_of_noise_is_found_out(capsys):
+    damaged("noisy.png", sigma=20)
+    for words in ([], ["-l", "auto"]):
+        assert main(["denoise", "noisy.png", "-o", "out.png", "--overwrite", "--json", *words]) == 0
+        output = capsys.readouterr()
+        assert json.loads(output.out)["levels"]["denoise"] == pytest.approx(20, abs=2.5)
+        assert "denoise at sigma " in output.err
+
+
+def test_inspect_goes_on_after_a_bad_file(capsys):
+    damaged("noisy.png", sigma=20)
+    Path("bad.png").write_bytes(b"no picture")
+    assert main(["inspect", "bad.png", "noisy.png"]) == 1
+    output = capsys.readouterr()
+    assert "bad.png" in output.err and output.out.startswith("noisy.png\n")
 
 
 def test_a_level_beyond_training_is_said_once(denoise):
@@ -349,7 +459,6 @@ def test_a_picture_replaces_itself_only_when_asked(denoise, suffix, alpha):
 # --- denoise: what is refused -----------------------------------------------------------------------
 
 REFUSED = {
-    "no level": ("a.png -o x.png", 2, "the following arguments are required: -l/--level"),
     "no output": ("a.png -l 5", 2, "required: -o/--out"),
     "no picture": ("-o x.png -l 5", 2, "required: PICTURE"),
     "unknown option": ("a.png -o x.png -l 5 --fast", 2, "unrecognized arguments: --fast"),
@@ -367,7 +476,7 @@ REFUSED = {
     "tile -1": ("a.png -o x.png -l 5 -t -1", 2, "'-1' is not a whole number"),
     "too large": ("a.png -o x.png -l 5 --max-pixels 800", 1, "a.png: has 36 x 24 pixels"),
     "missing": ("nothing.png -o x.png -l 5", 1, "nothing.png: cannot be opened (No such file"),
-    "folder": ("full -o x.png -l 5", 1, "full: cannot be opened (Is a directory)"),
+    "folder": ("full -o x.png -l 5", 2, "full is a folder; give -r"),
     "empty": ("empty.png -o x.png -l 5", 1, "empty.png: is empty"),
     "no picture in it": ("text.png -o x.png -l 5", 1, "is not a PNG, JPEG, WebP, TIFF or AVIF"),
     "truncated": ("cut.jpg -o x.png -l 5", 1, "cut.jpg: cannot be read"),
@@ -384,7 +493,6 @@ REFUSED = {
     "several into an old file": ("a.png b.jpg -o word -l 5", 2, "word is a file, where"),
     "two for one": ("a.png full/a.png -o x -l 5", 2, "would both be written to x/a.png"),
     "two for one by format": ("b.jpg b.png -f png -o x -l 5", 2, "both be written to"),
-    "same twice": ("a.png ./a.png -o x -l 5", 2, "a.png and a.png would both be written"),
     "exists": ("a.png -o b.jpg -l 5", 2, "b.jpg: exists already; give --overwrite, --skip-existing"),
     "both answers": ("a.png -o b.jpg -l 5 --overwrite --skip-existing", 2, "not allowed with"),
     "no model": ("a.png -o x.png -l 5 --model no.safetensors", 1, "no.safetensors: "),

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
 from hyperrestore import Restorer, Task, run_tiled
 from hyperrestore.checkpoint import load_checkpoint
-from hyperrestore.degrade import gaussian_noise, jpeg, resize_bicubic
+from hyperrestore.degrade import gaussian_noise, jpeg, rescale, resize_bicubic
 from hyperrestore.evaluate import USUAL_LEVELS, evaluate, find_pictures
 from hyperrestore.metrics import psnr
 from hyperrestore.restorer import MODELS
@@ -230,3 +231,35 @@ def test_test_sets_reach_their_floors(task, photos, floors):
     means = evaluate(Restorer.load(task), find_pictures(PHOTOS / photos), USUAL_LEVELS[task]).means()
     for score, floor in zip(means, floors, strict=True):
         assert score.psnr >= floor, score
+
+
+def drawn_page():
+    """A page with text in a font that was not trained on, (3, 256, 320)."""
+    picture = Image.new("RGB", (320, 256), "white")
+    canvas = ImageDraw.Draw(picture)
+    canvas.rectangle((0, 0, 320, 28), fill=(52, 101, 164))
+    canvas.text((8, 5), "Settings  Help  View", fill="white", font=ImageFont.load_default(15))
+    for index, size in enumerate((10, 12, 14, 18)):
+        font, top = ImageFont.load_default(size), 40 + 52 * index
+        canvas.text((10, top), f"The quick brown fox, {size} px", fill=(20, 20, 20), font=font)
+        canvas.text((10, top + 22), "jumps over 1,234 lazy dogs.", fill=(200, 40, 40), font=font)
+    canvas.ellipse((250, 140, 300, 190), fill=(80, 170, 90))
+    return np.asarray(picture).transpose(2, 0, 1).astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("quality", [30, 75, 90])
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
+def test_a_drawn_page_gets_better(restorers, quality, subsampling):
+    page = drawn_page()
+    damaged = jpeg(page, quality, subsampling=subsampling)
+    assert psnr(restorers[Task.DEJPEG](damaged, quality), page) > psnr(damaged, page)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_pictures_that_were_shrunk_without_antialiasing_lose_little(restorers, scale):
+    backend = restorers[Task.UPSCALE].at(scale)
+    gains = []
+    for crop in (crop[:, :252, :252] for crop in CROPS.values()):
+        damaged = rescale(crop, scale, protocol="hyperres")
+        gains.append(psnr(run_tiled(backend, damaged), crop) - psnr(damaged, crop))
+    assert min(gains) > -1 and np.mean(gains) > -0.6

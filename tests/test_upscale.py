@@ -35,7 +35,7 @@ def test_files_become_as_large_as_asked(restorer, tmp_path, scale, channels, bit
     made, whole = read_picture(tmp_path / "out.png"), restorer(read_picture(source), scale)
     expected = tuple(int(side * scale + 0.5) for side in (height, width))
     assert made.pixels.shape == whole.pixels.shape == (channels, *expected)
-    assert (report.height, report.width, report.level) == (*expected, scale)
+    assert (report.height, report.width, report.levels) == (*expected, {"upscale": scale})
     assert made.info.bits == bits
     assert np.abs(made.pixels - whole.pixels).max() < 0.6 / (2**bits - 1) + 2e-5
     assert (whole.info.height, whole.info.width) == expected
@@ -57,7 +57,7 @@ def test_a_side_can_be_given(restorer, tmp_path):
     ):
         report = restore_file(restorer, source, tmp_path / f"{name}.png", None, **{name: size})
         assert (report.height, report.width) == expected
-        assert report.level == pytest.approx(size / (24 if name == "to_height" else 36))
+        assert report.levels["upscale"] == pytest.approx(size / (24 if name == "to_height" else 36))
     for level, sizes, error in (
         (None, {}, UsageError),
         (2, {"to_width": 80}, UsageError),
@@ -102,8 +102,8 @@ def test_the_command(upscale_model, dejpeg_model, tmp_path, capsys):
         assert "quality 37, from its quantisation tables" in capsys.readouterr().err
     assert main(["dejpeg", source, *repaired, str(dejpeg_model), "--overwrite", "--json"]) == 0
     said = capsys.readouterr()
-    assert "left as it was: no traces" in said.err
-    assert json.loads(said.out)["level"] is None
+    assert "nothing was repaired: no traces" in said.err
+    assert json.loads(said.out)["levels"] == {}
     assert np.array_equal(read_picture(tmp_path / "r.png").pixels, read_picture(source).pixels)
     assert main(["dejpeg", source, "-l", "much", *repaired, str(dejpeg_model), "--overwrite"]) == 2
     capsys.readouterr()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hyperrestore.engine import TILE, Backend, Pixels, Rows, from_floats, restore_rows
+from hyperrestore.engine import TILE, Backend, Chain, Pixels, Rows, from_floats, restore_rows
 from hyperrestore.enlarge import STRIP, Enlargement, enlarged_size
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.estimate import find_compression
+from hyperrestore.estimate import inspect
 from hyperrestore.level import Task
 from hyperrestore.picture import MAX_PIXELS, SUFFIXES, PictureInfo, create_picture, open_picture
 from hyperrestore.restorer import Restorer
@@ -27,7 +27,7 @@ class Report:
     Attributes:
         source: The file that was read.
         target: The file that was written.
-        level: In the model's unit; None where nothing was to be repaired.
+        levels: By task, in its unit; empty where nothing was to be repaired.
         width: Of the result, pixels.
         height: Of the result, pixels.
         seconds: From opening to finished file.
@@ -36,7 +36,7 @@ class Report:
 
     source: str
     target: str
-    level: float | None
+    levels: dict[str, float]
     width: int
     height: int
     seconds: float
@@ -65,11 +65,55 @@ class _Counted:
         return restored
 
 
-def plan_targets(sources: Sequence[Path], out: str, *, suffix: str | None = None) -> list[tuple[Path, Path]]:
+def find_inputs(
+    inputs: Sequence[Path], *, out: Path, recursive: bool
+) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Find the pictures among files and folders, in a fixed order; links to folders are not followed.
+
+    Args:
+        inputs: Pictures, and folders if `recursive`.
+        out: What lies in this folder is no input: a second run finds what the first has written.
+        recursive: Whether folders are searched, with all that they hold.
+
+    Returns:
+        The pictures, each with its place in the folder of results: below a folder its path from there, else
+        its name. And the folders that could not be read.
+
+    Raises:
+        UsageError: A folder where `recursive` is not set, or no picture in all folders together.
+    """
+    found: list[tuple[Path, Path]] = []
+    unreadable: list[Path] = []
+    results = os.path.realpath(out)
+    if any(path == Path() for path in inputs) and not recursive:
+        raise UsageError("a picture has no name; give a file")
+    folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 - no error without permission
+    if folders and not recursive:
+        raise UsageError(f"{folders[0]} is a folder; give -r to restore all that it holds")
+    for path in inputs:
+        if path not in folders:
+            found.append((path, Path(path.name)))
+            continue
+        for parent, below, names in os.walk(
+            path, onerror=lambda error: unreadable.append(Path(error.filename))
+        ):
+            below[:] = sorted(name for name in below if os.path.realpath(Path(parent, name)) != results)
+            for name in sorted(names):
+                file = Path(parent, name)
+                if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
+                    found.append((file, file.relative_to(path)))
+    if folders and not found and not unreadable:
+        raise UsageError(f"{folders[0]} holds no pictures ({_without_dots(SUFFIXES)})")
+    return list(dict.fromkeys(found)), unreadable
+
+
+def plan_targets(
+    sources: Sequence[tuple[Path, Path]], out: str, *, suffix: str | None = None
+) -> list[tuple[Path, Path]]:
     """Decide which file every picture is written to.
 
     Args:
-        sources: Pictures.
+        sources: Pictures and their places in the folder of results, as `find_inputs` finds them.
         out: A file for one picture; a folder for several, or if it exists as one or ends with a slash.
         suffix: In a folder, the suffix of the files (".png"); None keeps each picture's own.
 
@@ -81,7 +125,7 @@ def plan_targets(sources: Sequence[Path], out: str, *, suffix: str | None = None
             another, or an unknown suffix.
 
     Example:
-        >>> [(source, target)] = plan_targets([Path("holiday/a.jpg")], "restored/", suffix=".png")
+        >>> [(_, target)] = plan_targets([(Path("holiday/a.jpg"), Path("a.jpg"))], "restored/", suffix=".png")
         >>> target.as_posix()
         'restored/a.png'
     """
@@ -98,14 +142,14 @@ def plan_targets(sources: Sequence[Path], out: str, *, suffix: str | None = None
             raise UsageError(
                 f"output {out} is neither a file with a suffix nor a folder; end a new folder with /"
             )
-        return [(sources[0], folder)]
+        return [(sources[0][0], folder)]
     if len(sources) > 1 and folder.suffix.lower() in SUFFIXES and not folder.is_dir():
         raise UsageError(f"{len(sources)} pictures cannot be written to one file {out}; give a folder")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"output {out} is a file, where a folder is needed")
-    pairs = [(path, folder / (path.stem + (suffix or path.suffix))) for path in sources]
+    pairs = [(source, folder / (place.with_suffix(suffix) if suffix else place)) for source, place in sources]
     # Names may be links: what counts is the file behind them.
-    inputs = {os.path.realpath(source): source for source in sources}
+    inputs = {os.path.realpath(source): source for source, _ in sources}
     seen: dict[str, Path] = {}
     for source, target in pairs:
         file = os.path.realpath(target)
@@ -118,7 +162,7 @@ def plan_targets(sources: Sequence[Path], out: str, *, suffix: str | None = None
 
 
 def restore_file(
-    restorer: Restorer,
+    restorers: Restorer | Sequence[Restorer],
     source: str | Path,
     target: str | Path,
     level: float | None,
@@ -138,12 +182,13 @@ def restore_file(
     progressive JPEG, interlaced PNG and turned pictures as input, WebP and AVIF as either.
 
     Args:
-        restorer: The model.
+        restorers: The model, or several that repair the picture one after the other; only one may upscale.
         source: Picture to read.
         target: File to write, all or nothing; its suffix chooses the format.
         level: In the model's unit; of a model that upscales, the scale, or None where one of the next three
-            says how large the result is to be. None lets a model that repairs JPEG find the quality out (see
-            `estimate.find_compression`), and leave a picture as it is that shows none; the report says so.
+            says how large the result is to be. For the others None means that levels are found out from the
+            picture (see `estimate.inspect`), and what needs no repair is left as it is; the report says so.
+            Several models need None.
         to_width: Width of the result, pixels.
         to_height: Height of the result, pixels.
         long_side: Longer side of the result, pixels.
@@ -160,11 +205,16 @@ def restore_file(
     Raises:
         PictureError: The picture cannot be read or written, is too large, or memory does not suffice.
         UsageError: The target's suffix is unknown, it exists and `overwrite` is not set, `tile` is not
-            above 0, or the picture has too many bits for the restorer's precision.
+            above 0, several models were given with a level or one of them upscales, or the picture has too
+            many bits for their precision.
         LevelError: The model does not accept the level.
     """
+    restorers = list(restorers) if isinstance(restorers, Sequence) else [restorers]
+    upscales = any(restorer.task == Task.UPSCALE for restorer in restorers)
+    if len(restorers) != 1 and (upscales or level is not None):
+        raise UsageError("several models repair a picture at levels that are found out, and none may upscale")
     if tile is None:
-        tile = TILE * 2 // 3 if restorer.task == Task.UPSCALE else TILE
+        tile = TILE * 2 // 3 if upscales else TILE
     if tile < 1:
         raise UsageError(f"a tile of {tile} pixels was asked for; give at least 1")
     start = time.perf_counter()
@@ -174,16 +224,21 @@ def restore_file(
         width, height = info.width, info.height
         read: Callable[[int, int], Rows] = reader.rows
         try:
-            if restorer.task == Task.UPSCALE:
+            levels: list[float | None] = [level]
+            if upscales:
                 width, height, level = enlarged_size(
                     width, height, scale=level, to_width=to_width, to_height=to_height, long_side=long_side
                 )
                 if width * height > max_pixels:
                     raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
                 read = Enlargement(reader.rows, size=(info.height, info.width), to=(height, width)).rows
+                levels = [level]
             elif level is None:
-                level, found = _quality(source, restorer, max_pixels)
-            backend = _Unchanged() if level is None else restorer.at(level, bits=info.bits)
+                levels, found = _levels(restorers, source, max_pixels)
+            used = [
+                (restorer, one) for restorer, one in zip(restorers, levels, strict=True) if one is not None
+            ]
+            backend = Chain([restorer.at(one, bits=info.bits) for restorer, one in used])
         except UsageError as error:
             raise type(error)(f"{source}: {error}") from error
         with create_picture(
@@ -203,29 +258,30 @@ def restore_file(
                 ) from error
     seconds = time.perf_counter() - start
     notes = (*found, *info.notes, *writer.notes)
-    return Report(str(source), str(target), level, width, height, round(seconds, 3), notes)
+    by_task = {str(restorer.task): float(one) for restorer, one in used}
+    return Report(str(source), str(target), by_task, width, height, round(seconds, 3), notes)
 
 
-class _Unchanged:
-    """A backend that leaves a picture as it is."""
-
-    halo, multiple = 0, 1
-
-    def __call__(self, window: Pixels, /) -> Pixels:
-        """The window itself."""
-        return window
-
-
-def _quality(source: str | Path, restorer: Restorer, max_pixels: int) -> tuple[float | None, tuple[str, ...]]:
-    """The level of a model that repairs JPEG, found from the picture, and a note on it."""
-    if restorer.task != Task.DEJPEG:
-        raise UsageError(f"{restorer.task} needs a level")
-    compression = find_compression(source, max_pixels=max_pixels)
-    if compression.quality is None:
-        return None, (f"left as it was: {compression.reason}; a level repairs it all the same",)
-    least, most = restorer.scale.trained
-    quality = float(min(max(compression.quality, least), most))
-    return quality, (f"repaired at quality {quality:g}, {compression.reason}",)
+def _levels(
+    restorers: Sequence[Restorer], source: str | Path, max_pixels: int
+) -> tuple[list[float | None], tuple[str, ...]]:
+    """The level of each restorer for a picture, found from it; None if there is nothing to repair."""
+    findings = inspect(source, max_pixels=max_pixels)
+    levels: list[float | None] = []
+    notes = []
+    for restorer in restorers:
+        level = findings.levels.get(restorer.task)
+        if level is not None:
+            least, most = restorer.scale.trained
+            level = float(min(max(level, least), most))
+            notes.append(
+                f"{restorer.task} at {restorer.scale.unit} {level:g}: {findings.sentence(restorer.task)}"
+            )
+        levels.append(level)
+    if not notes:
+        found = "; ".join(findings.sentence(restorer.task) for restorer in restorers)
+        notes.append(f"nothing was repaired: {found}; a level repairs it all the same")
+    return levels, tuple(notes)
 
 
 def _stored(rows: Rows, info: PictureInfo) -> Rows:

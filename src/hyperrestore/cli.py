@@ -10,6 +10,7 @@ import importlib.util
 import json
 import math
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -61,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 # --- What the user types ----------------------------------------------------------------------------
 
 
+PICTURES = "PNG, JPEG, WebP, TIFF or AVIF file"
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaint is one line, like every other error."""
 
@@ -79,6 +83,29 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser(
+        "restore",
+        help="find out what is wrong with pictures, and repair it",
+        description="Find out how strongly pictures were compressed as JPEG and how noisy they are, and "
+        "repair both. What needs no repair is left as it is. Bit depth, transparency, colour profile and "
+        "metadata stay.",
+        epilog="Example: hyperrestore restore photo.jpg -o restored.png",
+    )
+    _add_files(command)
+    command.set_defaults(run=_restore, tasks=("denoise", "dejpeg"), level=None)
+
+    command = commands.add_parser(
+        "inspect",
+        help="say what is wrong with pictures, and change nothing",
+        description="Say how strongly pictures were compressed as JPEG and how noisy they are, and which "
+        "command would repair them.",
+        epilog="Example: hyperrestore inspect photo.jpg",
+    )
+    command.add_argument("inputs", nargs="+", metavar="PICTURE", type=Path, help=PICTURES)
+    command.add_argument("--json", action="store_true", help="print a JSON object for each picture")
+    _add_limit(command)
+    command.set_defaults(run=_inspect)
+
+    command = commands.add_parser(
         "denoise",
         help="take noise out of pictures",
         description="Take noise out of pictures. Bit depth, transparency, colour profile and metadata stay.",
@@ -86,11 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_files(command)
     command.add_argument(
-        "-l", "--level", required=True, type=_number, metavar="SIGMA",
-        help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75 (try 5 to 25 for a "
-        "photo at high ISO)",
+        "-l", "--level", default="auto", type=_level, metavar="SIGMA",
+        help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75 (a photo at high ISO "
+        "has 5 to 25); auto (default) finds it out, and leaves alone what has next to none",
     )  # fmt: skip
-    command.set_defaults(run=_restore, task="denoise")
+    command.set_defaults(run=_restore, tasks=("denoise",))
+    _add_model(command)
 
     command = commands.add_parser(
         "dejpeg",
@@ -105,7 +133,8 @@ def _parser() -> argparse.ArgumentParser:
         help="quality at which the picture was saved, 5 to 100: lower means a stronger repair; auto "
         "(default) finds it out, also where a picture was saved again, and leaves alone what shows none",
     )  # fmt: skip
-    command.set_defaults(run=_restore, task="dejpeg")
+    command.set_defaults(run=_restore, tasks=("dejpeg",))
+    _add_model(command)
 
     command = commands.add_parser(
         "upscale",
@@ -124,7 +153,8 @@ def _parser() -> argparse.ArgumentParser:
         "--height", type=_whole(1), dest="to_height", metavar="PIXELS", help="height of the result"
     )
     size.add_argument("--long-side", type=_whole(1), metavar="PIXELS", help="longer side of the result")
-    command.set_defaults(run=_restore, task="upscale")
+    command.set_defaults(run=_restore, tasks=("upscale",))
+    _add_model(command)
 
     command = commands.add_parser(
         "evaluate",
@@ -202,13 +232,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_files(command: argparse.ArgumentParser) -> None:
     """What every command that restores pictures takes; only upscaling changes their size."""
-    command.set_defaults(to_width=None, to_height=None, long_side=None)
+    command.set_defaults(to_width=None, to_height=None, long_side=None, model=None)
     command.add_argument(
-        "inputs", nargs="+", metavar="PICTURE", type=Path, help="PNG, JPEG, WebP, TIFF or AVIF file"
+        "inputs", nargs="+", metavar="PICTURE", type=Path, help=f"{PICTURES}; with -r also a folder"
     )
     command.add_argument(
         "-o", "--out", required=True, help="file for one picture; folder for several, or if it ends with /"
     )
+    command.add_argument(
+        "-r", "--recursive", action="store_true",
+        help="take folders, too, and restore all pictures in them; the results lie as the pictures do",
+    )  # fmt: skip
     command.add_argument(
         "-f", "--format", metavar="SUFFIX", help="format of the files in a folder: png, jpg, webp, tif, avif"
     )
@@ -222,12 +256,19 @@ def _add_files(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--json", action="store_true", help="print a JSON object instead of a path for each picture"
     )
+    _add_limit(command)
+    _add_engine(command)
+
+
+def _add_limit(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-pixels", type=_whole(1), metavar="COUNT",
         help="refuse larger pictures and results (default 2^30)",
     )  # fmt: skip
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", metavar="FILE", help="a checkpoint instead of the built-in one")
-    _add_engine(command)
 
 
 def _add_engine(command: argparse.ArgumentParser) -> None:
@@ -354,27 +395,35 @@ def _load(model: str, options: argparse.Namespace) -> Restorer:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from hyperrestore.batch import make_folder, plan_targets, restore_file
-    from hyperrestore.picture import MAX_PIXELS
+    from hyperrestore.batch import find_inputs, make_folder, plan_targets, restore_file
+    from hyperrestore.picture import MAX_PIXELS, SUFFIXES
 
     suffix = None if options.format is None else f".{options.format.lower().removeprefix('.')}"
-    pairs = plan_targets(options.inputs, options.out, suffix=suffix)
-    existing = {target for _, target in pairs if target.exists()}
+    sources, unreadable = find_inputs(options.inputs, out=Path(options.out), recursive=options.recursive)
+    out = options.out
+    if out and any(os.path.isdir(path) for path in options.inputs):  # noqa: PTH112 - no error without permission
+        if Path(out).suffix.lower() in SUFFIXES and not Path(out).is_dir():
+            raise UsageError(f"a folder cannot be written to one file {out}; give a folder")
+        out += os.sep
+    pairs = plan_targets(sources, out, suffix=suffix)
+    for folder in unreadable:
+        _say(f"error: {folder}: cannot read this folder")
+    existing = {target for _, target in pairs if target.is_file()}
     if options.skip_existing:
         pairs = [(source, target) for source, target in pairs if target not in existing]
-        _say(f"{len(existing)} of {len(options.inputs)} pictures exist already")
+        _say(f"{len(existing)} of {len(sources)} pictures exist already")
     elif existing and not options.overwrite:
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise UsageError(
             f"{min(existing)}{others}: exists already; give --overwrite, --skip-existing or another output"
         )
-    restorer = _load(options.model or options.task, options)
-    if restorer.task != options.task:
-        raise UsageError(f"{options.model}: is a model for {restorer.task}, not for {options.task}")
-    if options.level is not None:
-        restorer.scale.check(options.level)
-    if pairs and pairs[0][1] != Path(options.out):
-        make_folder(pairs[0][1].parent)
+    restorers = [_load(options.model or task, options) for task in options.tasks]
+    for restorer, task in zip(restorers, options.tasks, strict=True):
+        if restorer.task != task:
+            raise UsageError(f"{options.model}: is a model for {restorer.task}, not for {task}")
+        if options.level is not None:
+            restorer.scale.check(options.level)
+    in_folder = bool(pairs) and pairs[0][1] != Path(options.out)
 
     failed: list[HyperrestoreError] = []
     for number, (source, target) in enumerate(pairs, 1):
@@ -385,8 +434,10 @@ def _restore(options: argparse.Namespace) -> int:
             with _progress(label) as show, warnings.catch_warnings():
                 if options.level is not None:
                     warnings.simplefilter("ignore", ExtrapolationWarning)  # said above, once
+                if in_folder:
+                    make_folder(target.parent)
                 report = restore_file(
-                    restorer,
+                    restorers,
                     source,
                     target,
                     options.level,
@@ -408,7 +459,41 @@ def _restore(options: argparse.Namespace) -> int:
         _put(json.dumps(asdict(report)) if options.json else str(target))
     if len(pairs) > 1 and failed:
         _say(f"{len(failed)} of {len(pairs)} pictures failed")
+    if unreadable or (len(pairs) > 1 and failed):
         return 1
+    return failed[0].exit_code if failed else 0
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from hyperrestore.estimate import inspect
+    from hyperrestore.level import Task
+    from hyperrestore.picture import MAX_PIXELS
+
+    failed: list[HyperrestoreError] = []
+    for source in options.inputs:
+        try:
+            findings = inspect(source, max_pixels=options.max_pixels or MAX_PIXELS)
+        except HyperrestoreError as error:
+            failed.append(error)
+            _say(f"error: {error}")
+            continue
+        tasks = " and ".join(f"{task} at {level:g}" for task, level in findings.levels.items())
+        name = f"./{source}" if str(source).startswith("-") else str(source)
+        command = f"hyperrestore restore {shlex.quote(name)} -o restored/" if tasks else None
+        if options.json:
+            _put(
+                json.dumps(
+                    {"source": str(source), **asdict(findings), "levels": findings.levels, "command": command}
+                )
+            )
+            continue
+        _put(_printable(str(source)))
+        for task in (Task.DENOISE, Task.DEJPEG):
+            _put(f"  {task}: {findings.sentence(task)}")
+        if command and command.isprintable():
+            _put(f"  {command}  # {tasks}")
+        else:
+            _put(f"  repair: {tasks}" if tasks else "  nothing to repair")
     return failed[0].exit_code if failed else 0
 
 

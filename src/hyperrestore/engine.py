@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -36,6 +37,25 @@ class Backend(Protocol):
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window (c, h, w), values about [0, 1]; the result is not clipped."""
+
+
+class Chain:
+    """Several backends, one after the other, as one that sees as far as all of them together.
+
+    Args:
+        backends: In the order in which they restore a window; none leaves it as it is.
+    """
+
+    def __init__(self, backends: Sequence[Backend]) -> None:
+        self.backends = tuple(backends)
+        self.halo = sum(backend.halo for backend in backends)
+        self.multiple = math.lcm(*(backend.multiple for backend in backends))
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """Restore a window by one after the other."""
+        for backend in self.backends:
+            window = backend(window)
+        return window
 
 
 def run_tiled(backend: Backend, pixels: Pixels, *, size: int = TILE) -> Pixels:
