@@ -326,3 +326,19 @@ def test_what_is_frozen_and_what_is_not_training_stays_so():
 def test_an_impossible_rank_is_refused():
     with pytest.raises(UsageError, match="rank -1"):
         hyperize(nn.Conv2d(3, 3, 3), SIGMA, rank=-1)
+
+
+def test_small_layers_can_have_a_full_w():
+    module = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3), nn.Conv2d(16, 32, 3))
+    low, mixed, full = (
+        sum(
+            parameter.numel()
+            for parameter in hyperize(module, SIGMA, rank=rank, full_to=full_to).parameters()
+        )
+        for rank, full_to in ((2, 0), (2, 16), (None, 0))
+    )
+    assert low < mixed < full
+    assert mixed - low == 16 * 3 * 9 - 2 * (16 + 3 * 9) + 16 * 16 * 9 - 2 * (16 + 16 * 9)
+    adjustable = hyperize(module, SIGMA, rank=2, full_to=16)
+    image = torch.rand(1, 3, 9, 9)
+    torch.testing.assert_close(adjustable(image, 25.0), module(image))

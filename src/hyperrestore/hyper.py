@@ -297,6 +297,7 @@ def hyperize(
     *,
     select: Callable[[str, nn.Module], bool] = lambda name, convolution: True,
     rank: int | None = None,
+    full_to: int = 0,
 ) -> Hypernetwork:
     """Make a network's convolutions adjustable by a level.
 
@@ -309,6 +310,7 @@ def hyperize(
         scale: What the level means; several scales for several level axes.
         select: Which convolutions become adjustable, from their dotted name and the layer.
         rank: Rank of W where that stores less than the full W; None for full rank, as in the paper.
+        full_to: Convolutions with at most so many channels, in and out, have a W of full rank all the same.
 
     Returns:
         The adjustable network.
@@ -328,9 +330,10 @@ def hyperize(
         if not isinstance(layer, Convolution) or not select(name, layer):
             return None
         found += 1
+        own = None if max(layer.in_channels, layer.out_channels) <= full_to else rank
         if isinstance(layer, nn.Conv2d):
-            return HyperConv2d(layer, conditions=conditions, rank=rank)
-        return HyperConvTranspose2d(layer, conditions=conditions, rank=rank)
+            return HyperConv2d(layer, conditions=conditions, rank=own)
+        return HyperConvTranspose2d(layer, conditions=conditions, rank=own)
 
     network = _replace(copy.deepcopy(module), choose)
     if not found:

@@ -30,6 +30,7 @@ class NetworkConfig:
         rank: Rank of W (see `hyper.hyperize`); 0 for full rank.
         shuffle: A U-net's finest resolution is the picture's divided by it: every shuffle x shuffle pixels
             become channels of one (pixel unshuffle).
+        full_to: Convolutions with at most so many channels have a W of full rank, whatever `rank` says.
     """
 
     kind: Literal["paper", "unet"]
@@ -37,6 +38,7 @@ class NetworkConfig:
     blocks: tuple[int, ...]
     rank: int = 0
     shuffle: int = 1
+    full_to: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -156,6 +158,7 @@ def build(config: NetworkConfig, scale: LevelScale) -> Hypernetwork:
         scale,
         select=lambda name, _: not in_body or name.startswith("body."),
         rank=config.rank or None,
+        full_to=config.full_to,
     )
 
 
