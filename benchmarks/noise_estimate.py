@@ -20,12 +20,13 @@ import numpy.typing as npt
 from PIL import Image
 from safetensors.numpy import save
 
+from hyperrestore.blocks import Floats
 from hyperrestore.checkpoint import write_atomically
 from hyperrestore.degrade import jpeg
 from hyperrestore.drawings import draw_pictures
 from hyperrestore.estimate import CLEAN
 from hyperrestore.metrics import full_range_luma
-from hyperrestore.noise import FLOOR, LEAST_SPREAD, WEIGHTS, Floats, estimate, noise_features
+from hyperrestore.noise import FLOOR, LEAST_SPREAD, WEIGHTS, estimate, noise_features
 from hyperrestore.photos import PhotoFile, find_photos, read_rgb, split_photos
 
 MOST = 75.0  # sigma
@@ -107,9 +108,9 @@ def samples(
     drawn = draw_pictures(200, size=256, seed=seed + 1)
     rows, sigmas, kinds = [], [], []
     for index in range(count):
-        photo = read_rgb(files[random.integers(len(files))].path)
-        if random.random() < DRAWN:
-            photo = drawn[random.integers(len(drawn))]
+        file = files[random.integers(len(files))]
+        is_drawn = random.random() < DRAWN
+        photo = drawn[random.integers(len(drawn))] if is_drawn else read_rgb(file.path)
         if random.random() < 0.3:  # detail of another size
             half = (photo.shape[2] // 2, photo.shape[1] // 2)
             photo = np.asarray(

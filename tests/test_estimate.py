@@ -31,6 +31,7 @@ def test_compression_of_files_of_every_kind(tmp_path, monkeypatch):
         assert abs(compression.quality - 20) <= 1 and "pixels" in compression.reason
     again = inspect(write(tmp_path / "again.jpg", saved, quality=92)).compression
     assert abs(again.quality - 20) <= 2 and "saved again at 92" in again.reason
+    assert inspect(write(tmp_path / "clean.png", saved[:, ::2, ::2])).compression.quality is None
     once = inspect(write(tmp_path / "once.jpg", PHOTOS["coffee"][:, ::2, ::2], quality=37)).compression
     assert (once.quality, once.reason) == (37, "from its quantisation tables")
     table = quantisation_tables(60, tilt=0.4)
@@ -44,6 +45,15 @@ def test_compression_of_files_of_every_kind(tmp_path, monkeypatch):
         assert abs(inspect(tmp_path / "a.png").compression.quality - 20) <= 2
     with pytest.raises(PictureError):
         inspect(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("quality", [1, 5, 10, 33, 50, 75, 90, 95, 100])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_tables_of_a_file_are_found(tmp_path, quality, progressive):
+    picture = Image.fromarray((PHOTOS["coffee"].transpose(1, 2, 0) * 255).astype(np.uint8))
+    picture.save(tmp_path / "a.jpg", quality=quality, progressive=progressive)
+    found = inspect(tmp_path / "a.jpg").compression.quality
+    assert quantisation_tables(found) == quantisation_tables(quality)
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -85,8 +85,6 @@ def find_inputs(
     found: list[tuple[Path, Path]] = []
     unreadable: list[Path] = []
     results = os.path.realpath(out)
-    if any(path == Path() for path in inputs) and not recursive:
-        raise UsageError("a picture has no name; give a file")
     folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 - no error without permission
     if folders and not recursive:
         raise UsageError(f"{folders[0]} is a folder; give -r to restore all that it holds")
@@ -108,7 +106,7 @@ def find_inputs(
 
 
 def plan_targets(
-    sources: Sequence[tuple[Path, Path]], out: str, *, suffix: str | None = None
+    sources: Sequence[tuple[Path, Path]], out: str, *, suffix: str | None = None, in_folder: bool = False
 ) -> list[tuple[Path, Path]]:
     """Decide which file every picture is written to.
 
@@ -116,6 +114,7 @@ def plan_targets(
         sources: Pictures and their places in the folder of results, as `find_inputs` finds them.
         out: A file for one picture; a folder for several, or if it exists as one or ends with a slash.
         suffix: In a folder, the suffix of the files (".png"); None keeps each picture's own.
+        in_folder: Whether `out` is a folder also for one picture.
 
     Returns:
         Pairs of source and target.
@@ -135,7 +134,8 @@ def plan_targets(
         raise UsageError(f"format {suffix[1:]!r} is unknown; known are {_without_dots(SUFFIXES)}")
     folder = Path(out)
     ends_as_folder = out.endswith(tuple(filter(None, (os.sep, os.altsep))))
-    if len(sources) == 1 and not folder.is_dir() and not ends_as_folder:
+    in_folder = in_folder or len(sources) > 1
+    if not in_folder and sources and not folder.is_dir() and not ends_as_folder:
         if suffix is not None and folder.suffix.lower() != suffix:
             raise UsageError(f"output {out} does not end with the format {suffix}; give one of the two")
         if not folder.suffix:
@@ -143,8 +143,9 @@ def plan_targets(
                 f"output {out} is neither a file with a suffix nor a folder; end a new folder with /"
             )
         return [(sources[0][0], folder)]
-    if len(sources) > 1 and folder.suffix.lower() in SUFFIXES and not folder.is_dir():
-        raise UsageError(f"{len(sources)} pictures cannot be written to one file {out}; give a folder")
+    if in_folder and folder.suffix.lower() in SUFFIXES and not folder.is_dir():
+        several = f"{len(sources)} pictures" if len(sources) > 1 else "a folder"
+        raise UsageError(f"{several} cannot be written to one file {out}; give a folder")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"output {out} is a file, where a folder is needed")
     pairs = [(source, folder / (place.with_suffix(suffix) if suffix else place)) for source, place in sources]
@@ -224,7 +225,6 @@ def restore_file(
         width, height = info.width, info.height
         read: Callable[[int, int], Rows] = reader.rows
         try:
-            levels: list[float | None] = [level]
             if upscales:
                 width, height, level = enlarged_size(
                     width, height, scale=level, to_width=to_width, to_height=to_height, long_side=long_side
@@ -232,8 +232,8 @@ def restore_file(
                 if width * height > max_pixels:
                     raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
                 read = Enlargement(reader.rows, size=(info.height, info.width), to=(height, width)).rows
-                levels = [level]
-            elif level is None:
+            levels: list[float | None] = [level]
+            if level is None:
                 levels, found = _levels(restorers, source, max_pixels)
             used = [
                 (restorer, one) for restorer, one in zip(restorers, levels, strict=True) if one is not None

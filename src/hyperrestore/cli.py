@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         "command would repair them.",
         epilog="Example: hyperrestore inspect photo.jpg",
     )
-    command.add_argument("inputs", nargs="+", metavar="PICTURE", type=Path, help=PICTURES)
+    command.add_argument("inputs", nargs="+", metavar="PICTURE", type=_path, help=PICTURES)
     command.add_argument("--json", action="store_true", help="print a JSON object for each picture")
     _add_limit(command)
     command.set_defaults(run=_inspect)
@@ -234,7 +234,7 @@ def _add_files(command: argparse.ArgumentParser) -> None:
     """What every command that restores pictures takes; only upscaling changes their size."""
     command.set_defaults(to_width=None, to_height=None, long_side=None, model=None)
     command.add_argument(
-        "inputs", nargs="+", metavar="PICTURE", type=Path, help=f"{PICTURES}; with -r also a folder"
+        "inputs", nargs="+", metavar="PICTURE", type=_path, help=f"{PICTURES}; with -r also a folder"
     )
     command.add_argument(
         "-o", "--out", required=True, help="file for one picture; folder for several, or if it ends with /"
@@ -290,6 +290,12 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _path(text: str) -> Path:
+    if not text:  # the folder that one is in, to Path
+        raise argparse.ArgumentTypeError("a picture has no name; give a file")
+    return Path(text)
 
 
 def _level(text: str) -> float | None:
@@ -396,16 +402,12 @@ def _load(model: str, options: argparse.Namespace) -> Restorer:
 
 def _restore(options: argparse.Namespace) -> int:
     from hyperrestore.batch import find_inputs, make_folder, plan_targets, restore_file
-    from hyperrestore.picture import MAX_PIXELS, SUFFIXES
+    from hyperrestore.picture import MAX_PIXELS
 
     suffix = None if options.format is None else f".{options.format.lower().removeprefix('.')}"
     sources, unreadable = find_inputs(options.inputs, out=Path(options.out), recursive=options.recursive)
-    out = options.out
-    if out and any(os.path.isdir(path) for path in options.inputs):  # noqa: PTH112 - no error without permission
-        if Path(out).suffix.lower() in SUFFIXES and not Path(out).is_dir():
-            raise UsageError(f"a folder cannot be written to one file {out}; give a folder")
-        out += os.sep
-    pairs = plan_targets(sources, out, suffix=suffix)
+    in_folder = any(source not in options.inputs for source, _ in sources)
+    pairs = plan_targets(sources, options.out, suffix=suffix, in_folder=in_folder)
     for folder in unreadable:
         _say(f"error: {folder}: cannot read this folder")
     existing = {target for _, target in pairs if target.is_file()}
@@ -423,8 +425,6 @@ def _restore(options: argparse.Namespace) -> int:
             raise UsageError(f"{options.model}: is a model for {restorer.task}, not for {task}")
         if options.level is not None:
             restorer.scale.check(options.level)
-    in_folder = bool(pairs) and pairs[0][1] != Path(options.out)
-
     failed: list[HyperrestoreError] = []
     for number, (source, target) in enumerate(pairs, 1):
         label = (
@@ -434,7 +434,7 @@ def _restore(options: argparse.Namespace) -> int:
             with _progress(label) as show, warnings.catch_warnings():
                 if options.level is not None:
                     warnings.simplefilter("ignore", ExtrapolationWarning)  # said above, once
-                if in_folder:
+                if target != Path(options.out):  # it lies in that folder
                     make_folder(target.parent)
                 report = restore_file(
                     restorers,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import dataclass
 from functools import cache
@@ -11,9 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hyperrestore.blocks import Floats, block_dct, cut_blocks
 from hyperrestore.degrade import quantisation_tables
-
-Floats = npt.NDArray[np.float32]
 
 JPEG = b"\xff\xd8"  # how such a file begins
 BLOCKS, FEW_BLOCKS = 8192, 600  # that are looked at: for an answer, and for each place that a grid may have
@@ -140,7 +138,7 @@ def _grids(luma: Floats) -> list[tuple[int, int]]:
     """Where a grid of blocks may begin: at the corner, and where else the coefficients are sparsest."""
     sparse = np.full((8, 8), np.inf)
     for top, left in np.ndindex(8, 8):
-        blocks = _blocks(luma, top, left, FEW_BLOCKS)
+        blocks = cut_blocks(luma[None, top:, left:], FEW_BLOCKS)[0]
         if (top, left) != (0, 0) and len(blocks):
             sparse[top, left] = np.log(0.5 + np.abs(blocks @ _basis())).mean()
     top, left = np.unravel_index(np.argmin(sparse), sparse.shape)
@@ -149,7 +147,7 @@ def _grids(luma: Floats) -> list[tuple[int, int]]:
 
 def _fit(luma: Floats, top: int, left: int) -> _Fit | None:
     """The steps that make the coefficients of a grid's blocks likeliest, and the quality nearest to them."""
-    blocks = _blocks(luma, top, left, BLOCKS)
+    blocks = cut_blocks(luma[None, top:, left:], BLOCKS)[0]
     if not len(blocks):
         return None
     coefficients = np.abs(blocks @ _basis())
@@ -180,16 +178,6 @@ def _fit(luma: Floats, top: int, left: int) -> _Fit | None:
     )
 
 
-def _blocks(luma: Floats, top: int, left: int, most: int) -> Floats:
-    """(blocks, 64): about `most` of the blocks of a grid, spread evenly, or all of them."""
-    rows, columns = (luma.shape[0] - top) // 8, (luma.shape[1] - left) // 8
-    if min(rows, columns) < 1:
-        return np.empty((0, 64), np.float32)
-    whole = luma[top : top + 8 * rows, left : left + 8 * columns]
-    every = max(1, round(math.sqrt(rows * columns / most)))
-    return whole.reshape(rows, 8, columns, 8).swapaxes(1, 2)[::every, ::every].reshape(-1, 64)
-
-
 def _middle(distance: npt.NDArray[np.floating[Any]]) -> int:
     """The quality at the smallest distance; of several with the same steps the middle one."""
     (nearest,) = np.nonzero(distance <= distance.min() + 1e-9)
@@ -205,10 +193,7 @@ def _standard_tables() -> npt.NDArray[np.int64]:
 @cache
 def _basis() -> Any:
     """The DCT of a block at `FREQUENCIES` as a matrix (64, frequencies), float32."""
-    index = np.arange(8)
-    dct = 0.5 * np.cos(np.pi * (2 * index + 1) * index[:, None] / 16)
-    dct[0] /= np.sqrt(2)
-    return np.kron(dct, dct)[FREQUENCIES].T.astype(np.float32)
+    return np.ascontiguousarray(block_dct()[:, FREQUENCIES])
 
 
 @cache

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hyperrestore.blocks import Floats
 from hyperrestore.compression import JPEG, jpeg_tables, quality_from_pixels, quality_of_table
 from hyperrestore.engine import to_floats
 from hyperrestore.errors import PictureError
 from hyperrestore.level import Task
 from hyperrestore.metrics import full_range_luma
-from hyperrestore.noise import Floats, Noise, find_noise
+from hyperrestore.noise import Noise, find_noise
 from hyperrestore.picture import MAX_PIXELS, open_picture
 
 SAMPLE = 2**21  # pixels that are looked at, in bands spread over the picture

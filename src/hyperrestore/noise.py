@@ -9,16 +9,14 @@ small network, trained on photos with known noise, reads the level off the quant
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from safetensors.numpy import load_file
 
-Floats = npt.NDArray[np.float32]
+from hyperrestore.blocks import Floats, block_dct, cut_blocks
 
 WEIGHTS = Path(__file__).parent / "models" / "noise.safetensors"
 BLOCKS = 8192  # of 8x8 pixels, that are looked at
@@ -28,7 +26,7 @@ QUANTILES = (0.02, 0.1, 0.3, 0.6, 0.9)
 BRIGHTNESS = (0, 24, 72, 184, 232, 256)  # limits of the classes of blocks, 8-bit scale
 LEAST_SPREAD = 0.05
 MOST = 85.0  # sigma that is still taken for noise
-DRAWN_VALUES = 16  # different values that a photo has at least
+DRAWN_VALUES = 16  # different values; a photo has more
 PLAIN = 4  # largest difference within a row of a border, 8-bit scale: JPEG may have touched it
 FLOOR = 0.03  # added to energies, so that flat blocks have a logarithm
 
@@ -97,12 +95,12 @@ def noise_features(pixels: Floats) -> Floats | None:
     """
     grey = len(pixels) == 1 or (np.array_equal(pixels[0], pixels[1]) and np.array_equal(pixels[0], pixels[2]))
     planes = pixels[:1] if grey else _opponents(pixels)
-    blocks = _blocks(planes)  # (planes, n, 64)
+    blocks = cut_blocks(planes, BLOCKS)  # (planes, n, 64)
     if blocks.shape[1] < FEWEST_BLOCKS:
         return None
-    energies = np.square(blocks @ _dct()) @ _band_means()  # (planes, n, bands)
+    energies = np.square(blocks @ block_dct()) @ _band_means()  # (planes, n, bands)
     logarithms = 0.5 * np.log(energies + FLOOR)
-    brightness = _blocks(pixels.mean(axis=0, keepdims=True))[0].mean(axis=1)
+    brightness = cut_blocks(pixels.mean(axis=0, keepdims=True), BLOCKS)[0].mean(axis=1)
     whole = np.quantile(logarithms, QUANTILES, axis=1)  # (quantiles, planes, bands)
     colours = np.zeros((len(QUANTILES), 2, len(BANDS))) if grey else whole[:, 1:]
     classes = []
@@ -124,23 +122,6 @@ def _opponents(pixels: Floats) -> Floats:
         (red - 2 * green + blue) / np.sqrt(6),
     )
     return np.stack(planes).astype(np.float32)
-
-
-def _blocks(planes: Floats) -> Floats:
-    """(planes, n, 64): about `BLOCKS` of the 8x8 blocks, spread evenly, or all of them."""
-    count, rows, columns = len(planes), planes.shape[1] // 8, planes.shape[2] // 8
-    whole = planes[:, : 8 * rows, : 8 * columns].reshape(count, rows, 8, columns, 8).swapaxes(2, 3)
-    every = max(1, round(math.sqrt(rows * columns / BLOCKS)))
-    return whole[:, ::every, ::every].reshape(count, -1, 64)
-
-
-@cache
-def _dct() -> Floats:
-    """The orthonormal DCT of a block as a matrix (64, 64)."""
-    index = np.arange(8)
-    dct = 0.5 * np.cos(np.pi * (2 * index + 1) * index[:, None] / 16)
-    dct[0] /= np.sqrt(2)
-    return np.ascontiguousarray(np.kron(dct, dct).T.astype(np.float32))
 
 
 @cache

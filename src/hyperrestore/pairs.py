@@ -111,23 +111,25 @@ def _enlarged(
     count = clean.shape[-1]
     length = max(1, round(count / float(level)))
     other, kind = torch.rand(2, generator=generator, device=clean.device).tolist()
-    matrices = _other_matrices if other < training.other_share else _standard_matrices
-    shrink, enlarge = (clean.new_tensor(matrix) for matrix in matrices(count, length, kind))
+    matrices = _standard_matrices(count, length)
+    if other < training.other_share:
+        matrices = _other_matrices(count, length, kind)
+    shrink, enlarge = map(clean.new_tensor, matrices)
     small = (shrink @ clean @ shrink.T).clamp(0, 1)
     large = enlarge @ ((small * 255).round() / 255) @ enlarge.T
     inner = slice(MARGIN // 2, count - MARGIN // 2)  # beyond it the crop's own border is seen
     return large[..., inner, inner], clean[..., inner, inner]
 
 
-def _standard_matrices(count: int, length: int, kind: float) -> tuple[Float64, Float64]:
-    """To shrink `count` samples to `length`, and to enlarge them again; there is one `kind` only."""
+def _standard_matrices(count: int, length: int) -> tuple[Float64, Float64]:
+    """To shrink `count` samples to `length`, and to enlarge them again."""
     shrink = resize_matrix(count, length, count / length, antialias=True)
     return shrink, resize_matrix(length, count, length / count, antialias=True)
 
 
 def _other_matrices(count: int, length: int, kind: float) -> tuple[Float64, Float64]:
     """As other programs shrink; `kind`, from 0 to 1, says how, and whether they enlarge, too."""
-    _, enlarge = _standard_matrices(count, length, kind)
+    _, enlarge = _standard_matrices(count, length)
     filters = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
     if kind < WITH_ANTIALIASING:
         chosen = filters[int(kind / WITH_ANTIALIASING * len(filters))]
