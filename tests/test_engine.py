@@ -7,7 +7,15 @@ from conftest import SIGMA, SMALL_PAPER, TINY, randomised
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperrestore.engine import Backend, from_floats, restore_rows, run_tiled, to_floats
+from hyperrestore.engine import (
+    Backend,
+    Region,
+    from_floats,
+    restore_region,
+    restore_rows,
+    run_tiled,
+    to_floats,
+)
 from hyperrestore.errors import UsageError
 from hyperrestore.hyper import materialize
 from hyperrestore.networks import NetworkConfig, build, receptive_radius
@@ -72,6 +80,37 @@ def test_tiled_equals_whole(kind, resolutions, dtype, tolerance, height, width, 
     assert tiled.dtype == pixels.dtype
     assert np.abs(tiled - whole).max() <= tolerance
     assert 0.1 < whole.min() <= whole.max() < 0.9
+
+
+@pytest.mark.parametrize(("kind", "resolutions"), [("unet", 2), ("unet", 3), ("paper", 1)])
+@settings(max_examples=20, deadline=None)
+@given(height=sides, width=sides, size=st.integers(8, 60), data=st.data())
+def test_a_region_equals_the_same_part_of_the_whole(kind, resolutions, height, width, size, data):
+    backend = NETWORKS[kind, resolutions, torch.float64]
+    pixels = np.random.default_rng(0).random((3, height, width))
+    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    right, bottom = data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))
+    asked = []
+
+    def read(part):
+        asked.append(part)
+        return pixels[:, part.top : part.bottom, part.left : part.right]
+
+    restored = restore_region(
+        backend, read, Region(left, top, right, bottom), height=height, width=width, size=size
+    )
+    whole = run_tiled(backend, pixels, size=4096)
+    np.testing.assert_allclose(restored, whole[:, top:bottom, left:right], rtol=0, atol=1e-12)
+    (part,) = asked
+    reach = backend.halo + backend.multiple
+    assert part.left >= 0 and left - part.left <= reach and part.right - right <= reach
+    assert part.right <= width and part.bottom <= height
+
+
+@pytest.mark.parametrize("region", [(0, 0, 0, 5), (3, 0, 2, 5), (-1, 0, 2, 2), (0, 0, 8, 5), (0, 4, 2, 6)])
+def test_a_region_outside_of_the_picture_is_refused(region):
+    with pytest.raises(UsageError, match=r"not a part of a picture of 7 x 5 pixels"):
+        restore_region(Identity(), lambda part: None, Region(*region), height=5, width=7)
 
 
 def test_the_halo_is_needed():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from conftest import SIGMA
 
+from hyperrestore.engine import Region
 from hyperrestore.errors import CheckpointError, ExtrapolationWarning, LevelError, UsageError
 from hyperrestore.picture import Picture, PictureInfo
 from hyperrestore.restorer import Restorer
@@ -113,3 +114,23 @@ def test_a_missing_model_is_refused(tmp_path):
     for device in ("auto", "torch"):
         with pytest.raises(CheckpointError, match="none"):
             Restorer.load(tmp_path / "none.safetensors", device=device)
+
+
+@pytest.mark.parametrize("model", ["tiny_model", "upscale_model"])
+@pytest.mark.parametrize("region", [(0, 0, 1, 1), (5, 3, 31, 20), (40, 10, 53, 37), (0, 0, 53, 37)])
+def test_a_region_is_that_part_of_the_result(request, rng, model, region):
+    restorer = Restorer.load(request.getfixturevalue(model), precision="fp32")
+    level = 1.7 if restorer.scale.unit == "scale" else 30
+    region = Region(*region)
+    for channels in (1, 3):
+        pixels = rng.random((channels, 37, 53), np.float32)
+        whole = restorer(pixels, level)
+        part = restorer.region(pixels, level, region)
+        expected = whole[:, region.top : region.bottom, region.left : region.right]
+        np.testing.assert_allclose(part, expected, rtol=0, atol=2e-6)
+    picture = Picture(pixels, None, PictureInfo(width=53, height=37, channels=3))
+    np.testing.assert_allclose(restorer.region(picture, level, region), expected, rtol=0, atol=2e-6)
+    with pytest.raises(UsageError, match="not a part"):
+        restorer.region(pixels, level, Region(0, 0, 9, whole.shape[1] + 1))
+    with pytest.raises(LevelError):
+        restorer.region(pixels, -1, region)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hyperrestore.batch import restore_file
-    from hyperrestore.engine import Backend, run_tiled
+    from hyperrestore.engine import Backend, Region, restore_region, run_tiled
     from hyperrestore.errors import (
         CheckpointError,
         ExtrapolationWarning,
@@ -37,7 +37,7 @@ __version__ = "0.5.0"
 # is quick and loads torch only for what needs it.
 _HOMES = {
     "batch": ("restore_file",),
-    "engine": ("Backend", "run_tiled"),
+    "engine": ("Backend", "Region", "restore_region", "run_tiled"),
     "errors": (
         "CheckpointError",
         "ExtrapolationWarning",
@@ -71,6 +71,7 @@ __all__ = [
     "PictureError",
     "PictureInfo",
     "RecipeError",
+    "Region",
     "Restorer",
     "Task",
     "TrainingError",
@@ -80,6 +81,7 @@ __all__ = [
     "materialize",
     "read_picture",
     "restore_file",
+    "restore_region",
     "run_tiled",
     "write_picture",
 ]

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from hyperrestore.errors import UsageError
-from hyperrestore.tiles import Span, spans
+from hyperrestore.tiles import Span, round_up, spans
 
 Pixels = npt.NDArray[np.float32]
 Rows = npt.NDArray[Any]  # (c, rows, width): uint8, uint16, or floats in [0, 1]
 
 TILE = 1536
+
+
+class Region(NamedTuple):
+    """A part of a picture, pixels; right and bottom are not included."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
 
 
 @runtime_checkable
@@ -89,6 +98,52 @@ def run_tiled(backend: Backend, pixels: Pixels, *, size: int = TILE) -> Pixels:
         size=size,
     )
     return np.concatenate(list(restored), axis=1)
+
+
+def restore_region(
+    backend: Backend,
+    read: Callable[[Region], Pixels],
+    region: Region,
+    *,
+    height: int,
+    width: int,
+    size: int = TILE,
+) -> Pixels:
+    """Restore a part of a picture: what `run_tiled` makes of the whole, cut to the region.
+
+    Args:
+        backend: Network with its kernels generated for one level.
+        read: Gives any region of the picture as (c, h, w), floating point, values in [0, 1].
+        region: What to restore.
+        height: Height of the picture, pixels.
+        width: Width of the picture, pixels.
+        size: Side of the kept part of a tile, pixels.
+
+    Returns:
+        Restored pixels (c, bottom - top, right - left), clipped to [0, 1].
+
+    Raises:
+        UsageError: The region is empty or not within the picture, or as `run_tiled`.
+
+    Example:
+        >>> from hyperrestore import Restorer
+        >>> read = lambda part: np.full((3, part.bottom - part.top, part.right - part.left), 0.5, np.float32)
+        >>> part = Region(left=10, top=20, right=30, bottom=60)
+        >>> restore_region(Restorer.load("denoise").at(25), read, part, height=4000, width=6000).shape
+        (3, 40, 20)
+    """
+    if not (0 <= region.left < region.right <= width and 0 <= region.top < region.bottom <= height):
+        raise UsageError(f"{region} is not a part of a picture of {width} x {height} pixels")
+    # Windows of the part start where windows of the whole may start, and see as far as the network does.
+    seen = Region(
+        left=max(0, region.left - backend.halo) // backend.multiple * backend.multiple,
+        top=max(0, region.top - backend.halo) // backend.multiple * backend.multiple,
+        right=min(width, round_up(region.right + backend.halo, backend.multiple)),
+        bottom=min(height, round_up(region.bottom + backend.halo, backend.multiple)),
+    )
+    restored = run_tiled(backend, read(seen), size=size)
+    top, left = region.top - seen.top, region.left - seen.left
+    return restored[:, top : top + region.bottom - region.top, left : left + region.right - region.left]
 
 
 def restore_rows(

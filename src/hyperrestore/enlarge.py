@@ -1,4 +1,4 @@
-"""Rows of a picture -> rows of the same picture enlarged, in memory for the rows that are asked for."""
+"""Rows or regions of a picture -> those of the same picture enlarged, in memory for what is asked for."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from hyperrestore.degrade import bicubic_taps
-from hyperrestore.engine import Pixels, Rows, to_floats
+from hyperrestore.engine import Pixels, Region, Rows, to_floats
 from hyperrestore.errors import LevelError, UsageError
 from hyperrestore.level import as_number
 
@@ -64,6 +65,71 @@ def enlarged_size(
     return (*sides, scale)  # type: ignore[return-value]
 
 
+Taps = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]  # places and weights, each (length, taps)
+
+
+def _taps(size: tuple[int, int], to: tuple[int, int]) -> tuple[Taps, Taps]:
+    """Where each row and each column of the result takes its samples, and with which weights."""
+    if to[0] < size[0] or to[1] < size[1]:
+        raise UsageError(f"cannot enlarge {size[1]} x {size[0]} to {to[1]} x {to[0]} pixels")
+    rows, columns = (
+        (places, weights.astype(np.float32))
+        for places, weights in (
+            bicubic_taps(count, length, count / length, antialias=True)
+            for count, length in zip(size, to, strict=True)
+        )
+    )
+    return rows, columns
+
+
+def _taller(picture: Pixels, places: npt.NDArray[np.int64], weights: npt.NDArray[np.float32]) -> Pixels:
+    """(c, h, w) -> (c, rows of the result, w)."""
+    result = np.empty((picture.shape[0], len(places), picture.shape[2]), np.float32)
+    for row in range(0, len(places), STRIP):
+        part = slice(row, row + STRIP)
+        result[:, part] = sum(
+            weight[:, None] * picture[:, place]
+            for place, weight in zip(places[part].T, weights[part].T, strict=True)
+        )
+    return result
+
+
+def _wider(picture: Pixels, places: npt.NDArray[np.int64], weights: npt.NDArray[np.float32]) -> Pixels:
+    """(c, h, w) -> (c, h, columns of the result)."""
+    result = np.empty((*picture.shape[:2], len(places)), np.float32)
+    for row in range(0, picture.shape[1], STRIP):
+        part = picture[:, row : row + STRIP]
+        result[:, row : row + STRIP] = sum(
+            weight * part[:, :, place] for place, weight in zip(places.T, weights.T, strict=True)
+        )
+    return result
+
+
+def enlarged_region(
+    read: Callable[[Region], Pixels], region: Region, *, size: tuple[int, int], to: tuple[int, int]
+) -> Pixels:
+    """A part of an enlarged picture; the same as `degrade.resize_bicubic`, cut to the region.
+
+    Args:
+        read: Gives any region of the picture as (c, h, w), values in [0, 1].
+        region: Of the result.
+        size: Height and width of the picture, pixels.
+        to: Height and width of the result, pixels; not smaller.
+
+    Returns:
+        (c, bottom - top, right - left), not clipped.
+    """
+    (rows, row_weights), (columns, column_weights) = (
+        (places[part], weights[part].astype(np.float32))
+        for (places, weights), part in zip(
+            _taps(size, to), (slice(region.top, region.bottom), slice(region.left, region.right)), strict=True
+        )
+    )
+    left, top = int(columns.min()), int(rows.min())
+    seen = read(Region(left, top, int(columns.max()) + 1, int(rows.max()) + 1))
+    return _taller(_wider(seen, columns - left, column_weights), rows - top, row_weights)
+
+
 class Enlargement:
     """Enlarges a picture by bicubic interpolation, row by row; the same as `degrade.resize_bicubic`.
 
@@ -79,13 +145,8 @@ class Enlargement:
     def __init__(
         self, read: Callable[[int, int], Rows], *, size: tuple[int, int], to: tuple[int, int]
     ) -> None:
-        if to[0] < size[0] or to[1] < size[1]:
-            raise UsageError(f"cannot enlarge {size[1]} x {size[0]} to {to[1]} x {to[0]} pixels")
         self._read = read
-        (self._rows, self._row_weights), (self._columns, self._column_weights) = (
-            bicubic_taps(count, length, count / length, antialias=True)
-            for count, length in zip(size, to, strict=True)
-        )
+        (self._rows, self._row_weights), (self._columns, self._column_weights) = _taps(size, to)
         self._start = self._stop = 0
         self._held: Pixels = np.empty((0, 0, 0), np.float32)  # rows start..stop, as wide as the result
 
@@ -94,29 +155,11 @@ class Enlargement:
 
         Each call begins where the last one ended: the picture is read once, from top to bottom.
         """
-        places, weights = self._rows[top:bottom], self._row_weights[top:bottom].astype(np.float32)
+        places, weights = self._rows[top:bottom], self._row_weights[top:bottom]
         start, stop = int(places.min()), int(places.max()) + 1
         if stop > self._stop:
-            fresh = self._widened(to_floats(self._read(self._stop, stop)))
+            fresh = _wider(to_floats(self._read(self._stop, stop)), self._columns, self._column_weights)
             kept = [self._held[:, start - self._start :]] if self._stop else []
             self._held = np.concatenate([*kept, fresh], axis=1)
             self._start, self._stop = start, stop
-        result = np.empty((self._held.shape[0], bottom - top, self._held.shape[2]), np.float32)
-        for row in range(0, bottom - top, STRIP):
-            part = slice(row, row + STRIP)
-            result[:, part] = sum(
-                weight[:, None] * self._held[:, place - self._start]
-                for place, weight in zip(places[part].T, weights[part].T, strict=True)
-            )
-        return result
-
-    def _widened(self, rows: Pixels) -> Pixels:
-        """Rows (c, n, w) -> (c, n, width of the result)."""
-        columns, weights = self._columns.T, self._column_weights.astype(np.float32).T
-        result = np.empty((*rows.shape[:2], len(self._columns)), np.float32)
-        for row in range(0, rows.shape[1], STRIP):
-            part = rows[:, row : row + STRIP]
-            result[:, row : row + STRIP] = sum(
-                weight * part[:, :, place] for place, weight in zip(columns, weights, strict=True)
-            )
-        return result
+        return _taller(self._held, places - self._start, weights)

@@ -11,8 +11,8 @@ import numpy as np
 from hyperrestore.backends import NetworkBackend, OpenVINOModel, Precision, TorchModel
 from hyperrestore.checkpoint import Description, read_description
 from hyperrestore.degrade import resize_bicubic
-from hyperrestore.engine import TILE, Pixels, run_tiled
-from hyperrestore.enlarge import enlarged_size
+from hyperrestore.engine import TILE, Pixels, Region, restore_region, run_tiled
+from hyperrestore.enlarge import enlarged_region, enlarged_size
 from hyperrestore.errors import UsageError
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.picture import Picture, enlarged_alpha
@@ -116,21 +116,71 @@ class Restorer:
             LevelError: The model does not accept the level.
             UsageError: The image is no picture, or has too many bits for the precision.
         """
-        pixels = image.pixels if isinstance(image, Picture) else np.asarray(image)
-        if pixels.ndim != 3 or pixels.size == 0:
-            raise UsageError(f"a picture is (1 or 3, h, w), with at least one pixel; got {pixels.shape}")
-        bits = image.info.bits if isinstance(image, Picture) else 16
-        backend = self.at(level, bits=bits)
+        pixels = _pixels_of(image)
+        width, height = self.result_size(pixels.shape[2], pixels.shape[1], level)
         if self.task == Task.UPSCALE:
-            width, height, _ = enlarged_size(pixels.shape[2], pixels.shape[1], scale=level)
             pixels = resize_bicubic(pixels, height, width, antialias=True)
-        restored = run_tiled(backend, pixels, size=size)
+        restored = run_tiled(self.at(level, bits=_bits_of(image)), pixels, size=size)
         if not isinstance(image, Picture):
             return restored
         if restored.shape == image.pixels.shape:
             return replace(image, pixels=restored)
-        height, width = restored.shape[1:]
         alpha = None if image.alpha is None else enlarged_alpha(image.alpha, height, width)
         return replace(
             image, pixels=restored, alpha=alpha, info=replace(image.info, width=width, height=height)
         )
+
+    def region(self, image: Picture | Pixels, level: float, region: Region, *, size: int = TILE) -> Pixels:
+        """Restore a part of a picture: what a call makes of the whole, cut to the region.
+
+        Args:
+            image: The whole picture, as for a call.
+            level: In the unit of `scale`.
+            region: Of the result, pixels.
+            size: Side of a tile, pixels.
+
+        Returns:
+            Restored pixels (c, bottom - top, right - left), clipped to [0, 1].
+
+        Raises:
+            LevelError: The model does not accept the level.
+            UsageError: As for a call, or the region is not within the result.
+        """
+        pixels = _pixels_of(image)
+        before = pixels.shape[1:]
+        width, height = self.result_size(before[1], before[0], level)
+
+        def read(part: Region) -> Pixels:
+            return pixels[:, part.top : part.bottom, part.left : part.right]
+
+        def read_enlarged(part: Region) -> Pixels:
+            return enlarged_region(read, part, size=before, to=(height, width))
+
+        return restore_region(
+            self.at(level, bits=_bits_of(image)),
+            read_enlarged if self.task == Task.UPSCALE else read,
+            region,
+            height=height,
+            width=width,
+            size=size,
+        )
+
+    def result_size(self, width: int, height: int, level: float) -> tuple[int, int]:
+        """Width and height of the result for a picture of that size; only upscaling changes them.
+
+        Raises:
+            LevelError: The model does not accept the level.
+        """
+        level = self.scale.check(level)
+        return enlarged_size(width, height, scale=level)[:2] if self.task == Task.UPSCALE else (width, height)
+
+
+def _pixels_of(image: Picture | Pixels) -> Pixels:
+    pixels = image.pixels if isinstance(image, Picture) else np.asarray(image)
+    if pixels.ndim != 3 or pixels.size == 0:
+        raise UsageError(f"a picture is (1 or 3, h, w), with at least one pixel; got {pixels.shape}")
+    return pixels
+
+
+def _bits_of(image: Picture | Pixels) -> int:
+    return image.info.bits if isinstance(image, Picture) else 16
