@@ -134,3 +134,69 @@ def test_a_region_is_that_part_of_the_result(request, rng, model, region):
         restorer.region(pixels, level, Region(0, 0, 9, whole.shape[1] + 1))
     with pytest.raises(LevelError):
         restorer.region(pixels, -1, region)
+
+
+@pytest.mark.parametrize("device", ["auto", "torch"])
+@pytest.mark.parametrize("model", ["tiny_model", "paper_model", "dejpeg_model"])
+def test_a_level_for_each_pixel(request, rng, model, device):
+    restorer = Restorer.load(request.getfixturevalue(model), device=device, precision="fp32")
+    pixels = rng.random((3, 75, 131), np.float32)
+    left, right = (restorer(pixels, level) for level in (20, 60))
+    assert np.abs(left - right).max() > 1e-3
+
+    constant = restorer(pixels, np.full((75, 131), 20.0))
+    np.testing.assert_allclose(constant, left, rtol=0, atol=1e-5)
+
+    edge, halo = 64, restorer.description.halo
+    levels = np.full((75, 131), 20, np.float32)
+    levels[:, edge:] = 60
+    both = restorer(pixels, levels)
+    np.testing.assert_allclose(both[:, :, : edge - halo], left[:, :, : edge - halo], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(both[:, :, edge + halo :], right[:, :, edge + halo :], rtol=0, atol=1e-5)
+    assert edge - halo > 8 and edge + halo < 123
+    assert np.abs(both - left)[:, :, edge:].max() > 1e-3
+
+    levels = rng.uniform(20, 60, (75, 131))
+    whole = restorer(pixels, levels)
+    np.testing.assert_allclose(restorer(pixels, levels, size=24), whole, rtol=0, atol=2e-6)
+    part = restorer.region(pixels, levels, Region(30, 11, 90, 60))
+    np.testing.assert_allclose(part, whole[:, 11:60, 30:90], rtol=0, atol=2e-6)
+    grey = pixels[:1]
+    np.testing.assert_allclose(
+        restorer(grey, np.full((75, 131), 20.0)), restorer(grey, 20), rtol=0, atol=1e-5
+    )
+
+
+def test_maps_of_levels_that_do_not_fit_are_refused(tiny_model, upscale_model, rng):
+    restorer = Restorer.load(tiny_model)
+    pixels = rng.random((3, 9, 7), np.float32)
+    for wrong in (np.full((7, 9), 20.0), np.full((1, 9, 7), 20.0), np.full((9, 7), "20"), np.full(3, 20.0)):
+        with pytest.raises(UsageError, match="levels of shape"):
+            restorer(pixels, wrong)
+    for wrong in (np.full((9, 7), 101.0), np.full((9, 7), -1.0), np.full((9, 7), np.nan)):
+        with pytest.raises(LevelError):
+            restorer(pixels, wrong)
+    levels = np.full((9, 7), 2.0)
+    with pytest.raises(UsageError, match="not for upscaling"):
+        Restorer.load(upscale_model)(pixels, levels)
+    shipped = Restorer.load("denoise", precision="int8")
+    with pytest.raises(UsageError, match="int8 is for one level"):
+        shipped(pixels, levels)
+
+
+def test_grain_is_a_share_of_the_luminance_that_was_taken_away(rng):
+    restorer = Restorer.load("denoise")
+    pixels = 0.4 + 0.2 * rng.random((3, 40, 50), np.float32)  # nothing is clipped
+    clean = restorer(pixels, 10)
+    np.testing.assert_array_equal(restorer(pixels, 10, grain=0), clean)
+    weights = np.array([0.299, 0.587, 0.114])[:, None, None]
+    for share in (0.3, 1):
+        grained = restorer(pixels, 10, grain=share)
+        expected = clean + share * (weights * (pixels - clean)).sum(axis=0)
+        np.testing.assert_allclose(grained, expected, rtol=0, atol=1e-6)
+    levels = np.full((40, 50), 10.0)
+    np.testing.assert_allclose(restorer(pixels, levels, grain=1), grained, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(restorer(pixels[:1], 10, grain=1), pixels[:1], rtol=0, atol=1e-6)
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UsageError, match="grain"):
+            restorer(pixels, 10, grain=wrong)

@@ -67,11 +67,30 @@ class NetworkBackend:
         return result
 
 
+@dataclass(frozen=True)
+class MapBackend:
+    """A network with a level for each pixel: its windows have the levels as their last channel.
+
+    Attributes:
+        halo: Receptive radius, pixels.
+        multiple: Product of the strides, pixels.
+        over: The network for a map of levels (1, 1, h, w), in the model's unit.
+    """
+
+    halo: int
+    multiple: int
+    over: Callable[[Pixels], NetworkBackend]
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """Restore a window (2 or 4, h, w): grey or colour, and levels; the result has no levels."""
+        return self.over(np.ascontiguousarray(window[-1:], np.float32)[None])(window[:-1])
+
+
 class OpenVINOModel:
-    """A model's ONNX graph for the CPU. The level is an input of the graph, and is fixed when it is compiled.
+    """A model's ONNX graphs for the CPU. A level is fixed when its graph is compiled.
 
     Args:
-        checkpoint: The model; its graph lies beside it.
+        checkpoint: The model; its graphs lie beside it.
         description: Of that checkpoint.
         ranges: Of its activations; only int8 needs them.
 
@@ -80,19 +99,29 @@ class OpenVINOModel:
     """
 
     def __init__(self, checkpoint: Path, description: Description, ranges: Ranges | None = None) -> None:
+        self._core = _openvino_core()
+        self._model, self._residual = self._read(checkpoint, mapped=False)
+        self._checkpoint = checkpoint
+        self._description = description
+        self._ranges = ranges
+        self._compiled: tuple[tuple[float, str], Any] | None = None  # of the last level
+        self._compiled_map: tuple[str, Any] | None = None
+        self._lock = threading.Lock()
+
+    def _read(self, checkpoint: Path, *, mapped: bool) -> tuple[Any, bool]:
+        """The model of one of the graphs, and whether it gives what is to be added to the picture."""
         import openvino
 
-        path = graph_path(checkpoint)
+        path = graph_path(checkpoint, mapped=mapped)
         remedy = f"`hyperrestore export {checkpoint}` writes it"
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file; {remedy}")
-        self._core = _openvino_core()
         try:
             model = self._core.read_model(path)
             made_of = model.get_rt_info(["framework", LAYOUT]).astype(str)
             outputs = {name: output for output in model.outputs for name in output.names}
-            self._residual = "residual" in outputs
-            output = outputs["residual" if self._residual else "restored"]
+            residual = "residual" in outputs
+            output = outputs["residual" if residual else "restored"]
         except (RuntimeError, KeyError) as error:
             raise CheckpointError(
                 f"{path}: not a readable graph of a model ({_first_line(error)}); {remedy}"
@@ -100,12 +129,7 @@ class OpenVINOModel:
         if made_of != layout_digest(checkpoint):
             # Its references would point at other bytes: the picture would come out wrong, without an error.
             raise CheckpointError(f"{path}: made of another state of {checkpoint.name}; {remedy} anew")
-        self._model = openvino.Model([output.node.input_value(0)], model.get_parameters(), "hyperrestore")
-        self._checkpoint = checkpoint
-        self._description = description
-        self._ranges = ranges
-        self._compiled: tuple[tuple[float, str], Any] | None = None  # of the last level
-        self._lock = threading.Lock()
+        return openvino.Model([output.node.input_value(0)], model.get_parameters(), "hyperrestore"), residual
 
     def at(self, level: float, *, precision: Precision, bits: int) -> NetworkBackend:
         """The network for one level.
@@ -126,19 +150,44 @@ class OpenVINOModel:
                 f"precision int8 is for pictures of 8 bits, got {bits} (what an array has without `bits`); "
                 "give precision auto, bf16 or fp32"
             )
-        if precision == "auto":
-            native = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-            precision = "bf16" if native and bits <= 8 else "fp32"
-        compiled = self._compile(level, precision)
-        requests = threading.local()  # an inference request serves one thread at a time
+        precision = self._decided(precision, bits)
+        run = _runner(self._compile(level, precision))
+        return self._network(lambda batch: run({"image": batch}), precision)
 
-        def infer(batch: Pixels) -> Pixels:
-            if not hasattr(requests, "request"):
-                requests.request = compiled.create_infer_request()
-            result: Pixels
-            (result,) = requests.request.infer({"image": batch}, share_inputs=True).values()
-            return result
+    def mapped(self, *, precision: Precision, bits: int) -> MapBackend:
+        """The network for a level of each pixel.
 
+        Args:
+            precision: As for `at`, but not "int8".
+            bits: Depth of the picture's samples.
+
+        Raises:
+            UsageError: The precision is "int8".
+            CheckpointError: There is no graph for it, or it does not fit the checkpoint.
+        """
+        if precision == "int8":
+            raise UsageError("precision int8 is for one level, not for a map of levels; give auto")
+        precision = self._decided(precision, bits)
+        with self._lock:
+            if self._compiled_map is None or self._compiled_map[0] != precision:
+                graph, _ = self._read(self._checkpoint, mapped=True)
+                compiled = self._core.compile_model(graph, "CPU", _settings(precision))
+                self._compiled_map = precision, compiled
+            run = _runner(self._compiled_map[1])
+
+        def over(levels: Pixels) -> NetworkBackend:
+            return self._network(lambda batch: run({"image": batch, "level_map": levels}), precision)
+
+        return MapBackend(self._description.halo, self._description.multiple, over)
+
+    def _decided(self, precision: Precision, bits: int) -> Precision:
+        """What "auto" means here, for pictures of that depth."""
+        if precision != "auto":
+            return precision
+        native = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return "bf16" if native and bits <= 8 else "fp32"
+
+    def _network(self, infer: Infer, precision: Precision) -> NetworkBackend:
         return NetworkBackend(
             halo=self._description.halo,
             multiple=self._description.multiple,
@@ -147,18 +196,15 @@ class OpenVINOModel:
             name=f"OpenVINO on the CPU, {precision}",
         )
 
-    def _compile(self, level: float, precision: str) -> Any:
+    def _compile(self, level: float, precision: Precision) -> Any:
         """Compile the graph with its kernels computed once; to compute them in every tile costs time."""
         with self._lock:
             if self._compiled is None or self._compiled[0] != (level, precision):
                 graph = self.graph(level)
                 if precision == "int8" and self._ranges is not None:
                     quantize(graph, self._core, self._ranges, level)
-                # Left to itself OpenVINO computes in bf16 wherever the CPU can. What int8 leaves in floating
-                # point is next to the picture: in bf16 it would lose more than it saves.
-                hint = "bf16" if precision == "bf16" else "f32"
-                settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-                self._compiled = (level, precision), self._core.compile_model(graph, "CPU", settings)
+                compiled = self._core.compile_model(graph, "CPU", _settings(precision))
+                self._compiled = (level, precision), compiled
             return self._compiled[1]
 
     def graph(self, level: float) -> Any:
@@ -230,15 +276,31 @@ class TorchModel:
 
         from hyperrestore.hyper import materialize
 
-        kind = self._device.type
-        bf16 = precision == "bf16" or (precision == "auto" and kind == "cuda" and bits <= 8)
         plain = materialize(self._network, level).eval()
         plain = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self._backend(plain, precision, bits)
+
+    def mapped(self, *, precision: Precision, bits: int) -> MapBackend:
+        """The network for a level of each pixel; precision and bits as for `at`."""
+        import torch
+
+        def over(levels: Pixels) -> NetworkBackend:
+            level_map = torch.from_numpy(levels).to(self._device)
+            return self._backend(lambda image: self._network(image, level_map), precision, bits)
+
+        return MapBackend(self._description.halo, self._description.multiple, over)
+
+    def _backend(self, network: Callable[[Any], Any], precision: Precision, bits: int) -> NetworkBackend:
+        """A network from tensors to tensors as a Backend."""
+        import torch
+
+        kind = self._device.type
+        bf16 = precision == "bf16" or (precision == "auto" and kind == "cuda" and bits <= 8)
 
         def infer(batch: Pixels) -> Pixels:
             with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bf16):
                 image = torch.from_numpy(batch).to(self._device, memory_format=torch.channels_last)
-                return plain(image).float().cpu().numpy()  # type: ignore[no-any-return]
+                return network(image).float().cpu().numpy()  # type: ignore[no-any-return]
 
         # The network adds its residual itself, to the picture in fp32.
         return NetworkBackend(
@@ -248,6 +310,30 @@ class TorchModel:
             residual=False,
             name=f"torch on {self._device}, {'bf16' if bf16 else 'fp32'}",
         )
+
+
+def _runner(compiled: Any) -> Callable[[dict[str, Pixels]], Pixels]:
+    """Run a compiled graph, from any thread."""
+    requests = threading.local()  # an inference request serves one thread at a time
+
+    def run(inputs: dict[str, Pixels]) -> Pixels:
+        if not hasattr(requests, "request"):
+            requests.request = compiled.create_infer_request()
+        result: Pixels
+        (result,) = requests.request.infer(inputs, share_inputs=True).values()
+        return result
+
+    return run
+
+
+def _settings(precision: Precision) -> dict[str, str]:
+    """How OpenVINO is to compile a graph.
+
+    Left to itself it computes in bf16 wherever the CPU can. What int8 leaves in floating point is next to
+    the picture: in bf16 it would lose more than it saves.
+    """
+    hint = "bf16" if precision == "bf16" else "f32"
+    return {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
 
 
 @functools.cache

@@ -110,10 +110,13 @@ def tensor_places(path: str | Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def graph_path(path: str | Path) -> Path:
-    """Where a checkpoint's ONNX graph lies: beside it, `.onnx` in place of `.safetensors`."""
+def graph_path(path: str | Path, *, mapped: bool = False) -> Path:
+    """Where a checkpoint's ONNX graph lies: beside it, `.onnx` in place of `.safetensors`.
+
+    The graph for a level of each pixel has `-map.onnx` instead.
+    """
     path = Path(path)
-    return path.with_name(path.name.removesuffix(".safetensors") + ".onnx")
+    return path.with_name(path.name.removesuffix(".safetensors") + ("-map.onnx" if mapped else ".onnx"))
 
 
 def layout_digest(path: str | Path) -> str:

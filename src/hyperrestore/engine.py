@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperrestore.errors import UsageError
+from hyperrestore.metrics import full_range_luma
 from hyperrestore.tiles import Span, round_up, spans
 
 Pixels = npt.NDArray[np.float32]
@@ -45,7 +46,36 @@ class Backend(Protocol):
         """Product of the strides, pixels."""
 
     def __call__(self, window: Pixels, /) -> Pixels:
-        """Restore a window (c, h, w), values about [0, 1]; the result is not clipped."""
+        """Restore a window (c, h, w), values about [0, 1]; the result is not clipped.
+
+        A window may hold more than the picture, as a level for each pixel; the result does not.
+        """
+
+
+class Grain:
+    """A backend that puts a share of the luminance noise that it took away back, for those who miss it.
+
+    Args:
+        backend: What takes noise away.
+        share: 0 for none of it, up to 1 for all.
+
+    Raises:
+        UsageError: The share is not within 0 to 1.
+    """
+
+    def __init__(self, backend: Backend, share: float) -> None:
+        if not 0 <= share <= 1:
+            raise UsageError(f"grain {share} is not accepted: give a number from 0 to 1")
+        self.backend, self.share = backend, share
+        self.halo, self.multiple = backend.halo, backend.multiple
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """Restore a window, but for its grain."""
+        restored = self.backend(window)
+        taken = window[: len(restored)] - restored
+        luma = full_range_luma(taken) if len(taken) == 3 else taken  # (1, h, w)
+        result: Pixels = restored + np.asarray(self.share * luma, restored.dtype)
+        return result
 
 
 class Chain:
@@ -178,12 +208,14 @@ def restore_rows(
         if bottom < min(row.read_stop, height):
             start, bottom = bottom, min(row.read_stop, height)
             held = np.concatenate([held, _read(read, start, bottom, width)], axis=1)
-        restored = np.empty((held.shape[0], row.keep_stop - row.keep_start, width), held.dtype)
+        restored: Rows = np.empty((0, 0, 0), held.dtype)  # until the backend tells how many channels it gives
         for column in columns:
             window = _window(held, row, column)
             result = backend(window)
-            if result.shape != window.shape:
+            if result.ndim != 3 or result.shape[1:] != window.shape[1:]:
                 raise ValueError(f"backend made {result.shape} of a window {window.shape}")
+            if not restored.size:
+                restored = np.empty((len(result), row.keep_stop - row.keep_start, width), held.dtype)
             kept = result[
                 :,
                 row.keep_start - row.read_start : row.keep_stop - row.read_start,

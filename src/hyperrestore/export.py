@@ -1,4 +1,4 @@
-"""A checkpoint -> an ONNX graph with a live level, whose weights stay in the checkpoint beside it."""
+"""A checkpoint -> ONNX graphs with a live level, whose weights stay in the checkpoint beside them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperrestore.backends import LAYOUT, load_network
 from hyperrestore.checkpoint import (
+    Description,
     graph_path,
     layout_digest,
     load_checkpoint,
@@ -17,6 +18,7 @@ from hyperrestore.checkpoint import (
     write_atomically,
 )
 from hyperrestore.errors import CheckpointError, MissingExtraError
+from hyperrestore.level import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,34 +29,46 @@ LARGEST_SIDE = 65536
 
 
 def export_onnx(checkpoint_path: str | Path) -> Path:
-    """Write the ONNX graph of a checkpoint beside it, under the same name with the suffix `.onnx`.
+    """Write the ONNX graphs of a checkpoint beside it, under the same name with the suffix `.onnx`.
 
     The graph takes `image` (n, 3, h, w), fp32, values in [0, 1], sides multiples of the model's stride, and
     `level` (1,) in the model's unit. It gives `restored` (n, 3, h, w), not clipped, and, for a network that
     predicts what is to be added to the picture, `residual`. Its kernels are computed from `level` in the
     graph. Its weights are not in it: it refers to the checkpoint, which must stay in the same folder.
 
+    A second graph, with `-map.onnx` at the end of its name, takes `level_map` (n, 1, h, w) instead, a level
+    for each pixel; not for upscaling, whose level is the size of the result.
+
     Args:
         checkpoint_path: The model.
 
     Returns:
-        Where the graph lies.
+        Where the first graph lies.
 
     Raises:
         MissingExtraError: torch, onnx or onnxscript is not installed.
         CheckpointError: The checkpoint cannot be read.
     """
     try:
-        import onnx
+        import onnx  # noqa: F401
         import onnxscript  # noqa: F401 (torch's exporter needs it)
-        import torch
+        import torch  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("export needs torch and onnx: pip install 'hyperrestore[torch]'") from error
 
     path = Path(checkpoint_path)
     checkpoint = load_checkpoint(path)
-    description = checkpoint.description
     wrapped = _wrap(load_network(checkpoint))
+    if checkpoint.description.task != Task.UPSCALE:
+        _write_graph(wrapped, path, checkpoint.description, mapped=True)
+    return _write_graph(wrapped, path, checkpoint.description, mapped=False)
+
+
+def _write_graph(wrapped: Any, path: Path, description: Description, *, mapped: bool) -> Path:
+    """Write one graph: for one level, or `mapped` for a level of each pixel."""
+    import onnx
+    import torch
+
     multiple = description.multiple
     side = 8 * multiple
     largest = LARGEST_SIDE // multiple
@@ -63,6 +77,7 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
         2: multiple * torch.export.Dim("h", min=1, max=largest),
         3: multiple * torch.export.Dim("w", min=1, max=largest),
     }
+    level = torch.ones(2, 1, side, side + multiple) if mapped else torch.ones(1)
     exporter_log = logging.getLogger("torch.onnx")
     log_level = exporter_log.level
     with warnings.catch_warnings():
@@ -70,9 +85,9 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
         exporter_log.setLevel(logging.ERROR)  # it misses packages that no network here needs
         program = torch.onnx.export(
             wrapped,
-            (torch.zeros(2, 3, side, side + multiple), torch.ones(1)),
-            dynamic_shapes=(shape, None),
-            input_names=["image", "level"],
+            (torch.zeros(2, 3, side, side + multiple), level),
+            dynamic_shapes=(shape, shape if mapped else None),
+            input_names=["image", "level_map" if mapped else "level"],
             output_names=wrapped.outputs,
             dynamo=True,
             optimize=False,  # it would fold weights into new constants
@@ -99,7 +114,7 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
     ):
         graph.metadata_props.add(key=f"hyperrestore.{key}", value=value)
     graph.metadata_props.add(key=LAYOUT, value=layout_digest(path))
-    target = graph_path(path)
+    target = graph_path(path, mapped=mapped)
     write_atomically(target, graph.SerializeToString())
     onnx.checker.check_model(str(target))
     return target

@@ -106,7 +106,7 @@ class _HyperConvolution(nn.Module):
         # One level per sample or pixel: conv(x, c * W + B) = c * conv(x, W) + conv(x, B).
         result = self.convolve(x, self.weight, self.bias)
         if phi.shape[-2:] != (1, 1):
-            phi = F.adaptive_avg_pool2d(phi, (result.shape[-2], result.shape[-1]))
+            phi = _pooled(phi, result.shape[-2], result.shape[-1])
         for index, slope in enumerate(self.slopes()):
             bias = None if self.bias_slope is None else self.bias_slope[index]
             result = result + phi[:, index : index + 1] * self.convolve(x, slope, bias)
@@ -268,6 +268,14 @@ class Hypernetwork(nn.Module):
             return self.network(image)  # type: ignore[no-any-return]
         finally:
             _phi.reset(token)
+
+
+def _pooled(phi: Tensor, height: int, width: int) -> Tensor:
+    """Average a map (b, conditions, h, w) to another resolution."""
+    rows, columns = phi.shape[-2] // height, phi.shape[-1] // width
+    if rows * height == phi.shape[-2] and columns * width == phi.shape[-1]:
+        return F.avg_pool2d(phi, (int(rows), int(columns)))  # graphs have no adaptive pooling of any size
+    return F.adaptive_avg_pool2d(phi, (height, width))
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:

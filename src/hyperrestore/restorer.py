@@ -8,10 +8,10 @@ from typing import TypeVar, get_args
 
 import numpy as np
 
-from hyperrestore.backends import NetworkBackend, OpenVINOModel, Precision, TorchModel
+from hyperrestore.backends import MapBackend, NetworkBackend, OpenVINOModel, Precision, TorchModel
 from hyperrestore.checkpoint import Description, read_description
 from hyperrestore.degrade import resize_bicubic
-from hyperrestore.engine import TILE, Pixels, Region, restore_region, run_tiled
+from hyperrestore.engine import TILE, Backend, Grain, Pixels, Region, restore_region, run_tiled
 from hyperrestore.enlarge import enlarged_region, enlarged_size
 from hyperrestore.errors import UsageError
 from hyperrestore.level import LevelScale, Task
@@ -101,12 +101,30 @@ class Restorer:
         """
         return self._model.at(self.scale.check(level), precision=self._precision, bits=bits)
 
-    def __call__(self, image: Image, level: float, *, size: int = TILE) -> Image:
+    def mapped(self, *, bits: int = 16) -> MapBackend:
+        """The network for a level of each pixel.
+
+        Args:
+            bits: As for `at`.
+
+        Returns:
+            A Backend whose windows have the levels, in the unit of `scale`, as their last channel.
+
+        Raises:
+            UsageError: The model upscales, or its precision is "int8".
+            CheckpointError: The model has no graph for it.
+        """
+        if self.task == Task.UPSCALE:
+            raise UsageError("a map of levels is not for upscaling: its level is the size of the result")
+        return self._model.mapped(precision=self._precision, bits=bits)
+
+    def __call__(self, image: Image, level: float | Pixels, *, grain: float = 0.0, size: int = TILE) -> Image:
         """Restore a picture.
 
         Args:
             image: A `Picture`, or an array (c, h, w) of floats in [0, 1], RGB or grey.
-            level: In the unit of `scale`.
+            level: In the unit of `scale`; or an array (h, w), a level for each pixel.
+            grain: Share of the luminance noise that is put back, 0 to 1.
             size: Side of a tile, pixels (see `run_tiled`).
 
         Returns:
@@ -114,13 +132,16 @@ class Restorer:
 
         Raises:
             LevelError: The model does not accept the level.
-            UsageError: The image is no picture, or has too many bits for the precision.
+            UsageError: The image is no picture, the levels have another size, the grain is not within 0 to
+                1, or there are too many bits for the precision.
         """
         pixels = _pixels_of(image)
-        width, height = self.result_size(pixels.shape[2], pixels.shape[1], level)
+        height, width = pixels.shape[1:]
+        backend, levels = self._backend(image, level, grain)
         if self.task == Task.UPSCALE:
+            width, height = self.result_size(width, height, float(level))
             pixels = resize_bicubic(pixels, height, width, antialias=True)
-        restored = run_tiled(self.at(level, bits=_bits_of(image)), pixels, size=size)
+        restored = run_tiled(backend, _with_levels(pixels, levels), size=size)
         if not isinstance(image, Picture):
             return restored
         if restored.shape == image.pixels.shape:
@@ -130,13 +151,22 @@ class Restorer:
             image, pixels=restored, alpha=alpha, info=replace(image.info, width=width, height=height)
         )
 
-    def region(self, image: Picture | Pixels, level: float, region: Region, *, size: int = TILE) -> Pixels:
+    def region(
+        self,
+        image: Picture | Pixels,
+        level: float | Pixels,
+        region: Region,
+        *,
+        grain: float = 0.0,
+        size: int = TILE,
+    ) -> Pixels:
         """Restore a part of a picture: what a call makes of the whole, cut to the region.
 
         Args:
             image: The whole picture, as for a call.
-            level: In the unit of `scale`.
+            level: In the unit of `scale`; or an array (h, w), a level for each pixel of the whole.
             region: Of the result, pixels.
+            grain: Share of the luminance noise that is put back, 0 to 1.
             size: Side of a tile, pixels.
 
         Returns:
@@ -148,16 +178,20 @@ class Restorer:
         """
         pixels = _pixels_of(image)
         before = pixels.shape[1:]
-        width, height = self.result_size(before[1], before[0], level)
+        backend, levels = self._backend(image, level, grain)
 
         def read(part: Region) -> Pixels:
-            return pixels[:, part.top : part.bottom, part.left : part.right]
+            rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
+            return _with_levels(pixels[:, rows, columns], None if levels is None else levels[rows, columns])
 
         def read_enlarged(part: Region) -> Pixels:
             return enlarged_region(read, part, size=before, to=(height, width))
 
+        height, width = before
+        if self.task == Task.UPSCALE:
+            width, height = self.result_size(width, height, float(level))
         return restore_region(
-            self.at(level, bits=_bits_of(image)),
+            backend,
             read_enlarged if self.task == Task.UPSCALE else read,
             region,
             height=height,
@@ -174,13 +208,34 @@ class Restorer:
         level = self.scale.check(level)
         return enlarged_size(width, height, scale=level)[:2] if self.task == Task.UPSCALE else (width, height)
 
+    def _backend(
+        self, image: Picture | Pixels, level: float | Pixels, grain: float
+    ) -> tuple[Backend, Pixels | None]:
+        """What restores a picture at a level, or at levels; and these, if they are several."""
+        height, width = _pixels_of(image).shape[1:]
+        bits = image.info.bits if isinstance(image, Picture) else 16
+        levels = np.asarray(level) if isinstance(level, np.ndarray) and level.ndim else None
+        if levels is None:
+            backend: Backend = self.at(float(level) if isinstance(level, np.ndarray) else level, bits=bits)
+        else:
+            if levels.shape != (height, width) or not np.issubdtype(levels.dtype, np.number):
+                raise UsageError(
+                    f"levels of shape {levels.shape} and type {levels.dtype} do not fit: a picture of "
+                    f"{width} x {height} pixels takes numbers ({height}, {width})"
+                )
+            self.scale.check(float(levels.min()))
+            self.scale.check(float(levels.max()))
+            backend = self.mapped(bits=bits)
+        return (Grain(backend, grain) if grain else backend), levels
+
+
+def _with_levels(pixels: Pixels, levels: Pixels | None) -> Pixels:
+    """A picture (c, h, w) with its levels (h, w) as the last channel, if there are some."""
+    return pixels if levels is None else np.concatenate([pixels, levels[None].astype(pixels.dtype)])
+
 
 def _pixels_of(image: Picture | Pixels) -> Pixels:
     pixels = image.pixels if isinstance(image, Picture) else np.asarray(image)
     if pixels.ndim != 3 or pixels.size == 0:
         raise UsageError(f"a picture is (1 or 3, h, w), with at least one pixel; got {pixels.shape}")
     return pixels
-
-
-def _bits_of(image: Picture | Pixels) -> int:
-    return image.info.bits if isinstance(image, Picture) else 16
