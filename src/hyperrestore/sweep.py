@@ -1,0 +1,132 @@
+"""A picture at several levels -> one sheet to choose from by eye: the same region of each, labelled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+
+from hyperrestore.engine import Pixels, Region
+from hyperrestore.errors import UsageError
+from hyperrestore.level import Task
+from hyperrestore.picture import Picture
+from hyperrestore.restorer import Restorer
+
+SIDE = 384  # of a region, pixels, where none is asked for
+CANDIDATES = 4  # along each axis, among which the region is chosen
+GAP, LETTERS = 8, 20  # between panels, and the height of their labels, pixels
+PAPER, INK = 1.0, 0.0
+
+
+def sweep(
+    restorer: Restorer, picture: Picture, levels: Sequence[float], *, region: Region | None = None
+) -> Picture:
+    """Restore one region of a picture at several levels, side by side.
+
+    Args:
+        restorer: A model that does not upscale.
+        picture: What is to be restored.
+        levels: In the model's unit, in the order of the sheet.
+        region: Pixels of the picture; None for the one where the levels differ most (see `telling_region`).
+
+    Returns:
+        The sheet: the input, then every level, each with its label below, in rows from left to right. It has
+        the colour space of the picture, 8 bits and no alpha.
+
+    Raises:
+        LevelError: The model does not accept a level.
+        UsageError: No levels, a model that upscales, or a region that is not within the picture.
+    """
+    if not levels:
+        raise UsageError("a sweep needs at least one level")
+    if restorer.task == Task.UPSCALE:
+        raise UsageError("a sweep is for levels that leave the size as it is, not for upscaling")
+    if region is None:
+        region = telling_region(restorer, picture, levels)
+    restored = [restorer.region(picture, level, region) for level in levels]
+    rows, columns = slice(region.top, region.bottom), slice(region.left, region.right)
+    names = [f"{restorer.scale.unit} {level:g}" for level in levels]
+    sheet = _sheet([picture.pixels[:, rows, columns], *restored], ["input", *names])
+    channels, height, width = sheet.shape
+    info = replace(
+        picture.info,
+        width=width,
+        height=height,
+        channels=channels,
+        bits=8,
+        has_alpha=False,
+        exif=None,
+        xmp=None,
+        iptc=None,
+    )
+    return Picture(sheet, None, info)
+
+
+def telling_region(restorer: Restorer, picture: Picture, levels: Sequence[float]) -> Region:
+    """The region, among some spread over a picture, in which the weakest and the strongest level differ most.
+
+    That is where there is something to choose: detail that a strong level takes away, or noise that a weak
+    one leaves.
+
+    Args:
+        restorer: The model.
+        picture: What is to be restored.
+        levels: In the model's unit.
+
+    Returns:
+        A region with sides of at most `SIDE` pixels.
+    """
+    height, width = picture.pixels.shape[1:]
+    tall, wide = min(SIDE, height), min(SIDE, width)
+    candidates = [
+        Region(left, top, left + wide, top + tall)
+        for top, left in product(_spread(height - tall), _spread(width - wide))
+    ]
+    if len(candidates) == 1:
+        return candidates[0]
+    by_strength = sorted(levels, key=restorer.scale.strength)
+    # Level by level: a network is generated once for all regions.
+    weak, strong = (
+        [restorer.region(picture, level, part) for part in candidates]
+        for level in (by_strength[0], by_strength[-1])
+    )
+    differences = [np.abs(one - other).mean() for one, other in zip(weak, strong, strict=True)]
+    return candidates[int(np.argmax(differences))]
+
+
+def _spread(last: int) -> list[int]:
+    """Up to `CANDIDATES` places from 0 to `last`, no nearer to each other than needed."""
+    count = min(CANDIDATES, 1 + -(-last // SIDE))
+    return sorted({round(last * index / max(1, count - 1)) for index in range(count)})
+
+
+def _sheet(panels: Sequence[Pixels], labels: Sequence[str]) -> Pixels:
+    """Put panels (c, h, w) of one size in rows, nearly as many as columns, each above its label."""
+    channels, height, width = panels[0].shape
+    texts = [_text(label) for label in labels]
+    cell_width = max(width, *(text.shape[1] for text in texts)) + GAP
+    cell_height = height + LETTERS + 2 * GAP
+    # As square as whole panels allow, rather wide than tall.
+    columns = math.ceil(math.sqrt(len(panels) * cell_height / cell_width))
+    rows = math.ceil(len(panels) / columns)
+    sheet = np.full((channels, rows * cell_height + GAP, columns * cell_width + GAP), PAPER, np.float32)
+    for index, (panel, text) in enumerate(zip(panels, texts, strict=True)):
+        top, left = GAP + index // columns * cell_height, GAP + index % columns * cell_width
+        sheet[:, top : top + height, left : left + width] = panel
+        below = top + height + GAP // 2
+        sheet[:, below : below + text.shape[0], left : left + text.shape[1]] = text
+    return sheet
+
+
+def _text(label: str) -> Pixels:
+    """A label as a grey picture (h, w), h at most `LETTERS` + `GAP` pixels."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size=LETTERS - 4)
+    _, _, right, bottom = (math.ceil(edge) for edge in font.getbbox(label))
+    image = Image.new("F", (right, min(bottom, LETTERS + GAP)), PAPER)
+    ImageDraw.Draw(image).text((0, 0), label, INK, font)
+    return np.asarray(image, np.float32)
