@@ -212,9 +212,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", action="store_true", help="measure memory of large pictures")
-    parser.add_argument(
-        "--to", nargs="+", help="for --memory: formats to write; default: its own"
-    )
+    parser.add_argument("--to", nargs="+", help="for --memory: formats to write; default: its own")
     parser.add_argument("--work", type=Path, help="where the folders are written and removed again")
     options = parser.parse_args()
     print(f"{os.cpu_count()} CPUs; OpenVINO, level {options.level:g}, precision {options.precision}")

@@ -26,7 +26,6 @@ from hyperrestore.picture import (
     create_picture,
     header_size,
     open_picture,
-    remove_leftovers,
 )
 from hyperrestore.restorer import Restorer
 from hyperrestore.tiles import spans
@@ -386,9 +385,8 @@ def restore_files(
 ) -> Generator[Report | Failure, None, None]:
     """Restore picture files: while the network runs for one, others are decoded and encoded.
 
-    The files are those that `restore` makes one by one. What killed processes have left beside the targets
-    is removed. After a full disk no further picture is begun. If this is interrupted or closed, the pictures
-    in the making are given up, and nothing of them is left.
+    The files are those that `restore` makes one by one. After a full disk no further picture is begun. If
+    this is interrupted or closed, the pictures in the making are given up, and nothing of them is left.
 
     Args:
         restore: `restore_file` with all that is the same for every picture; takes source, target, `progress`
@@ -402,8 +400,6 @@ def restore_files(
     Yields:
         What became of each picture, in the order of `pairs`.
     """
-    for folder in {target.parent for _, target in pairs}:
-        remove_leftovers(folder)
     turns = _Turns()
     work = _Work([_pixels(source, size) for source, _ in pairs], progress)
 
@@ -420,6 +416,9 @@ def restore_files(
             return restore(source, target, progress=step, turn=turns if len(pairs) > 1 else None)
         except HyperrestoreError as error:
             return Failure(str(source), str(target), error)
+        except (MemoryError, OSError) as error:  # those of this picture, not of the batch
+            why = error.strerror if isinstance(error, OSError) else "memory does not suffice"
+            return Failure(str(source), str(target), PictureError(f"{source}: cannot be restored ({why})"))
         finally:
             work.step(index, 1)
 
