@@ -161,6 +161,12 @@ class OpenVINOModel:
                 self._compiled = (level, precision), self._core.compile_model(graph, "CPU", settings)
             return self._compiled[1]
 
+    def release_memory(self) -> None:
+        """Give back what networks hold between two windows; the next window takes it anew."""
+        with self._lock:
+            if self._compiled is not None and hasattr(self._compiled[1], "release_memory"):  # since 2025.0
+                self._compiled[1].release_memory()
+
     def graph(self, level: float) -> Any:
         """The graph for one level, an `openvino.Model` whose only input is `image`."""
         from openvino import opset13
@@ -217,6 +223,9 @@ class TorchModel:
         checkpoint = load_checkpoint(path)
         self._description = checkpoint.description
         self._network = load_network(checkpoint).to(self._device)
+
+    def release_memory(self) -> None:
+        """Do nothing: torch gives memory back by itself."""
 
     def at(self, level: float, *, precision: Precision, bits: int) -> NetworkBackend:
         """The network for one level.

@@ -32,6 +32,7 @@ from hyperrestore.tiles import spans
 
 IN_FLIGHT = 3  # pictures: one in the network, one that is decoded, one that is encoded
 PIXELS_IN_FLIGHT = 2**26  # of all of them together, unless a single one has more
+LARGE = 2**25  # pixels from which on a network gives back its memory before the picture is encoded
 HELD = 2**27  # bytes of a picture that is decoded as a whole before the network runs
 
 
@@ -331,8 +332,11 @@ def restore_file(
                     raise PictureError(
                         f"{source}: memory does not suffice for tiles of {tile} pixels; give a smaller tile"
                     ) from error
-                # What follows is encoding: the next picture needs the memory.
+                # What follows is encoding, which takes memory, too; other pictures may be running.
                 del backend, counted, read, held, restored
+                if width * height > LARGE:
+                    for restorer, _ in used:
+                        restorer.release_memory()
             notes = (*found, *info.notes, *writer.notes)
     seconds = time.perf_counter() - start
     by_task = {str(restorer.task): float(one) for restorer, one in used}

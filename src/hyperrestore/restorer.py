@@ -106,6 +106,10 @@ class Restorer:
         """
         return self._model.at(self.scale.check(level), precision=self._precision, bits=bits)
 
+    def release_memory(self) -> None:
+        """Give back the memory that the network holds between two pictures; the next one takes it anew."""
+        self._model.release_memory()
+
     def __call__(self, image: Image, level: float, *, size: int = TILE) -> Image:
         """Restore a picture.
 
