@@ -491,6 +491,7 @@ class _Work:
 
     def __init__(self, pixels: Sequence[int], progress: Callable[[int, float], None]) -> None:
         self._pixels = pixels
+        self._all = sum(pixels)
         self._progress = progress
         self._lock = threading.Lock()
         self._shares = [0.0] * len(pixels)
@@ -502,7 +503,7 @@ class _Work:
             more, self._shares[index] = share - self._shares[index], share
             if more:
                 self._done += more * self._pixels[index]
-                self._progress(index, self._done / sum(self._pixels))
+                self._progress(index, self._done / self._all)
 
     def fits(self, index: int, running: Collection[int]) -> bool:
         """Tell whether one more picture fits beside those that are running."""
