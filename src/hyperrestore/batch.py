@@ -37,7 +37,6 @@ from hyperrestore.picture import (
     create_picture,
     header_size,
     open_picture,
-    remove_leftovers,
 )
 from hyperrestore.restorer import Restorer
 from hyperrestore.tiles import spans
@@ -46,6 +45,7 @@ Level = float | tuple[float, float]  # one, or those where a map is black and wh
 
 IN_FLIGHT = 3  # pictures: one in the network, one that is decoded, one that is encoded
 PIXELS_IN_FLIGHT = 2**26  # of all of them together, unless a single one has more
+LARGE = 2**25  # pixels from which on a network gives back its memory before the picture is encoded
 HELD = 2**27  # bytes of a picture that is decoded as a whole before the network runs
 
 
@@ -361,8 +361,11 @@ def restore_file(
                     raise PictureError(
                         f"{source}: memory does not suffice for tiles of {tile} pixels; give a smaller tile"
                     ) from error
-                # What follows is encoding: the next picture needs the memory.
+                # What follows is encoding, which takes memory, too; other pictures may be running.
                 del backend, counted, read, held, restored
+                if width * height > LARGE:
+                    for restorer, _ in used:
+                        restorer.release_memory()
             notes = (*found, *info.notes, *writer.notes)
     seconds = time.perf_counter() - start
     by_task = {str(restorer.task): one if isinstance(one, tuple) else float(one) for restorer, one in used}
@@ -433,9 +436,8 @@ def restore_files(
 ) -> Generator[Report | Failure, None, None]:
     """Restore picture files: while the network runs for one, others are decoded and encoded.
 
-    The files are those that `restore` makes one by one. What killed processes have left beside the targets
-    is removed. After a full disk no further picture is begun. If this is interrupted or closed, the pictures
-    in the making are given up, and nothing of them is left.
+    The files are those that `restore` makes one by one. After a full disk no further picture is begun. If
+    this is interrupted or closed, the pictures in the making are given up, and nothing of them is left.
 
     Args:
         restore: `restore_file` with all that is the same for every picture; takes source, target, `progress`
@@ -449,8 +451,6 @@ def restore_files(
     Yields:
         What became of each picture, in the order of `pairs`.
     """
-    for folder in {target.parent for _, target in pairs}:
-        remove_leftovers(folder)
     turns = _Turns()
     work = _Work([_pixels(source, size) for source, _ in pairs], progress)
 
@@ -467,6 +467,9 @@ def restore_files(
             return restore(source, target, progress=step, turn=turns if len(pairs) > 1 else None)
         except HyperrestoreError as error:
             return Failure(str(source), str(target), error)
+        except (MemoryError, OSError) as error:  # those of this picture, not of the batch
+            why = error.strerror if isinstance(error, OSError) else "memory does not suffice"
+            return Failure(str(source), str(target), PictureError(f"{source}: cannot be restored ({why})"))
         finally:
             work.step(index, 1)
 
@@ -535,6 +538,7 @@ class _Work:
 
     def __init__(self, pixels: Sequence[int], progress: Callable[[int, float], None]) -> None:
         self._pixels = pixels
+        self._all = sum(pixels)
         self._progress = progress
         self._lock = threading.Lock()
         self._shares = [0.0] * len(pixels)
@@ -546,7 +550,7 @@ class _Work:
             more, self._shares[index] = share - self._shares[index], share
             if more:
                 self._done += more * self._pixels[index]
-                self._progress(index, self._done / sum(self._pixels))
+                self._progress(index, self._done / self._all)
 
     def fits(self, index: int, running: Collection[int]) -> bool:
         """Tell whether one more picture fits beside those that are running."""

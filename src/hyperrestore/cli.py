@@ -486,7 +486,7 @@ def _restore(options: argparse.Namespace) -> int:
     from hyperrestore.enlarge import enlarged_size
     from hyperrestore.errors import DiskFullError
     from hyperrestore.level import Task
-    from hyperrestore.picture import MAX_PIXELS
+    from hyperrestore.picture import MAX_PIXELS, remove_leftovers
     from hyperrestore.report import check_report, write_report
 
     start = time.perf_counter()
@@ -495,12 +495,13 @@ def _restore(options: argparse.Namespace) -> int:
     sources, unreadable = find_inputs(options.inputs, out=Path(options.out), recursive=options.recursive)
     in_folder = any(source not in options.inputs for source, _ in sources)
     pairs = plan_targets(sources, options.out, suffix=suffix, in_folder=in_folder)
-    if options.report:
-        check_report(options.report)
     for folder in unreadable:
         _say(f"error: {folder}: cannot read this folder")
+    if sum(remove_leftovers(folder) for folder in {target.parent for _, target in pairs}):
+        _say("removed what killed processes had left of unfinished pictures")
     skipped = [] if options.overwrite else _skipped(pairs, options)
-    pairs = [pair for pair in pairs if pair not in set(skipped)]
+    kept = set(skipped)
+    pairs = [pair for pair in pairs if pair not in kept]
     models = {task: options.model or task for task in options.tasks}
     restorers = [_load(model, options) for model in models.values()]
     for restorer, task in zip(restorers, options.tasks, strict=True):
@@ -510,6 +511,8 @@ def _restore(options: argparse.Namespace) -> int:
         for level in options.sweep or (one for one in levels if one is not None):
             restorer.scale.check(level)
 
+    if options.report:
+        check_report(options.report)
     sizes = {
         "to_width": options.to_width,
         "to_height": options.to_height,

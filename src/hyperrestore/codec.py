@@ -108,8 +108,6 @@ _SRGB_CHUNKS = {
     b"cHRM": (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000),
 }
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-
 # Lossy, because these formats are chosen for small files; high, because restored detail must survive.
 # 100 is lossless in WebP and AVIF.
 _DEFAULT_QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 90}
@@ -535,10 +533,10 @@ def writing(path: Path) -> Iterator[None]:
         with _failures(path, "cannot be written", advice):
             yield
     except PictureError as error:
-        cause = error.__cause__  # libvips tells the number of the error only in its words
-        text = str(getattr(cause, "detail", ""))
-        if getattr(cause, "errno", None) in _DISK_FULL or any(os.strerror(n) in text for n in _DISK_FULL):
-            raise DiskFullError(str(error)) from cause
+        cause = error.__cause__  # libvips tells the number of the error only in words, and not in the first
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if getattr(cause, "errno", None) == number or os.strerror(number) in getattr(cause, "detail", ""):
+                raise DiskFullError(f"{path}: cannot be written ({os.strerror(number)}); {advice}") from cause
         raise
 
 

@@ -109,6 +109,8 @@ class PictureReader:
                 interleaved = np.frombuffer(data, info.dtype).reshape(count, info.width, -1)
                 bands[:, row - top : row - top + count] = interleaved.transpose(2, 0, 1)
         self._next = bottom
+        if bottom == info.height:  # some decoders hold the whole picture
+            self._region = self._image = None
         return bands
 
 

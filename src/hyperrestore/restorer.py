@@ -123,6 +123,10 @@ class Restorer:
             raise UsageError("a map of levels is not for upscaling: its level is the size of the result")
         return self._model.mapped(precision=self._precision, bits=bits)
 
+    def release_memory(self) -> None:
+        """Give back the memory that the network holds between two pictures; the next one takes it anew."""
+        self._model.release_memory()
+
     def __call__(self, image: Image, level: float | Pixels, *, grain: float = 0.0, size: int = TILE) -> Image:
         """Restore a picture.
 
