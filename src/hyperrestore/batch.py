@@ -18,6 +18,7 @@ from hyperrestore.level import Task
 from hyperrestore.picture import MAX_PIXELS, SUFFIXES, PictureInfo, create_picture, open_picture
 from hyperrestore.restorer import Restorer
 from hyperrestore.tiles import spans
+from hyperrestore.transparency import VisibleOnly, VisibleRows, find_surroundings
 
 
 @dataclass(frozen=True)
@@ -231,16 +232,23 @@ def restore_file(
                 )
                 if width * height > max_pixels:
                     raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
-                read = Enlargement(reader.rows, size=(info.height, info.width), to=(height, width)).rows
             levels: list[float | None] = [level]
             if level is None:
                 levels, found = _levels(restorers, source, max_pixels)
             used = [
                 (restorer, one) for restorer, one in zip(restorers, levels, strict=True) if one is not None
             ]
-            backend = Chain([restorer.at(one, bits=info.bits) for restorer, one in used])
+            backend: Backend = Chain([restorer.at(one, bits=info.bits) for restorer, one in used])
         except UsageError as error:
             raise type(error)(f"{source}: {error}") from error
+        if used and info.has_alpha:
+            with open_picture(source, max_pixels=max_pixels) as first:
+                surroundings = find_surroundings(first.bands, height=info.height)
+            if surroundings is not None:
+                read = VisibleRows(reader.bands, surroundings, bits=info.bits).rows
+                backend = VisibleOnly(backend)
+        if upscales:
+            read = Enlargement(read, size=(info.height, info.width), to=(height, width)).rows
         with create_picture(
             target, reader, width=width, height=height, quality=quality, overwrite=overwrite
         ) as writer:
@@ -251,7 +259,7 @@ def restore_file(
             counted = _Counted(backend, rows * columns, progress)
             try:
                 for restored in restore_rows(counted, read, height=height, width=width, size=tile):
-                    writer.write(_stored(restored, info))
+                    writer.write(_stored(restored[: info.channels], info))
             except MemoryError as error:
                 raise PictureError(
                     f"{source}: memory does not suffice for tiles of {tile} pixels; give a smaller tile"

@@ -15,6 +15,7 @@ from hyperrestore.level import Task
 from hyperrestore.metrics import full_range_luma
 from hyperrestore.noise import Noise, find_noise
 from hyperrestore.picture import MAX_PIXELS, open_picture
+from hyperrestore.transparency import hidden_pixels
 
 SAMPLE = 2**21  # pixels that are looked at, in bands spread over the picture
 BANDS, WIDEST = 8, 4096
@@ -112,7 +113,10 @@ def _compression(tables: tuple[int, ...] | None, seen: int | None) -> Compressio
 
 
 def _sample(path: Path, max_pixels: int) -> Floats:
-    """(1 or 3, h, w) on the 8-bit scale: bands of a picture, whose 8x8 blocks stay in one grid."""
+    """(1 or 3, h, w) on the 8-bit scale: bands of a picture, whose 8x8 blocks stay in one grid.
+
+    NaN where the picture is transparent, so that no block with hidden colours counts.
+    """
     with open_picture(path, max_pixels=max_pixels) as reader:
         info = reader.info
         width = min(info.width, WIDEST)
@@ -122,7 +126,11 @@ def _sample(path: Path, max_pixels: int) -> Floats:
         band = info.height if count == info.height else max(8, count // BANDS // 8 * 8)
         apart = max(band, info.height // BANDS // 8 * 8)
         rows = [
-            reader.rows(top, min(top + band, info.height))[:, :, left : left + width]
+            reader.bands(top, min(top + band, info.height))[:, :, left : left + width]
             for top in range(0, info.height - min(band, info.height) + 1, apart)
         ]
-    return to_floats(np.concatenate(rows, axis=1)) * np.float32(255)
+    bands = np.concatenate(rows, axis=1)
+    pixels = to_floats(bands[: info.channels]) * np.float32(255)
+    if info.has_alpha and not (hidden := hidden_pixels(bands[-1])).all():
+        pixels[:, hidden] = np.nan
+    return pixels

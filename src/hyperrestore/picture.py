@@ -87,9 +87,10 @@ class PictureReader:
             PictureError: The file is damaged or truncated.
             UsageError: The rows lie outside the picture or above rows already read.
         """
-        return self._bands(top, bottom)[: self.info.channels]
+        return self.bands(top, bottom)[: self.info.channels]
 
-    def _bands(self, top: int, bottom: int) -> Rows:
+    def bands(self, top: int, bottom: int) -> Rows:
+        """Read rows as `rows` does, with alpha as the last channel where the picture has it."""
         info = self.info
         if not self._next <= top < bottom <= info.height:
             raise UsageError(
@@ -284,9 +285,7 @@ def read_picture(path: AnyPath, *, max_pixels: int = MAX_PIXELS) -> Picture:
         bands = np.empty((info.channels + info.has_alpha, info.height, info.width), np.float32)
         for top in range(0, info.height, _STRIP):
             bottom = min(top + _STRIP, info.height)
-            np.divide(
-                reader._bands(top, bottom), 2**info.bits - 1, out=bands[:, top:bottom], casting="unsafe"
-            )
+            np.divide(reader.bands(top, bottom), 2**info.bits - 1, out=bands[:, top:bottom], casting="unsafe")
     return Picture(bands[: info.channels], bands[info.channels :] if info.has_alpha else None, info)
 
 

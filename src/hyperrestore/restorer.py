@@ -11,12 +11,13 @@ import numpy as np
 from hyperrestore.backends import NetworkBackend, OpenVINOModel, Precision, TorchModel
 from hyperrestore.checkpoint import Description, read_description
 from hyperrestore.degrade import resize_bicubic
-from hyperrestore.engine import TILE, Pixels, run_tiled
+from hyperrestore.engine import TILE, Backend, Pixels, run_tiled
 from hyperrestore.enlarge import enlarged_size
 from hyperrestore.errors import UsageError
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.picture import Picture, enlarged_alpha
 from hyperrestore.quantize import load_ranges
+from hyperrestore.transparency import VisibleOnly, VisibleRows, find_surroundings
 
 MODELS = Path(__file__).parent / "models"
 
@@ -111,6 +112,8 @@ class Restorer:
 
         Returns:
             The same kind, restored; by a model that upscales it is larger by the level, each side rounded.
+            What stands under a picture's full transparency changes nothing that is seen, and stays as it is
+            (see `transparency`).
 
         Raises:
             LevelError: The model does not accept the level.
@@ -120,13 +123,20 @@ class Restorer:
         if pixels.ndim != 3 or pixels.size == 0:
             raise UsageError(f"a picture is (1 or 3, h, w), with at least one pixel; got {pixels.shape}")
         bits = image.info.bits if isinstance(image, Picture) else 16
-        backend = self.at(level, bits=bits)
+        backend: Backend = self.at(level, bits=bits)
+        if isinstance(image, Picture) and image.alpha is not None:
+            bands = np.concatenate([image.pixels, image.alpha])
+            surroundings = find_surroundings(lambda top, bottom: bands[:, top:bottom], height=len(bands[0]))
+            if surroundings is not None:
+                rows = VisibleRows(lambda top, bottom: bands[:, top:bottom], surroundings, bits=bits)
+                pixels, backend = rows.rows(0, len(bands[0])), VisibleOnly(backend)
         if self.task == Task.UPSCALE:
             width, height, _ = enlarged_size(pixels.shape[2], pixels.shape[1], scale=level)
             pixels = resize_bicubic(pixels, height, width, antialias=True)
         restored = run_tiled(backend, pixels, size=size)
         if not isinstance(image, Picture):
             return restored
+        restored = restored[: len(image.pixels)]
         if restored.shape == image.pixels.shape:
             return replace(image, pixels=restored)
         height, width = restored.shape[1:]
