@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from hyperrestore.blocks import Floats
-from hyperrestore.compression import JPEG, jpeg_tables, quality_from_pixels, quality_of_table
+from hyperrestore.compression import quality_from_pixels
 from hyperrestore.engine import to_floats
 from hyperrestore.errors import PictureError
+from hyperrestore.jpeg import JPEG, jpeg_tables, quality_of_table
 from hyperrestore.level import Task
 from hyperrestore.metrics import full_range_luma
 from hyperrestore.noise import Noise, find_noise

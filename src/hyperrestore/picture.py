@@ -201,8 +201,10 @@ def create_picture(
         width: Pixels per row, if not as in `like`.
         height: Rows, if not as in `like`.
         alpha: (1, h, w), float32, values in [0, 1], instead of a reader's.
-        quality: 1 to 100 for JPEG (default 95), WebP (95) and AVIF (90); in the last two 100 is lossless.
-            PNG and TIFF always are.
+        quality: 1 to 100 for JPEG, WebP (default 95) and AVIF (90); in the last two 100 is lossless. PNG and
+            TIFF always are. The default for JPEG is 95, or the original's where that was a JPEG of higher
+            quality; never less, which would bring back the very damage that was repaired. JPEG has its
+            colours at full resolution from 90 on, and below where the original had.
         overwrite: Whether an existing file may be replaced; it may be the one that is being read.
 
     Yields:
