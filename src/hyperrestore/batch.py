@@ -40,6 +40,7 @@ from hyperrestore.picture import (
 )
 from hyperrestore.restorer import Restorer
 from hyperrestore.tiles import spans
+from hyperrestore.transparency import Surroundings, VisibleOnly, VisibleRows, find_surroundings
 
 Level = float | tuple[float, float]  # one, or those where a map is black and white
 
@@ -313,12 +314,10 @@ def restore_file(
     with open_picture(source, max_pixels=max_pixels) as reader:
         info = reader.info
         width, height = info.width, info.height
-        read: Callable[[int, int], Rows] = reader.rows
-        held: Rows | None = None
+        size = width * height * (info.channels + info.has_alpha) * info.dtype.itemsize
         # Levels are found out from the same rows that are then restored.
-        if (automatic or turn) and width * height * info.channels * info.dtype.itemsize <= HELD:
-            held = reader.rows(0, height)
-            read = _slices(held)
+        held = reader.bands(0, height) if (automatic or turn) and size <= HELD else None
+        read = reader.bands if held is None else _slices(held)
         try:
             if upscales and not isinstance(level, tuple):
                 width, height, level = enlarged_size(
@@ -326,21 +325,28 @@ def restore_file(
                 )
                 if width * height > max_pixels:
                     raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
-                read = Enlargement(read, size=(info.height, info.width), to=(height, width)).rows
             levels: list[Level | None] = [level]
             if automatic:
                 levels, found = _levels(restorers, source, max_pixels, held)
             used = [
                 (restorer, one) for restorer, one in zip(restorers, levels, strict=True) if one is not None
             ]
-            backend = Chain([_network(restorer, one, info.bits, grain) for restorer, one in used])
-            if level_map is not None and isinstance(level, tuple):
-                black, white = level
-                read = _with_levels(
-                    read, level_rows(level_map, height=height, width=width, black=black, white=white)
-                )
+            backend: Backend = Chain([_network(restorer, one, info.bits, grain) for restorer, one in used])
         except UsageError as error:
             raise type(error)(f"{source}: {error}") from error
+        if info.has_alpha:
+            surroundings = _surroundings(source, info, held, max_pixels) if used else None
+            if surroundings is None:
+                read = _without_alpha(read)
+            else:
+                read = VisibleRows(read, surroundings, bits=info.bits).rows
+                backend = VisibleOnly(backend)
+        if upscales:
+            read = Enlargement(read, size=(info.height, info.width), to=(height, width)).rows
+        if level_map is not None and isinstance(level, tuple):
+            black, white = level
+            levels_of = level_rows(level_map, height=height, width=width, black=black, white=white)
+            read = _with_levels(read, levels_of)
         notes: tuple[str, ...]
         if not used and quality is None and copy_picture(reader, target, overwrite=overwrite):
             notes = (*found, "copied byte for byte")
@@ -381,6 +387,20 @@ def _network(restorer: Restorer, level: Level, bits: int, grain: float) -> Backe
     else:
         backend = restorer.at(level, bits=bits)
     return Grain(backend, grain) if grain and restorer.task == Task.DENOISE else backend
+
+
+def _surroundings(
+    source: str | Path, info: PictureInfo, held: Rows | None, max_pixels: int
+) -> Surroundings | None:
+    """The colours around what is hidden, from the rows held or else from the file, read once more."""
+    if held is not None:
+        return find_surroundings(_slices(held), height=info.height)
+    with open_picture(source, max_pixels=max_pixels) as reader:
+        return find_surroundings(reader.bands, height=info.height)
+
+
+def _without_alpha(read: Callable[[int, int], Rows]) -> Callable[[int, int], Rows]:
+    return lambda top, bottom: read(top, bottom)[:-1]
 
 
 def _with_levels(

@@ -258,7 +258,8 @@ def _add_files(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "-q", "--quality", type=_whole(1, 100), metavar="1..100",
-        help="of JPEG (default 95), WebP (95) and AVIF (90); in the last two 100 is lossless",
+        help="of JPEG (default 95, or the original's if that is better), WebP (95) and AVIF (90); in the "
+        "last two 100 is lossless",
     )  # fmt: skip
     existing = command.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace existing files")
