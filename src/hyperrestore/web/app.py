@@ -109,6 +109,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,  # these would load scripts from another host
         redoc_url=None,
+        separate_input_output_schemas=False,
     )
     app.state.shared = shared
     app.state.static = {

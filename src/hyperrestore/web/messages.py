@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from hyperrestore.level import Task
 
@@ -85,9 +85,9 @@ class JobWanted(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     task: Task
-    level: float = Field(description="In the task's unit; of upscaling, the scale.")
+    level: FiniteFloat = Field(description="In the task's unit; of upscaling, the scale.")
     map: str | None = Field(None, description="A map of the photo: white is `level`, black `map_level`.")
-    map_level: float | None = Field(None, description="By default the task's weakest level.")
+    map_level: FiniteFloat | None = Field(None, description="By default the task's weakest level.")
     grain: float = Field(0.0, ge=0, le=1, description="Share of the luminance noise that is put back.")
     format: Suffix | None = Field(None, description="By default the photo's own.")
     quality: int | None = Field(None, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
@@ -98,6 +98,7 @@ class JobTold(BaseModel):
 
     id: str
     photo: str
+    wanted: JobWanted
     state: State
     done: int = Field(description="Tiles that are restored.")
     total: int = Field(description="All tiles; 0 until they are counted.")

@@ -61,6 +61,7 @@ class Job:
         return JobTold(
             id=self.identity,
             photo=self.photo.identity,
+            wanted=self.wanted,
             state=self.state,
             done=self.done,
             total=self.total,

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response, StreamingResponse
+from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from hyperrestore import __version__
@@ -43,6 +45,7 @@ PHOTOS = 100  # of a page
 JOBS = 50  # of a page, with their files
 MAPS = 20  # of a photo; the oldest are forgotten
 MAP_BYTES = 2**26
+JOB_BYTES = 2**14
 
 _USUAL = {
     Task.DENOISE: [5.0, 15.0, 25.0, 40.0, 60.0],
@@ -144,9 +147,12 @@ def _failures(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"model": Failure} for code in (*codes, 403)}
 
 
-def _binary_body(kind: str) -> dict[str, Any]:
-    schema = {"type": "string", "format": "binary"}
+def _body(kind: str, schema: dict[str, str]) -> dict[str, Any]:
+    """What the document says of a body that is not read as a whole, or only so far."""
     return {"requestBody": {"required": True, "content": {kind: {"schema": schema}}}}
+
+
+_BINARY = {"type": "string", "format": "binary"}
 
 
 router = APIRouter()
@@ -188,7 +194,7 @@ async def events(request: Request, page: str) -> StreamingResponse:
     status_code=201,
     dependencies=CHANGES,
     responses=_failures(400, 404, 413, 415, 422, 429, 503),
-    openapi_extra=_binary_body("application/octet-stream"),
+    openapi_extra=_body("application/octet-stream", _BINARY),
 )
 async def add_photo(
     shared: Here,
@@ -299,7 +305,7 @@ async def show_region(
     status_code=201,
     dependencies=CHANGES,
     responses=_failures(400, 404, 413, 415, 422, 429, 503),
-    openapi_extra=_binary_body("image/png"),
+    openapi_extra=_body("image/png", _BINARY),
 )
 async def add_map(shared: Here, page: FoundPage, photo: FoundPhoto, request: Request) -> MapTold:
     """Add a map of levels: a grey PNG of any size; white is the dial's level, black `map_level`."""
@@ -325,10 +331,12 @@ async def add_map(shared: Here, page: FoundPage, photo: FoundPhoto, request: Req
     "/api/photos/{photo}/jobs",
     status_code=202,
     dependencies=CHANGES,
-    responses=_failures(400, 404, 422, 429),
+    responses=_failures(400, 404, 413, 422, 429),
+    openapi_extra=_body("application/json", {"$ref": "#/components/schemas/JobWanted"}),
 )
-async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, wanted: JobWanted) -> JobTold:
+async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: Request) -> JobTold:
     """Restore the whole photo, as the command line does; events tell how far it is."""
+    wanted = await _wanted(request)
     restorer = shared.restorers[wanted.task]
     restorer.result_size(photo.info.width, photo.info.height, wanted.level)
     if wanted.map is not None or wanted.grain:  # TODO
@@ -449,6 +457,21 @@ async def _receive(request: Request, path: Path, most: int) -> None:
             if received > most:
                 raise refusal
             file.write(chunk)
+
+
+async def _wanted(request: Request) -> JobWanted:
+    """What a job is to do; its body is read only so far."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > JOB_BYTES:
+            raise HTTPException(413, f"what a job is to do takes at most {JOB_BYTES} bytes to say")
+    try:
+        return JobWanted.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        ) from error
 
 
 async def _unless_gone(request: Request, future: Future[Result]) -> Result:

@@ -85,20 +85,20 @@ class Safety:
         """Why a request is refused; None if it is not."""
         host = headers.get("host", "")
         # A page of another site may give its own name our address, and then call us its own.
-        if self._token is None and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if self._token is None and not is_loopback(_name(f"//{host}")):
             return f"this server answers as localhost or 127.0.0.1, and was called {host[:100]!r}"
         if self._token is not None and not (
             _same(token, self._token) or _same(_cookie(headers.get("cookie", ""), self._cookie), self._token)
         ):
             return "this server asks for its token: open the address that it has printed when it started"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.partition("://")[2] != host:
             return f"requests are taken only from this server's own page, not from {origin[:100]!r}"
         if not path.startswith("/api"):
             return None
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             return "requests are taken only from this server's own page, and this one came from another site"
-        if method not in ("GET", "HEAD") and OWN_HEADER.lower() not in headers:
+        if method not in ("GET", "HEAD") and headers.get(OWN_HEADER.lower()) != "1":
             return f"a request that changes something needs the header {OWN_HEADER}: 1"
         return None
 
@@ -111,6 +111,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _name(address: str) -> str:
+    """The host that an address names; empty if it is none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _cookie(header: str, name: str) -> str:

@@ -12,8 +12,8 @@ import webbrowser
 from hyperrestore.errors import ExtrapolationWarning, MissingExtraError, UsageError
 
 try:
-    import fastapi as fastapi
     import uvicorn
+    from fastapi import FastAPI
 except ImportError as error:
     raise MissingExtraError(f"the page needs {error.name}: pip install 'hyperrestore[web]'") from error
 
@@ -26,12 +26,27 @@ from hyperrestore.web.storage import private_folder
 _STOPPING = 3  # seconds that open connections have to end
 
 
-class _Uvicorn(uvicorn.Server):
-    """Ends the streams of events before it waits for open connections to end."""
+class Server(uvicorn.Server):
+    """uvicorn, which ends the streams of events before it waits for open connections to end.
 
-    def __init__(self, config: uvicorn.Config, pages: Pages) -> None:
-        super().__init__(config)
-        self._pages = pages
+    Args:
+        app: As `create_app` makes it.
+        port: To listen on, on loopback, unless `run` is given a socket that listens.
+    """
+
+    def __init__(self, app: FastAPI, *, port: int = 0) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                port=port,
+                log_level="warning",
+                timeout_graceful_shutdown=_STOPPING,
+                server_header=False,
+                proxy_headers=False,
+                ws="none",
+            )
+        )
+        self._pages: Pages = app.state.shared.pages
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
@@ -62,21 +77,12 @@ def serve(*, host: str, port: int, browser: bool) -> None:
     warnings.simplefilter("ignore", ExtrapolationWarning)
     with listener, private_folder() as folder:
         app = create_app(folder, Restorer.load, token=token, cookie=f"hyperrestore-{port}")
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            timeout_graceful_shutdown=_STOPPING,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-        )
-        server = _Uvicorn(config, app.state.shared.pages)
         sys.stdout.write(f"{address}\n")
         sys.stdout.flush()
         if browser:
             # It connects to the listening socket, and waits there until the server answers.
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        server.run(sockets=[listener])
+        Server(app).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -32,8 +32,11 @@ def private_folder(parent: Path | None = None) -> Iterator[Path]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # mode 0700
         lock = _locked(folder / _LOCK, create=True)
-        if lock is not None and (folder / _LOCK).exists():
-            break  # else another start took it for stale, between these two lines
+        if lock is None:
+            continue
+        if (folder / _LOCK).exists():
+            break
+        lock.close()  # another start took it for stale before it was locked
     try:
         with lock:
             yield folder
