@@ -227,6 +227,73 @@ def test_the_level_matters(denoise):
     assert abs(weak - middle).max() > 0 and abs(middle - strong).max() > 0
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_mask_says_which_level_is_where(denoise, suffix):
+    photo(Path(f"in.{suffix}"), height=60, width=200, bits=16, alpha=True)
+    mask = np.zeros((3, 4), np.uint8)
+    mask[:, 2:] = 255
+    Image.fromarray(np.repeat(np.repeat(mask, 20, 0), 50, 1)).save("mask.png")
+    words = (f"in.{suffix}", "-o")
+    assert denoise(*words, f"map.{suffix}", "--level-map", "mask.png", level="0:50")[0] == 0
+    for level in ("0", "50"):
+        assert denoise(*words, f"{level}.{suffix}", level=level)[0] == 0
+    black, white, both = (read_picture(f"{name}.{suffix}") for name in ("0", "50", "map"))
+    assert abs(white.pixels - black.pixels).mean() > 0.01
+    step = 1.01 / 65535
+    np.testing.assert_allclose(both.pixels[:, :, :60], black.pixels[:, :, :60], rtol=0, atol=step)
+    np.testing.assert_allclose(both.pixels[:, :, 140:], white.pixels[:, :, 140:], rtol=0, atol=step)
+    np.testing.assert_array_equal(both.alpha, black.alpha)
+    assert denoise(*words, f"tiled.{suffix}", "--level-map", "mask.png", "-t", "32", level="0:50")[0] == 0
+    np.testing.assert_allclose(read_picture(f"tiled.{suffix}").pixels, both.pixels, rtol=0, atol=step)
+    code, (line,), _ = denoise(*words, "j.png", "--level-map", "mask.png", "--json", level="0:50")
+    assert (code, json.loads(line)["levels"]) == (0, {"denoise": [0, 50]})
+
+
+def test_grain_puts_noise_back(capsys):
+    values = np.random.default_rng(0).normal(0.5, 0.06, (3, 48, 64)).astype(np.float32)
+    write_picture("in.png", Picture(values, None, PictureInfo(64, 48, 3, 16)))
+    for share in ("0", "0.5", "1"):
+        assert main(["denoise", "in.png", "-o", f"{share}.png", "-l", "15", "--grain", share]) == 0
+    clean, half, full = (read_picture(f"{share}.png").pixels.std() for share in ("0", "0.5", "1"))
+    assert clean < half < full < values.std()
+    Image.fromarray(np.full((48, 64), 255, np.uint8)).save("white.png")
+    words = ["--grain", "0.5", "--level-map", "white.png", "-l", "0:15"]
+    assert main(["denoise", "in.png", "-o", "map.png", *words]) == 0
+    np.testing.assert_allclose(read_picture("map.png").pixels, read_picture("0.5.png").pixels, atol=2e-4)
+
+
+def test_a_sheet_to_choose_from(denoise):
+    photo(Path("in.jpg"), height=60, width=200, seed=3)
+    words = ("in.jpg", "--sweep", "5,30,60", "--region", "10,20,100,30")
+    code, out, err = denoise(*words, "-o", "sheet.png", level=None)
+    assert (code, out) == (0, ["sheet.png"])
+    assert any("shows region 10,20,100,30" in line for line in err)
+    assert names(Path()) == ["in.jpg", "sheet.png"]
+    denoise("in.jpg", "-o", "5.png", level="5")
+    assert denoise(*words, "-o", "more/", "-f", "png", "--singles", level=None)[0] == 0
+    assert names(Path("more")) == ["in-30.jpg", "in-5.jpg", "in-60.jpg", "in.png"]
+    assert Path("more/in.png").read_bytes() == Path("sheet.png").read_bytes()
+    denoise("in.jpg", "-o", "30.jpg", level="30")
+    assert Path("30.jpg").read_bytes() == Path("more/in-30.jpg").read_bytes()
+    sheet, restored = read_picture("sheet.png").pixels, read_picture("5.png").pixels[:, 20:50, 10:110]
+    shown = [
+        sheet[:, top : top + 30, left : left + 100]
+        for top in range(sheet.shape[1] - 30)
+        for left in (8, 116)
+        if left + 100 <= sheet.shape[2]
+    ]
+    assert min(np.abs(panel - restored).max() for panel in shown) <= 1.01 / 255
+
+
+def test_sheets_do_not_overwrite(denoise):
+    photo(Path("in.png"))
+    Path("sheet-5.png").write_text("mine")
+    words = ("in.png", "--sweep", "5", "--singles", "-o", "sheet.png")
+    text = only_error(denoise(*words, level=None), 2)
+    assert "sheet-5.png: exists already" in text and "sheet.png" not in names(Path())
+    assert denoise(*words, "--overwrite", level=None)[0] == 0
+
+
 def test_one_json_object_for_each_picture(denoise):
     photo(Path("a.png"), height=24)
     photo(Path("b.png"), height=20, bits=16)
@@ -422,19 +489,24 @@ def test_existing_files_are_refused_before_any_work(denoise):
 def test_a_batch_that_was_stopped_goes_on(denoise, monkeypatch):
     sources = [photo(Path(f"{number}.png"), seed=number) for number in range(4)]
     denoise(*sources, "-o", "whole")
-    real, calls = hyperrestore.batch.restore_file, []
+    real = hyperrestore.batch.restore_file
 
-    def stop_at_the_third(*arguments, **options):
-        calls.append(arguments)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(*arguments, **options)
+    def stop_at_the_third(restorers, source, target, **options):
+        if source.name == "2.png":
+            while not (Path("parts/0.png").exists() and Path("parts/1.png").exists()):
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+            while True:  # until it is told to give up
+                options["progress"](0, 1)
+                time.sleep(0.01)
+        return real(restorers, source, target, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(hyperrestore.batch, "restore_file", stop_at_the_third)
         assert denoise(*sources, "-o", "parts")[0] == 130
-    assert names(Path("parts")) == ["0.png", "1.png"]
+    assert names(Path("parts")) in (["0.png", "1.png"], ["0.png", "1.png", "3.png"])
     assert denoise(*sources, "-o", "parts", "--skip-existing")[0] == 0
+    assert names(Path("parts")) == names(Path("whole"))
     for name in names(Path("whole")):
         assert Path("parts", name).read_bytes() == Path("whole", name).read_bytes()
 
@@ -469,6 +541,24 @@ REFUSED = {
     "level too high": ("a.png -o x.png -l 100.5", 2, "from 0 to 100"),
     "level infinite": ("a.png -o x.png -l inf", 2, "from 0 to 100"),
     "level of several": ("a.png b.jpg -o x -l 101", 2, "from 0 to 100"),
+    "two levels": ("a.png -o x.png -l 0:40", 2, "two levels need a mask"),
+    "map, one level": ("a.png -o x.png -l 40 --level-map a.png", 2, "--level-map needs two levels"),
+    "map, auto": ("a.png -o x.png --level-map a.png", 2, "--level-map needs two levels"),
+    "map, bad level": ("a.png -o x.png -l 0:400 --level-map a.png", 2, "from 0 to 100"),
+    "no mask": ("a.png -o x.png -l 0:40 --level-map no.png", 1, "no.png: cannot be opened"),
+    "mask is text": ("a.png -o x.png -l 0:40 --level-map text.png", 1, "text.png: is not a PNG"),
+    "map in int8": ("a.png -o x.png -l 0:40 --level-map a.png --precision int8", 1, "tiny"),
+    "grain": ("a.png -o x.png -l 5 --grain 1.5", 2, "'1.5' is not a number from 0 to 1"),
+    "sweep and level": ("a.png -o x.png -l 5 --sweep 5,10", 2, "--sweep takes its levels instead of -l"),
+    "sweep beyond": ("a.png -o x.png --sweep 5,400", 2, "from 0 to 100"),
+    "sweep of words": ("a.png -o x.png --sweep weak,strong", 2, "'weak' is not a number"),
+    "region alone": ("a.png -o x.png -l 5 --region 0,0,5,5", 2, "--region and --singles are for a sheet"),
+    "region outside": (
+        "a.png -o x.png --sweep 5 --region 30,0,9,9",
+        2,
+        "is not a part of a picture of 36 x 24",
+    ),
+    "region of three": ("a.png -o x.png --sweep 5 --region 1,2,3", 2, "'1,2,3' is not X,Y,W,H"),
     "quality 0": ("a.png -o x.jpg -l 5 -q 0", 2, "whole number from 1 to 100"),
     "quality 101": ("a.png -o x.jpg -l 5 -q 101", 2, "whole number from 1 to 100"),
     "quality text": ("a.png -o x.jpg -l 5 -q high", 2, "'high' is not a whole number"),
@@ -885,8 +975,10 @@ def test_export_writes_the_graph_beside_the_checkpoint(tiny_model, capsys):
     photo(Path("a.png"))
     assert main(["denoise", "a.png", "-o", "b.png", "-l", "5", "--model", "copy.safetensors"]) == 1
     assert "hyperrestore export copy.safetensors" in capsys.readouterr().err
+    assert not Path("copy-map.onnx").exists()
     assert main(["export", "copy.safetensors"]) == 0
     assert capsys.readouterr().out == "copy.onnx\n"
+    assert Path("copy-map.onnx").is_file()
     assert main(["denoise", "a.png", "-o", "b.png", "-l", "5", "--model", "copy.safetensors"]) == 0
     capsys.readouterr()
     assert main(["export", "nothing.safetensors"]) == 1

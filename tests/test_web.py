@@ -135,6 +135,7 @@ def test_a_page_is_told_the_levels_of_every_task(client, models):
         strengths = [scale.strength(level) for level in (told["weakest"], *told["usual"], told["strongest"])]
         assert strengths == sorted(strengths)
         assert told["maps"] == (told["task"] != "upscale")
+        assert told["grain"] == (told["task"] == "denoise")
     client.delete(f"/api/pages/{opened['page']}")
 
 
@@ -561,6 +562,7 @@ def test_only_so_many_maps_are_kept(client, serving, tmp_path, monkeypatch):
         ({"task": "upscale", "level": 0.5}, "is not accepted"),
         ({"task": "upscale", "level": 4, "width": 440, "height": 360}, "at most 60000 pixels"),
         ({"task": "denoise", "level": 5, "grain": 2}, "query grain"),
+        ({"task": "dejpeg", "level": 50, "grain": 0.1}, "dejpeg takes none out"),
         ({"priority": "high"}, "query priority"),
     ],
 )
@@ -645,6 +647,36 @@ def test_a_download_is_what_the_command_line_writes(
     assert all(note in said for note in job["notes"])
 
 
+@pytest.mark.parametrize(("task", "black"), [("denoise", 5), ("dejpeg", 90), ("denoise", None)])
+def test_a_download_with_a_map_is_what_the_command_line_writes(
+    client, serving, tmp_path, models, monkeypatch, task, black
+):
+    monkeypatch.setattr(routes, "MAPS", 1)
+    path = make_photo(tmp_path / "a.png", bits=16)
+    photo = add(client, path)
+    grey = np.arange(40 * 30).reshape(30, 40) % 256
+    pyvips.Image.new_from_array(grey.astype(np.uint8)).pngsave(os.fspath(tmp_path / "mask.png"))
+    given = put_map(client, photo, grey)
+    grain = 0.3 if task == "denoise" else 0.0
+    region = (5, 10, 60, 70)
+    shown = view(client, photo, region, task=task, level=40, map=given, grain=grain, map_level=black or 0)
+    wanted = {"task": task, "level": 40, "map": given, "grain": grain, "map_level": black}
+    held = threading.Event()
+    serving.shared.renders.submit("another", lambda: held.wait(20), background=True)
+    job = begin(client, photo, **{key: value for key, value in wanted.items() if value is not None})
+    put_map(client, photo, grey // 2)  # the first is forgotten, and its job keeps it
+    held.set()
+    told = finish(client, job)
+    assert (told["state"], told["error"]) == ("done", None)
+    words = ["-l", f"{black or 0}:40", "--level-map", os.fspath(tmp_path / "mask.png")]
+    words += ["--grain", "0.3"] if grain else []
+    model = os.fspath(models[Task(task)])
+    assert main([task, os.fspath(path), "-o", os.fspath(tmp_path / "out.png"), "--model", model, *words]) == 0
+    assert client.get(f"/api/jobs/{job['id']}/file").content == (tmp_path / "out.png").read_bytes()
+    full = in_8_bits(read_picture(tmp_path / "out.png"))
+    assert np.abs(shown - full[:, 10:80, 5:65]).max() <= 1
+
+
 def test_a_job_that_cannot_be_done_says_why(client, serving, tmp_path):
     photo = add(client, make_photo(tmp_path / "my.png"))
     page = serving.shared.pages.find(client.headers["X-Page"])
@@ -667,6 +699,8 @@ def test_a_job_that_cannot_be_done_says_why(client, serving, tmp_path):
         ({"task": "denoise", "level": "high"}, "body level"),
         ({"task": "denoise", "level": 5, "quality": 0}, "body quality"),
         ({"task": "denoise", "level": 5, "format": "gif"}, "body format"),
+        ({"task": "upscale", "level": 2, "grain": 0.1}, "upscale takes none out"),
+        ({"task": "denoise", "level": 5, "grain": 1.1}, "body grain"),
         ({"task": "denoise", "level": 5, "target": "/etc/passwd"}, "body target"),
     ],
 )

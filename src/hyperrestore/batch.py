@@ -1,23 +1,52 @@
-"""Picture files -> restored picture files: which file becomes which, and one file after the other."""
+"""Picture files -> restored picture files: which file becomes which, one file, and many of them."""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from hyperrestore.engine import TILE, Backend, Chain, Pixels, Rows, from_floats, restore_rows
+from hyperrestore.engine import (
+    TILE,
+    Backend,
+    Chain,
+    Grain,
+    Pixels,
+    Rows,
+    from_floats,
+    restore_rows,
+    to_floats,
+)
 from hyperrestore.enlarge import STRIP, Enlargement, enlarged_size
-from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.errors import DiskFullError, HyperrestoreError, PictureError, UsageError
 from hyperrestore.estimate import inspect
 from hyperrestore.level import Task
-from hyperrestore.picture import MAX_PIXELS, SUFFIXES, PictureInfo, create_picture, open_picture
+from hyperrestore.level_map import level_rows
+from hyperrestore.picture import (
+    MAX_PIXELS,
+    SUFFIXES,
+    PictureInfo,
+    copy_picture,
+    create_picture,
+    header_size,
+    open_picture,
+    remove_leftovers,
+)
 from hyperrestore.restorer import Restorer
 from hyperrestore.tiles import spans
+
+Level = float | tuple[float, float]  # one, or those where a map is black and white
+
+IN_FLIGHT = 3  # pictures: one in the network, one that is decoded, one that is encoded
+PIXELS_IN_FLIGHT = 2**26  # of all of them together, unless a single one has more
+HELD = 2**27  # bytes of a picture that is decoded as a whole before the network runs
 
 
 @dataclass(frozen=True)
@@ -27,7 +56,8 @@ class Report:
     Attributes:
         source: The file that was read.
         target: The file that was written.
-        levels: By task, in its unit; empty where nothing was to be repaired.
+        levels: By task, in its unit; empty where nothing was to be repaired. Of a map of levels, those where
+            it is black and white; of a sheet, all that it shows.
         width: Of the result, pixels.
         height: Of the result, pixels.
         seconds: From opening to finished file.
@@ -36,11 +66,26 @@ class Report:
 
     source: str
     target: str
-    levels: dict[str, float]
+    levels: Mapping[str, float | tuple[float, ...]]
     width: int
     height: int
     seconds: float
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no result for a picture.
+
+    Attributes:
+        source: The file that was to be read.
+        target: The file that was to be written.
+        error: What went wrong, in words for people.
+    """
+
+    source: str
+    target: str
+    error: HyperrestoreError
 
 
 @dataclass
@@ -162,12 +207,44 @@ def plan_targets(
     return pairs
 
 
+def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Find the pictures of a batch whose results are there already.
+
+    A file appears under its name when it is complete, so what is there is finished, if it was made by the
+    same command.
+
+    Args:
+        pairs: Sources and targets, as `plan_targets` gives them.
+
+    Returns:
+        The pairs whose target exists, and the targets among them that are older than their source.
+
+    Raises:
+        UsageError: A target is its own source, which is no result.
+    """
+    finished, older = [], []
+    for source, target in pairs:
+        if not target.is_file():
+            continue
+        if os.path.realpath(source) == os.path.realpath(target):
+            raise UsageError(f"{source} would be its own result; give --overwrite or another output")
+        finished.append((source, target))
+        try:
+            if target.stat().st_mtime < source.stat().st_mtime:
+                older.append(target)
+        except OSError:  # one of them has vanished: nothing is to be made of it, or it fails by itself
+            continue
+    return finished, older
+
+
 def restore_file(
     restorers: Restorer | Sequence[Restorer],
     source: str | Path,
     target: str | Path,
-    level: float | None,
+    level: float | tuple[float, float] | None,
     *,
+    level_map: str | Path | None = None,
+    grain: float = 0.0,
     to_width: int | None = None,
     to_height: int | None = None,
     long_side: int | None = None,
@@ -176,11 +253,13 @@ def restore_file(
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda done, tiles: None,
+    turn: AbstractContextManager[object] | None = None,
 ) -> Report:
     """Restore one picture file, in memory for one row of tiles.
 
     Files that can only be decoded or encoded as a whole need memory for the whole picture besides:
-    progressive JPEG, interlaced PNG and turned pictures as input, WebP and AVIF as either.
+    progressive JPEG, interlaced PNG and turned pictures as input, WebP and AVIF as either. A picture in
+    which nothing is to be repaired is copied byte for byte, unless another format or a quality is asked for.
 
     Args:
         restorers: The model, or several that repair the picture one after the other; only one may upscale.
@@ -189,7 +268,10 @@ def restore_file(
         level: In the model's unit; of a model that upscales, the scale, or None where one of the next three
             says how large the result is to be. For the others None means that levels are found out from the
             picture (see `estimate.inspect`), and what needs no repair is left as it is; the report says so.
-            Several models need None.
+            Several models need None. With a map, the levels where it is black and where it is white.
+        level_map: A mask, a picture of any size, that says which level is for which pixel (see
+            `level_map.level_rows`); for one model that does not upscale.
+        grain: Share of the luminance noise taken out by a denoising model that is put back, 0 to 1.
         to_width: Width of the result, pixels.
         to_height: Height of the result, pixels.
         long_side: Longer side of the result, pixels.
@@ -199,6 +281,8 @@ def restore_file(
         overwrite: Whether an existing file may be replaced.
         max_pixels: The most pixels that are accepted, of the picture and of the result.
         progress: Called with the number of tiles done and of all tiles.
+        turn: Entered while the network runs, where several threads share it: so others can decode and encode
+            meanwhile. A picture of up to `HELD` bytes is then decoded before it is entered.
 
     Returns:
         What was done.
@@ -206,68 +290,109 @@ def restore_file(
     Raises:
         PictureError: The picture cannot be read or written, is too large, or memory does not suffice.
         UsageError: The target's suffix is unknown, it exists and `overwrite` is not set, `tile` is not
-            above 0, several models were given with a level or one of them upscales, or the picture has too
-            many bits for their precision.
+            above 0, several models were given with a level or one of them upscales, a map without two levels
+            or the reverse, a grain outside of 0 to 1, or the picture has too many bits for their precision.
         LevelError: The model does not accept the level.
     """
     restorers = list(restorers) if isinstance(restorers, Sequence) else [restorers]
     upscales = any(restorer.task == Task.UPSCALE for restorer in restorers)
     if len(restorers) != 1 and (upscales or level is not None):
         raise UsageError("several models repair a picture at levels that are found out, and none may upscale")
+    if (level_map is not None) != isinstance(level, tuple):
+        raise UsageError(
+            f"level {level} and map {level_map} do not fit: two levels, for black and for white, need a map, "
+            "and a map needs them"
+        )
     if tile is None:
         tile = TILE * 2 // 3 if upscales else TILE
     if tile < 1:
         raise UsageError(f"a tile of {tile} pixels was asked for; give at least 1")
     start = time.perf_counter()
     found: tuple[str, ...] = ()
+    automatic = level is None and not upscales
     with open_picture(source, max_pixels=max_pixels) as reader:
         info = reader.info
         width, height = info.width, info.height
         read: Callable[[int, int], Rows] = reader.rows
+        held: Rows | None = None
+        # Levels are found out from the same rows that are then restored.
+        if (automatic or turn) and width * height * info.channels * info.dtype.itemsize <= HELD:
+            held = reader.rows(0, height)
+            read = _slices(held)
         try:
-            if upscales:
+            if upscales and not isinstance(level, tuple):
                 width, height, level = enlarged_size(
                     width, height, scale=level, to_width=to_width, to_height=to_height, long_side=long_side
                 )
                 if width * height > max_pixels:
                     raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
-                read = Enlargement(reader.rows, size=(info.height, info.width), to=(height, width)).rows
-            levels: list[float | None] = [level]
-            if level is None:
-                levels, found = _levels(restorers, source, max_pixels)
+                read = Enlargement(read, size=(info.height, info.width), to=(height, width)).rows
+            levels: list[Level | None] = [level]
+            if automatic:
+                levels, found = _levels(restorers, source, max_pixels, held)
             used = [
                 (restorer, one) for restorer, one in zip(restorers, levels, strict=True) if one is not None
             ]
-            backend = Chain([restorer.at(one, bits=info.bits) for restorer, one in used])
+            backend = Chain([_network(restorer, one, info.bits, grain) for restorer, one in used])
+            if level_map is not None and isinstance(level, tuple):
+                black, white = level
+                read = _with_levels(
+                    read, level_rows(level_map, height=height, width=width, black=black, white=white)
+                )
         except UsageError as error:
             raise type(error)(f"{source}: {error}") from error
-        with create_picture(
-            target, reader, width=width, height=height, quality=quality, overwrite=overwrite
-        ) as writer:
-            rows, columns = (
-                len(spans(length, size=tile, halo=backend.halo, multiple=backend.multiple))
-                for length in (height, width)
-            )
-            counted = _Counted(backend, rows * columns, progress)
-            try:
-                for restored in restore_rows(counted, read, height=height, width=width, size=tile):
-                    writer.write(_stored(restored, info))
-            except MemoryError as error:
-                raise PictureError(
-                    f"{source}: memory does not suffice for tiles of {tile} pixels; give a smaller tile"
-                ) from error
+        notes: tuple[str, ...]
+        if not used and quality is None and copy_picture(reader, target, overwrite=overwrite):
+            notes = (*found, "copied byte for byte")
+        else:
+            with create_picture(
+                target, reader, width=width, height=height, quality=quality, overwrite=overwrite
+            ) as writer:
+                rows, columns = (
+                    len(spans(length, size=tile, halo=backend.halo, multiple=backend.multiple))
+                    for length in (height, width)
+                )
+                counted = _Counted(backend, rows * columns, progress)
+                try:
+                    with turn or nullcontext():
+                        for restored in restore_rows(counted, read, height=height, width=width, size=tile):
+                            writer.write(_stored(restored, info))
+                except MemoryError as error:
+                    raise PictureError(
+                        f"{source}: memory does not suffice for tiles of {tile} pixels; give a smaller tile"
+                    ) from error
+                # What follows is encoding: the next picture needs the memory.
+                del backend, counted, read, held, restored
+            notes = (*found, *info.notes, *writer.notes)
     seconds = time.perf_counter() - start
-    notes = (*found, *info.notes, *writer.notes)
-    by_task = {str(restorer.task): float(one) for restorer, one in used}
+    by_task = {str(restorer.task): one if isinstance(one, tuple) else float(one) for restorer, one in used}
     return Report(str(source), str(target), by_task, width, height, round(seconds, 3), notes)
 
 
+def _network(restorer: Restorer, level: Level, bits: int, grain: float) -> Backend:
+    """The network for a level, or for a map of levels between two; with grain if it takes noise out."""
+    if isinstance(level, tuple):
+        for one in level:
+            restorer.scale.check(one)
+        backend: Backend = restorer.mapped(bits=bits)
+    else:
+        backend = restorer.at(level, bits=bits)
+    return Grain(backend, grain) if grain and restorer.task == Task.DENOISE else backend
+
+
+def _with_levels(
+    read: Callable[[int, int], Rows], levels: Callable[[int, int], Pixels]
+) -> Callable[[int, int], Rows]:
+    """Rows of a picture as floats, with their levels as the last channel."""
+    return lambda top, bottom: np.concatenate([to_floats(read(top, bottom)), levels(top, bottom)])
+
+
 def _levels(
-    restorers: Sequence[Restorer], source: str | Path, max_pixels: int
-) -> tuple[list[float | None], tuple[str, ...]]:
+    restorers: Sequence[Restorer], source: str | Path, max_pixels: int, rows: Rows | None
+) -> tuple[list[Level | None], tuple[str, ...]]:
     """The level of each restorer for a picture, found from it; None if there is nothing to repair."""
-    findings = inspect(source, max_pixels=max_pixels)
-    levels: list[float | None] = []
+    findings = inspect(source, max_pixels=max_pixels, rows=rows)
+    levels: list[Level | None] = []
     notes = []
     for restorer in restorers:
         level = findings.levels.get(restorer.task)
@@ -284,6 +409,10 @@ def _levels(
     return levels, tuple(notes)
 
 
+def _slices(rows: Rows) -> Callable[[int, int], Rows]:
+    return lambda top, bottom: rows[:, top:bottom]
+
+
 def _stored(rows: Rows, info: PictureInfo) -> Rows:
     """Rows in the depth of the file."""
     if rows.dtype == info.dtype:
@@ -292,6 +421,147 @@ def _stored(rows: Rows, info: PictureInfo) -> Rows:
     for top in range(0, rows.shape[1], STRIP):
         from_floats(rows[:, top : top + STRIP], integers[:, top : top + STRIP])
     return integers
+
+
+def restore_files(
+    restore: Callable[..., Report],
+    pairs: Sequence[tuple[Path, Path]],
+    *,
+    size: Callable[[int, int], tuple[int, int]] = lambda width, height: (width, height),
+    make_folders: bool = False,
+    progress: Callable[[int, float], None] = lambda index, share: None,
+) -> Generator[Report | Failure, None, None]:
+    """Restore picture files: while the network runs for one, others are decoded and encoded.
+
+    The files are those that `restore` makes one by one. What killed processes have left beside the targets
+    is removed. After a full disk no further picture is begun. If this is interrupted or closed, the pictures
+    in the making are given up, and nothing of them is left.
+
+    Args:
+        restore: `restore_file` with all that is the same for every picture; takes source, target, `progress`
+            and `turn`, and is called in other threads.
+        pairs: Sources and targets, as `plan_targets` gives them.
+        size: Gives width and height of a picture's result from those of the picture.
+        make_folders: Whether the folders of the targets are made where they are missing.
+        progress: Called with the index of the picture at hand, and the share of all work that is done, 0 to
+            1, by pixels.
+
+    Yields:
+        What became of each picture, in the order of `pairs`.
+    """
+    for folder in {target.parent for _, target in pairs}:
+        remove_leftovers(folder)
+    turns = _Turns()
+    work = _Work([_pixels(source, size) for source, _ in pairs], progress)
+
+    def attempt(index: int) -> Report | Failure:
+        source, target = pairs[index]
+
+        def step(done: int, tiles: int) -> None:
+            turns.go_on()
+            work.step(index, done / tiles)
+
+        try:
+            if make_folders:
+                make_folder(target.parent)
+            return restore(source, target, progress=step, turn=turns if len(pairs) > 1 else None)
+        except HyperrestoreError as error:
+            return Failure(str(source), str(target), error)
+        finally:
+            work.step(index, 1)
+
+    if len(pairs) == 1:
+        yield attempt(0)
+        return
+    results: dict[int, Report | Failure] = {}  # finished, and not yet yielded
+    running: dict[Future[Report | Failure], int] = {}
+    begun = yielded = 0
+    full = False  # the disk
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        try:
+            while running or (begun < len(pairs) and not full):
+                while begun < len(pairs) and not full and work.fits(begun, running.values()):
+                    running[pool.submit(attempt, begun)] = begun
+                    begun += 1
+                # Windows hears Ctrl-C only between two waits.
+                for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
+                    result = results[running.pop(future)] = future.result()
+                    full = full or (isinstance(result, Failure) and isinstance(result.error, DiskFullError))
+                while yielded in results:
+                    yield results.pop(yielded)
+                    yielded += 1
+        except KeyboardInterrupt:
+            turns.stop()
+            wait(running)
+            for future, index in running.items():
+                if future.exception() is None:  # its file was complete before it heard
+                    results[index] = future.result()
+            yield from (results[index] for index in sorted(results))
+            raise
+        finally:
+            turns.stop()
+
+
+class _Turns:
+    """Lets one thread at a time run the network, until it is stopped."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        try:
+            self.go_on()
+        except CancelledError:
+            self._lock.release()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def go_on(self) -> None:
+        """Raise CancelledError if there is nothing to go on for."""
+        if self._stopped:
+            raise CancelledError
+
+    def stop(self) -> None:
+        """Let all threads give up."""
+        self._stopped = True
+
+
+class _Work:
+    """The pixels of a batch: how many are done, and how many may be in memory."""
+
+    def __init__(self, pixels: Sequence[int], progress: Callable[[int, float], None]) -> None:
+        self._pixels = pixels
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._shares = [0.0] * len(pixels)
+        self._done = 0.0  # pixels
+
+    def step(self, index: int, share: float) -> None:
+        """Note that a share of a picture is done."""
+        with self._lock:
+            more, self._shares[index] = share - self._shares[index], share
+            if more:
+                self._done += more * self._pixels[index]
+                self._progress(index, self._done / sum(self._pixels))
+
+    def fits(self, index: int, running: Collection[int]) -> bool:
+        """Tell whether one more picture fits beside those that are running."""
+        together = self._pixels[index] + sum(self._pixels[other] for other in running)
+        return not running or (len(running) < IN_FLIGHT and together <= PIXELS_IN_FLIGHT)
+
+
+def _pixels(source: Path, size: Callable[[int, int], tuple[int, int]]) -> int:
+    """The pixels of a picture's result; at least 1."""
+    width, height = header_size(source)
+    try:
+        width, height = size(width, height)
+    except UsageError:  # there will be no result
+        return 1
+    return max(1, width * height)
 
 
 def make_folder(folder: Path) -> None:

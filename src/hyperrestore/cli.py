@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 some pictures failed, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import json
 import math
@@ -14,9 +15,10 @@ import shlex
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -91,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Example: hyperrestore restore photo.jpg -o restored.png",
     )
     _add_files(command)
+    _add_grain(command)
     command.set_defaults(run=_restore, tasks=("denoise", "dejpeg"), level=None)
 
     command = commands.add_parser(
@@ -115,8 +118,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "-l", "--level", default="auto", type=_level, metavar="SIGMA",
         help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75 (a photo at high ISO "
-        "has 5 to 25); auto (default) finds it out, and leaves alone what has next to none",
+        "has 5 to 25); auto (default) finds it out, and leaves alone what has next to none; with a map "
+        "two of them, as 0:40",
     )  # fmt: skip
+    _add_grain(command)
+    _add_choice(command)
     command.set_defaults(run=_restore, tasks=("denoise",))
     _add_model(command)
 
@@ -131,8 +137,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "-l", "--level", default="auto", type=_level, metavar="QUALITY",
         help="quality at which the picture was saved, 5 to 100: lower means a stronger repair; auto "
-        "(default) finds it out, also where a picture was saved again, and leaves alone what shows none",
+        "(default) finds it out, also where a picture was saved again, and leaves alone what shows none; "
+        "with a map two of them, as 100:20",
     )  # fmt: skip
+    _add_choice(command)
     command.set_defaults(run=_restore, tasks=("dejpeg",))
     _add_model(command)
 
@@ -252,6 +260,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_files(command: argparse.ArgumentParser) -> None:
     """What every command that restores pictures takes; only upscaling changes their size."""
     command.set_defaults(to_width=None, to_height=None, long_side=None, model=None)
+    command.set_defaults(grain=0.0, level_map=None, sweep=None, region=None, singles=False)
     command.add_argument(
         "inputs", nargs="+", metavar="PICTURE", type=_path, help=f"{PICTURES}; with -r also a folder"
     )
@@ -260,7 +269,8 @@ def _add_files(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "-r", "--recursive", action="store_true",
-        help="take folders, too, and restore all pictures in them; the results lie as the pictures do",
+        help="take folders, too, and restore all pictures in them; the results lie as the pictures do, and "
+        "those that are there already are kept",
     )  # fmt: skip
     command.add_argument(
         "-f", "--format", metavar="SUFFIX", help="format of the files in a folder: png, jpg, webp, tif, avif"
@@ -271,12 +281,44 @@ def _add_files(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     existing = command.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace existing files")
-    existing.add_argument("--skip-existing", action="store_true", help="only make the files that are missing")
+    existing.add_argument(
+        "--skip-existing", action="store_true", help="only make the files that are missing; -r does so anyway"
+    )
     command.add_argument(
         "--json", action="store_true", help="print a JSON object instead of a path for each picture"
     )
+    command.add_argument(
+        "--report", type=_path, metavar="FILE", help="write a JSON file that says what became of each picture"
+    )
     _add_limit(command)
     _add_engine(command)
+
+
+def _add_grain(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--grain", type=_share, default=0.0, metavar="0..1",
+        help="share of the noise in the luminance that is put back, where the result is too clean",
+    )  # fmt: skip
+
+
+def _add_choice(command: argparse.ArgumentParser) -> None:
+    """Other levels than one for a picture: a level for each pixel, or several to choose from."""
+    command.add_argument(
+        "--level-map", type=_path, metavar="MASK",
+        help="picture of any size that says where which level is taken: the first of -l where it is black, "
+        "the second where it is white",
+    )  # fmt: skip
+    command.add_argument(
+        "--sweep", type=_numbers, metavar="LEVEL,...",
+        help="write a sheet instead, that shows one region at these levels",
+    )  # fmt: skip
+    command.add_argument(
+        "--region", type=_region, metavar="X,Y,W,H",
+        help="what the sheet shows; default: of several parts that in which the levels differ most",
+    )  # fmt: skip
+    command.add_argument(
+        "--singles", action="store_true", help="write the whole picture at every level of the sheet, too"
+    )
 
 
 def _add_limit(command: argparse.ArgumentParser) -> None:
@@ -317,9 +359,28 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def _level(text: str) -> float | None:
-    """A number, or None for "auto"."""
-    return None if text == "auto" else _number(text)
+def _level(text: str) -> float | tuple[float, float] | None:
+    """A number, two for a map, or None for "auto"."""
+    if text == "auto":
+        return None
+    black, colon, white = text.partition(":")
+    return (_number(black), _number(white)) if colon else _number(text)
+
+
+def _share(text: str) -> float:
+    number = _number(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number
+
+
+def _region(text: str) -> tuple[int, int, int, int]:
+    """X,Y,W,H -> left, top, right, bottom."""
+    parts = text.split(",")
+    if len(parts) != 4:
+        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y,W,H: left, top, width and height, pixels")
+    left, top, width, height = map(_whole(0), parts)
+    return left, top, left + width, top + height
 
 
 def _numbers(text: str) -> list[float]:
@@ -354,7 +415,8 @@ def _whole(least: int, most: float = math.inf) -> Callable[[str], int]:
 
 def _say(text: str) -> None:
     """One line on stderr, whatever line breaks and control characters the name of a file holds."""
-    print(f"hyperrestore: {_printable(text)}", file=sys.stderr)
+    with _beside_the_bar():
+        print(f"hyperrestore: {_printable(text)}", file=sys.stderr)
 
 
 def _printable(text: str) -> str:
@@ -363,26 +425,38 @@ def _printable(text: str) -> str:
 
 def _put(text: str) -> None:
     """Data on stdout, at once."""
-    try:
-        print(text, flush=True)
-    except UnicodeEncodeError:  # the name of a file that is no text here: the bytes it has on the disk
-        sys.stdout.buffer.write(os.fsencode(text + "\n"))
-        sys.stdout.flush()
+    with _beside_the_bar():
+        try:
+            print(text, flush=True)
+        except UnicodeEncodeError:  # the name of a file that is no text here: the bytes it has on the disk
+            sys.stdout.buffer.write(os.fsencode(text + "\n"))
+            sys.stdout.flush()
 
 
 @contextmanager
-def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
+def _progress(label: str) -> Iterator[Callable[..., None]]:
     """A bar on stderr, if that is a terminal; it is gone in the end."""
     from tqdm import tqdm
 
     form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    with tqdm(total=1, desc=label, bar_format=form, leave=False, disable=None, file=sys.stderr) as bar:
+    # The time left comes from the mean speed since the start: pictures differ too much for the latest.
+    with tqdm(
+        total=1, desc=label, bar_format=form, smoothing=0, leave=False, disable=None, file=sys.stderr
+    ) as bar:
 
-        def show(done: int, total: int) -> None:
+        def show(done: float, total: float, label: str = label) -> None:
             bar.total = total
+            if not bar.disable and bar.desc != label:
+                bar.set_description_str(label)
             bar.update(done - bar.n)
 
         yield show
+
+
+def _beside_the_bar() -> AbstractContextManager[None]:
+    """Take a bar off the terminal while a line is written to it."""
+    tqdm = sys.modules.get("tqdm")
+    return tqdm.tqdm.external_write_mode() if tqdm else nullcontext()
 
 
 @contextmanager
@@ -420,67 +494,180 @@ def _load(model: str, options: argparse.Namespace) -> Restorer:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from hyperrestore.batch import find_inputs, make_folder, plan_targets, restore_file
+    from hyperrestore.batch import (
+        Failure,
+        Report,
+        find_inputs,
+        plan_targets,
+        restore_file,
+        restore_files,
+    )
+    from hyperrestore.enlarge import enlarged_size
+    from hyperrestore.errors import DiskFullError
+    from hyperrestore.level import Task
     from hyperrestore.picture import MAX_PIXELS
+    from hyperrestore.report import check_report, write_report
 
+    start = time.perf_counter()
+    _check_choice(options)
     suffix = None if options.format is None else f".{options.format.lower().removeprefix('.')}"
     sources, unreadable = find_inputs(options.inputs, out=Path(options.out), recursive=options.recursive)
     in_folder = any(source not in options.inputs for source, _ in sources)
     pairs = plan_targets(sources, options.out, suffix=suffix, in_folder=in_folder)
+    if options.report:
+        check_report(options.report)
     for folder in unreadable:
         _say(f"error: {folder}: cannot read this folder")
-    existing = {target for _, target in pairs if target.is_file()}
-    if options.skip_existing:
-        pairs = [(source, target) for source, target in pairs if target not in existing]
-        _say(f"{len(existing)} of {len(sources)} pictures exist already")
-    elif existing and not options.overwrite:
-        others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UsageError(
-            f"{min(existing)}{others}: exists already; give --overwrite, --skip-existing or another output"
-        )
-    restorers = [_load(options.model or task, options) for task in options.tasks]
+    skipped = [] if options.overwrite else _skipped(pairs, options)
+    pairs = [pair for pair in pairs if pair not in set(skipped)]
+    models = {task: options.model or task for task in options.tasks}
+    restorers = [_load(model, options) for model in models.values()]
     for restorer, task in zip(restorers, options.tasks, strict=True):
         if restorer.task != task:
             raise UsageError(f"{options.model}: is a model for {restorer.task}, not for {task}")
-        if options.level is not None:
-            restorer.scale.check(options.level)
-    failed: list[HyperrestoreError] = []
-    for number, (source, target) in enumerate(pairs, 1):
-        label = (
-            _printable(source.name) if len(pairs) == 1 else f"{number}/{len(pairs)} {_printable(source.name)}"
+        levels = options.level if isinstance(options.level, tuple) else (options.level,)
+        for level in options.sweep or (one for one in levels if one is not None):
+            restorer.scale.check(level)
+
+    sizes = {
+        "to_width": options.to_width,
+        "to_height": options.to_height,
+        "long_side": options.long_side,
+    }
+
+    def size(width: int, height: int) -> tuple[int, int]:
+        if Task.UPSCALE not in options.tasks:
+            return width, height
+        return enlarged_size(width, height, scale=options.level, **sizes)[:2]
+
+    common = {
+        "tile": options.tile,
+        "quality": options.quality,
+        "overwrite": options.overwrite,
+        "max_pixels": options.max_pixels or MAX_PIXELS,
+    }
+    restore: Callable[..., Report]
+    if options.sweep:
+        from hyperrestore.engine import Region
+        from hyperrestore.sweep import sweep_file
+
+        region = options.region and Region(*options.region)
+        restore = functools.partial(
+            sweep_file, restorers[0], levels=options.sweep, region=region, singles=options.singles, **common
         )
-        try:
-            with _progress(label) as show, warnings.catch_warnings():
-                if options.level is not None:
-                    warnings.simplefilter("ignore", ExtrapolationWarning)  # said above, once
-                if target != Path(options.out):  # it lies in that folder
-                    make_folder(target.parent)
-                report = restore_file(
-                    restorers,
-                    source,
-                    target,
-                    options.level,
-                    to_width=options.to_width,
-                    to_height=options.to_height,
-                    long_side=options.long_side,
-                    tile=options.tile,
-                    quality=options.quality,
-                    overwrite=options.overwrite,
-                    max_pixels=options.max_pixels or MAX_PIXELS,
-                    progress=show,
-                )
-        except HyperrestoreError as error:
-            failed.append(error)
-            _say(f"error: {error}")
-            continue
-        for note in report.notes:
-            _say(f"{source}: {note}")
-        _put(json.dumps(asdict(report)) if options.json else str(target))
+    else:
+        restore = functools.partial(
+            restore_file,
+            restorers,
+            level=options.level,
+            level_map=options.level_map,
+            grain=options.grain,
+            **sizes,
+            **common,
+        )
+    labels = [
+        f"{number}/{len(pairs)} {_printable(source.name)}" if len(pairs) > 1 else _printable(source.name)
+        for number, (source, _) in enumerate(pairs, 1)
+    ]
+    results: list[Report | Failure] = []
+    folders = all(target != Path(options.out) for _, target in pairs)  # it lies in that folder
+    try:
+        with _progress(labels[0] if labels else "") as show, warnings.catch_warnings():
+            if options.level is not None:
+                warnings.simplefilter("ignore", ExtrapolationWarning)  # said above, once
+            made = restore_files(
+                restore,
+                pairs,
+                size=size,
+                make_folders=folders,
+                progress=lambda index, share: show(share, 1, labels[index]),
+            )
+            with closing(made):
+                for result in made:
+                    results.append(result)
+                    if isinstance(result, Failure):
+                        _say(f"error: {result.error}")
+                        continue
+                    for note in result.notes:
+                        _say(f"{result.source}: {note}")
+                    _put(json.dumps(asdict(result)) if options.json else result.target)
+    finally:
+        if options.report:
+            words = (
+                "level",
+                "level_map",
+                "grain",
+                "sweep",
+                "region",
+                "singles",
+                *sizes,
+                "format",
+                "quality",
+                "tile",
+                "device",
+                "precision",
+                "overwrite",
+            )
+            write_report(
+                options.report,
+                pairs,
+                results,
+                skipped=skipped,
+                models=models,
+                settings={
+                    word: str(value) if isinstance(value := getattr(options, word), Path) else value
+                    for word in words
+                },
+                seconds=time.perf_counter() - start,
+                complete=len(results) == len(pairs),
+            )
+    failed = [result.error for result in results if isinstance(result, Failure)]
     if len(pairs) > 1 and failed:
         _say(f"{len(failed)} of {len(pairs)} pictures failed")
+    if len(results) < len(pairs) and any(isinstance(error, DiskFullError) for error in failed):
+        again = "" if options.recursive or options.skip_existing else " with --skip-existing"
+        left = len(pairs) - len(results)
+        _say(f"the disk is full: {left} more were not begun; make room and give the command again{again}")
     if unreadable or (len(pairs) > 1 and failed):
         return 1
     return failed[0].exit_code if failed else 0
+
+
+def _check_choice(options: argparse.Namespace) -> None:
+    """Refuse options that contradict each other before anything is read."""
+    two = isinstance(options.level, tuple)
+    if options.level_map and not two:
+        raise UsageError("--level-map needs two levels, where it is black and where it is white: as -l 0:40")
+    if two and not options.level_map:
+        raise UsageError("two levels need a mask that says where each is taken: give --level-map MASK")
+    if options.sweep and (options.level is not None or options.grain):
+        raise UsageError("--sweep takes its levels instead of -l, --level-map and --grain; give only one")
+    if not options.sweep and (options.region or options.singles):
+        raise UsageError("--region and --singles are for a sheet: give --sweep LEVEL,...")
+
+
+def _skipped(pairs: Sequence[tuple[Path, Path]], options: argparse.Namespace) -> list[tuple[Path, Path]]:
+    """The pictures whose results are there already, and are kept."""
+    from hyperrestore.batch import find_finished
+
+    if not (options.recursive or options.skip_existing):
+        existing = [target for _, target in pairs if target.is_file()]
+        if existing:
+            others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+            raise UsageError(
+                f"{min(existing)}{others}: exists already; give --overwrite, --skip-existing or another "
+                "output"
+            )
+        return []
+    finished, older = find_finished(pairs)
+    if finished or options.skip_existing:
+        _say(f"{len(finished)} of {len(pairs)} pictures exist already")
+    if older:
+        _say(
+            f"warning: {min(older)}{f' and {len(older) - 1} more' if len(older) > 1 else ''}: older than the "
+            "picture that it is made of, and kept; --overwrite makes all anew"
+        )
+    return finished
 
 
 def _inspect(options: argparse.Namespace) -> int:

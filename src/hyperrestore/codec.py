@@ -1,5 +1,6 @@
 """One picture file for libvips: what each format holds, and how it is decoded and encoded."""
 
+import errno
 import os
 import re
 import struct
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.errors import DiskFullError, PictureError, UsageError
 from hyperrestore.tiff_metadata import add_tiff_metadata, is_raw, read_tiff_metadata
 
 _72_DPI = 72 / 25.4, 72 / 25.4  # pixels per millimetre
@@ -106,6 +107,8 @@ _SRGB_CHUNKS = {
     b"gAMA": (45_455,),
     b"cHRM": (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000),
 }
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # Lossy, because these formats are chosen for small files; high, because restored detail must survive.
 # 100 is lossless in WebP and AVIF.
@@ -211,6 +214,25 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
         text=text,
         resolution=None if silent else resolution,
     )
+
+
+def file_format(path: Path) -> Format:
+    """Tell the format of a file by how it begins."""
+    return _recognise(path, _head(path))
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """Read width and height from a file's header, not turned; 0 and 0 where that cannot be done."""
+    vips = vips_library()
+    try:
+        if not path.is_file():  # a pipe would wait for its other end
+            return 0, 0
+        with path.open("rb") as file:
+            known = _recognise(path, file.read(64))
+        image = getattr(vips.Image, known.load)(os.fsencode(path), access="sequential")
+    except (OSError, ValueError, PictureError, vips.Error):
+        return 0, 0
+    return image.width, image.height
 
 
 def spool_header(info: PictureInfo) -> bytes:
@@ -507,10 +529,17 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn failures of libvips and of the disk while writing into a PictureError."""
+    """Turn failures of libvips and of the disk while writing into a PictureError; a full disk is its own."""
     advice = "nothing was left behind; check the folder, its rights and free space"
-    with _failures(path, "cannot be written", advice):
-        yield
+    try:
+        with _failures(path, "cannot be written", advice):
+            yield
+    except PictureError as error:
+        cause = error.__cause__  # libvips tells the number of the error only in its words
+        text = str(getattr(cause, "detail", ""))
+        if getattr(cause, "errno", None) in _DISK_FULL or any(os.strerror(n) in text for n in _DISK_FULL):
+            raise DiskFullError(str(error)) from cause
+        raise
 
 
 @contextmanager

@@ -7,6 +7,7 @@
     │   └── MissingExtraError an optional dependency is not installed
     ├── TrainingError         training ran off; exit code 1
     ├── PictureError          a picture cannot be read or written; command line exit code 1
+    │   └── DiskFullError     no space is left for it, nor for any other
     └── CheckpointError       a model file is damaged, foreign or of another version; exit code 1
 
 Every message says what was given, what is allowed and what to do.
@@ -43,6 +44,10 @@ class TrainingError(HyperrestoreError):
 
 class PictureError(HyperrestoreError):
     """A picture cannot be read or written."""
+
+
+class DiskFullError(PictureError):
+    """A picture cannot be written, because no space is left on the disk or of what a person may use of it."""
 
 
 class CheckpointError(HyperrestoreError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from hyperrestore.blocks import Floats
 from hyperrestore.compression import JPEG, jpeg_tables, quality_from_pixels, quality_of_table
-from hyperrestore.engine import to_floats
+from hyperrestore.engine import Rows, to_floats
 from hyperrestore.errors import PictureError
 from hyperrestore.level import Task
 from hyperrestore.metrics import full_range_luma
@@ -71,7 +72,7 @@ class Findings:
         return f"noise of {sigma}"
 
 
-def inspect(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Findings:
+def inspect(path: str | Path, *, max_pixels: int = MAX_PIXELS, rows: Rows | None = None) -> Findings:
     """Find out how strongly a picture was compressed as JPEG, and how noisy it is.
 
     The tables of a JPEG file say how it was saved last. Coefficients that lie on multiples of larger steps
@@ -82,12 +83,18 @@ def inspect(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Findings:
     Args:
         path: Picture file. Of one with more than 2 megapixels, parts are looked at.
         max_pixels: The most pixels that are accepted.
+        rows: All of its rows, (c, h, w) as a reader gives them, where they are already decoded.
 
     Raises:
         PictureError: It cannot be read.
     """
     path = Path(path)
-    pixels = _sample(path, max_pixels)
+    if rows is None:
+        with open_picture(path, max_pixels=max_pixels) as reader:
+            pixels = _sample(reader.rows, reader.info.height, reader.info.width)
+    else:
+        decoded = rows
+        pixels = _sample(lambda top, bottom: decoded[:, top:bottom], *rows.shape[1:])
     luma = full_range_luma(pixels) if len(pixels) == 3 else pixels
     seen = quality_from_pixels(luma[0].astype(np.float32))
     try:
@@ -111,18 +118,16 @@ def _compression(tables: tuple[int, ...] | None, seen: int | None) -> Compressio
     return Compression(saved, f"from {kind}")
 
 
-def _sample(path: Path, max_pixels: int) -> Floats:
+def _sample(read: Callable[[int, int], Rows], height: int, width: int) -> Floats:
     """(1 or 3, h, w) on the 8-bit scale: bands of a picture, whose 8x8 blocks stay in one grid."""
-    with open_picture(path, max_pixels=max_pixels) as reader:
-        info = reader.info
-        width = min(info.width, WIDEST)
-        left = (info.width - width) // 16 * 8
-        count = min(info.height, SAMPLE // width)
-        # Whole blocks, so that the grid goes on from band to band.
-        band = info.height if count == info.height else max(8, count // BANDS // 8 * 8)
-        apart = max(band, info.height // BANDS // 8 * 8)
-        rows = [
-            reader.rows(top, min(top + band, info.height))[:, :, left : left + width]
-            for top in range(0, info.height - min(band, info.height) + 1, apart)
-        ]
+    seen = min(width, WIDEST)
+    left = (width - seen) // 16 * 8
+    count = min(height, SAMPLE // seen)
+    # Whole blocks, so that the grid goes on from band to band.
+    band = height if count == height else max(8, count // BANDS // 8 * 8)
+    apart = max(band, height // BANDS // 8 * 8)
+    rows = [
+        read(top, min(top + band, height))[:, :, left : left + seen]
+        for top in range(0, height - min(band, height) + 1, apart)
+    ]
     return to_floats(np.concatenate(rows, axis=1)) * np.float32(255)

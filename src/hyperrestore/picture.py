@@ -6,10 +6,11 @@ is wanted whole.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from hyperrestore.codec import PictureInfo as PictureInfo
 from hyperrestore.codec import (
     carried,
     encode,
+    file_format,
     load,
     output_format,
     reading,
@@ -30,6 +32,7 @@ from hyperrestore.codec import (
     vips_library,
     writing,
 )
+from hyperrestore.codec import header_size as header_size
 from hyperrestore.errors import PictureError, UsageError
 
 Pixels = NDArray[np.float32]
@@ -259,11 +262,36 @@ def create_picture(
         encoded = folder / path.name
         with writing(path):
             encode(folder / "rows", encoded, info, known, alpha_image, quality)
-            if target.exists():
-                if not overwrite:
-                    raise PictureError(f"{path}: appeared meanwhile and was kept; choose another name")
-                shutil.copymode(target, encoded)
-            encoded.replace(target)
+            _rename(encoded, path, target, overwrite)
+
+
+def copy_picture(reader: PictureReader, path: AnyPath, *, overwrite: bool = False) -> bool:
+    """Copy a picture's file byte for byte, all or nothing, if the copy's suffix stands for its format.
+
+    Args:
+        reader: The picture. Its rows are read to the end, so that no damaged file is copied.
+        path: The file to be.
+        overwrite: Whether an existing file may be replaced; it may be the picture's own.
+
+    Returns:
+        Whether it was copied; not if `path` is to have another format.
+
+    Raises:
+        PictureError: The file cannot be written, or the picture is damaged or truncated.
+        UsageError: Unknown suffix, or the file exists and `overwrite` is not set.
+    """
+    path = Path(path)
+    target = path.resolve()
+    if output_format(path, None, overwrite) != file_format(reader.path):
+        return False
+    for top in range(reader._next, reader.info.height, _STRIP):
+        reader.rows(top, min(top + _STRIP, reader.info.height))
+    with _folder_beside(path, target) as folder:
+        copied = folder / path.name
+        with writing(path):
+            shutil.copyfile(reader.path, copied)
+            _rename(copied, path, target, overwrite)
+    return True
 
 
 def read_picture(path: AnyPath, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -339,10 +367,79 @@ def _to_integers(values: Pixels, info: PictureInfo) -> Rows:
     return integers
 
 
+def _rename(finished: Path, path: Path, target: Path, overwrite: bool) -> None:
+    """Give a finished file its name."""
+    if target.exists():
+        if not overwrite:
+            raise PictureError(f"{path}: appeared meanwhile and was kept; choose another name")
+        shutil.copymode(target, finished)
+    finished.replace(target)
+
+
 @contextmanager
 def _folder_beside(path: Path, target: Path) -> Iterator[Path]:
     """A temporary folder on the disk of `target`, so that a finished file can be renamed into place."""
-    with writing(path):
-        folder = tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{path.stem[:50]}-", suffix=".part")
-    with folder as name:
-        yield Path(name)
+    with _locked(target.parent):
+        with writing(path):
+            folder = tempfile.TemporaryDirectory(
+                dir=target.parent, prefix=f".{path.stem[:50]}-", suffix=".part"
+            )
+        with folder as name:
+            yield Path(name)
+
+
+_LEFT_OVER = re.compile(r"\..{0,50}-[a-z0-9_]{8}\.part", re.DOTALL)  # as `_folder_beside` names them
+
+
+def remove_leftovers(folder: AnyPath) -> int:
+    """Remove the temporary folders that killed processes have left in a folder.
+
+    Nothing is removed while any process writes a picture into the folder, or where that cannot be told.
+
+    Args:
+        folder: Where pictures are to be written; it may be missing.
+
+    Returns:
+        How many were removed.
+    """
+    removed = 0
+    with _locked(Path(folder), alone=True) as alone, suppress(OSError):
+        for left in Path(folder).iterdir() if alone else ():
+            ours = _LEFT_OVER.fullmatch(left.name) and left.is_dir() and not left.is_symlink()
+            if ours and all(file.is_file() for file in left.iterdir()):
+                shutil.rmtree(left)
+                removed += 1
+    return removed
+
+
+@contextmanager
+def _locked(folder: Path, *, alone: bool = False) -> Iterator[bool]:
+    """Hold a folder against `remove_leftovers`, or, `alone`, against all who write into it.
+
+    A lock ends with its process, however that ends.
+
+    Yields:
+        Whether it is held: not on a system without such locks, nor `alone` while others hold the folder.
+    """
+    descriptor = _lock(folder, alone)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock(folder: Path, alone: bool) -> int | None:
+    """Lock a folder until the descriptor is closed; None where that cannot be done."""
+    try:
+        import fcntl  # not on Windows
+
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor

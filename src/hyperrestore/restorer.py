@@ -23,6 +23,11 @@ MODELS = Path(__file__).parent / "models"
 Image = TypeVar("Image", Picture, Pixels)
 
 
+def model_path(model: str | Path) -> Path:
+    """The checkpoint of a model: a task's is a part of the package, and any other is given by its path."""
+    return MODELS / f"{model}.safetensors" if model in list(Task) else Path(model)
+
+
 class Restorer:
     """A model on a device. It never changes, so threads may share it.
 
@@ -64,7 +69,7 @@ class Restorer:
             raise UsageError(
                 f"precision {precision!r} is unknown; known are {', '.join(get_args(Precision))}"
             )
-        path = MODELS / f"{model}.safetensors" if model in list(Task) else Path(model)
+        path = model_path(model)
         description = read_description(path)
         if device in ("auto", "cpu"):
             ranges = load_ranges(path) if precision == "int8" else None

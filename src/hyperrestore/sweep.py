@@ -3,22 +3,113 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
+from hyperrestore.batch import Report, restore_file
 from hyperrestore.engine import Pixels, Region
 from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
-from hyperrestore.picture import Picture
+from hyperrestore.picture import MAX_PIXELS, Picture, read_picture, write_picture
 from hyperrestore.restorer import Restorer
 
 SIDE = 384  # of a region, pixels, where none is asked for
 CANDIDATES = 4  # along each axis, among which the region is chosen
 GAP, LETTERS = 8, 20  # between panels, and the height of their labels, pixels
 PAPER, INK = 1.0, 0.0
+
+
+def sweep_file(
+    restorer: Restorer,
+    source: str | Path,
+    target: str | Path,
+    levels: Sequence[float],
+    *,
+    region: Region | None = None,
+    singles: bool = False,
+    tile: int | None = None,
+    quality: int | None = None,
+    overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    progress: Callable[[int, int], None] = lambda done, steps: None,
+    turn: AbstractContextManager[object] | None = None,
+) -> Report:
+    """Write a sheet of a picture at several levels; see `sweep`.
+
+    Args:
+        restorer: A model that does not upscale.
+        source: Picture to read; it is held in memory as a whole.
+        target: The sheet, all or nothing; its suffix chooses the format.
+        levels: In the model's unit.
+        region: See `sweep`.
+        singles: Whether the whole picture is written at every level, too, beside the sheet: as `single_path`
+            names it.
+        tile: Side of a tile of the whole pictures, pixels.
+        quality: 1 to 100, for lossy formats.
+        overwrite: Whether existing files may be replaced.
+        max_pixels: The most pixels that are accepted.
+        progress: Called with the number of steps done and of all steps.
+        turn: Entered while the network runs (see `batch.restore_file`).
+
+    Returns:
+        What was done; the notes name the region, and the other files.
+
+    Raises:
+        PictureError: As `batch.restore_file`.
+        UsageError: As `sweep`, or a file exists and `overwrite` is not set.
+        LevelError: The model does not accept a level.
+    """
+    start = time.perf_counter()
+    wholes = {single_path(target, source, level): level for level in levels} if singles else {}
+    for path in wholes:
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path}: exists already; give another name for the sheet, or allow overwriting")
+    steps = 1 + len(wholes)
+    picture = read_picture(source, max_pixels=max_pixels)
+    with turn or nullcontext():
+        region = region or telling_region(restorer, picture, levels)
+        sheet = sweep(restorer, picture, levels, region=region)
+    shown = (region.left, region.top, region.right - region.left, region.bottom - region.top)
+    notes = [
+        f"shows region {','.join(map(str, shown))}",
+        *write_picture(target, sheet, quality=quality, overwrite=overwrite),
+    ]
+    progress(1, steps)
+    for done, (single, level) in enumerate(wholes.items(), 2):
+        report = restore_file(
+            restorer,
+            source,
+            single,
+            level,
+            tile=tile,
+            quality=quality,
+            overwrite=overwrite,
+            max_pixels=max_pixels,
+            turn=turn,
+        )
+        notes += [f"{single}: {restorer.scale.unit} {level:g}", *report.notes]
+        progress(done, steps)
+    height, width = sheet.pixels.shape[1:]
+    seconds = round(time.perf_counter() - start, 3)
+    shown_levels = {str(restorer.task): tuple(map(float, levels))}
+    return Report(str(source), str(target), shown_levels, width, height, seconds, tuple(notes))
+
+
+def single_path(sheet: str | Path, source: str | Path, level: float) -> Path:
+    """Where the whole picture at a level is written: beside the sheet, in the format of the picture.
+
+    Example:
+        >>> single_path("out/sheet.png", "photo.jpg", 12.5).as_posix()
+        'out/sheet-12.5.jpg'
+    """
+    sheet = Path(sheet)
+    return sheet.with_name(f"{sheet.stem}-{level:g}{Path(source).suffix}")
 
 
 def sweep(

@@ -29,7 +29,8 @@ class TaskLevels(BaseModel):
     weakest: float = Field(description="The level in `trained` that changes least.")
     strongest: float = Field(description="The level in `trained` that changes most.")
     usual: list[float] = Field(description="Levels to choose from, the weakest first.")
-    maps: bool = Field(description="Whether it takes a map of levels, and grain.")
+    maps: bool = Field(description="Whether it takes a map of levels.")
+    grain: bool = Field(description="Whether it takes grain.")
 
 
 class Limits(BaseModel):

@@ -26,6 +26,7 @@ class Job:
         wanted: How.
         target: The file to be.
         name: Under which it is downloaded.
+        mask: Its own copy of the map of levels, if it has one.
         state: How far it is.
         done: Tiles that are restored.
         total: All tiles; 0 until they are counted.
@@ -40,6 +41,7 @@ class Job:
     wanted: JobWanted
     target: Path
     name: str
+    mask: Path | None = None
     state: State = "queued"
     done: int = 0
     total: int = 0

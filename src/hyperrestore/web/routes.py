@@ -37,7 +37,17 @@ from hyperrestore.web.messages import (
 from hyperrestore.web.pages import Job, Page, new_identity
 from hyperrestore.web.photos import REDUCTIONS, LevelMap, Photo
 from hyperrestore.web.safety import OWN_HEADER
-from hyperrestore.web.shared import Shared, TooLargeError, check_map, end, forget, prepare, render, take_in
+from hyperrestore.web.shared import (
+    Shared,
+    TooLargeError,
+    check_map,
+    end,
+    forget,
+    prepare,
+    render,
+    take_in,
+    weakest,
+)
 
 Result = TypeVar("Result")
 
@@ -263,6 +273,7 @@ async def show_region(
         if view.level is None:
             raise HTTPException(422, f"{view.task} needs a level; give one in {restorer.scale.unit}")
         width, height = restorer.result_size(width, height, view.level)
+        _check_extras(restorer, mapped=view.map is not None, map_level=view.map_level, grain=view.grain)
     region = view.region
     if region.right > width or region.bottom > height:
         raise HTTPException(
@@ -277,7 +288,8 @@ async def show_region(
     if restorer is None or view.level is None:
         showing = shared.encoder.submit(photo.shown, region, view.reduce)
     else:
-        level, black = view.level, _black(restorer, view.map_level)
+        level = view.level
+        black = weakest(restorer.scale) if view.map_level is None else view.map_level
 
         def restore() -> Rows:
             return photo.restored(
@@ -321,7 +333,8 @@ async def add_map(shared: Here, page: FoundPage, photo: FoundPhoto, request: Req
     finally:
         if not kept:
             shared.files.submit(level_map.remove)
-    for key in [key for key in page.maps if key[0] == photo.identity][: 1 - MAPS]:
+    older = [key for key in page.maps if key[0] == photo.identity]
+    for key in older[: max(0, len(older) + 1 - MAPS)]:
         page.maps.pop(key).remove()
     page.maps[photo.identity, identity] = level_map
     return MapTold(map=identity)
@@ -339,8 +352,8 @@ async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: R
     wanted = await _wanted(request)
     restorer = shared.restorers[wanted.task]
     restorer.result_size(photo.info.width, photo.info.height, wanted.level)
-    if wanted.map is not None or wanted.grain:  # TODO
-        raise HTTPException(422, "maps and grain are shown, and cannot be written to files yet")
+    _check_extras(restorer, mapped=wanted.map is not None, map_level=wanted.map_level, grain=wanted.grain)
+    level_map = None if wanted.map is None else _map(page, photo, wanted.map)
     ended = [job for job in page.jobs.values() if job.ended]
     if len(page.jobs) >= JOBS:
         if not ended:
@@ -350,6 +363,9 @@ async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: R
     identity = new_identity()
     name = f"{PurePath(photo.name).stem}-{wanted.task}-{wanted.level:g}{suffix}"
     job = Job(identity, photo, wanted, page.folder / f"{identity}{suffix}", name)
+    if level_map is not None:  # whose file may be removed before the job begins
+        job.mask = page.folder / f"{identity}-map"
+        shutil.copyfile(level_map.mask, job.mask)
     call = partial(render, shared, page, job, asyncio.get_running_loop())
     # In the background: jobs of one page are done in the order in which they were asked for.
     shared.renders.submit(page.identity, call, background=True)
@@ -412,6 +428,7 @@ def _levels(task: Task, restorer: Restorer) -> TaskLevels:
         strongest=most,
         usual=_USUAL[task],
         maps=task != Task.UPSCALE,
+        grain=task == Task.DENOISE,
     )
 
 
@@ -496,11 +513,14 @@ async def _unless_gone(request: Request, future: Future[Result]) -> Result:
         waiting.cancel()
 
 
-def _black(restorer: Restorer, map_level: float | None) -> float:
-    """The level where a map is black."""
-    if map_level is None:
-        return float(min(restorer.scale.trained, key=restorer.scale.strength))
-    return map_level
+def _check_extras(restorer: Restorer, *, mapped: bool, map_level: float | None, grain: float) -> None:
+    """Refuse maps and grain where the task has no use for them."""
+    if mapped and restorer.task == Task.UPSCALE:
+        raise HTTPException(422, "a map of levels is not for upscaling: its level is the size of the result")
+    if mapped and map_level is not None:
+        restorer.scale.check(map_level)
+    if grain and restorer.task != Task.DENOISE:
+        raise HTTPException(422, f"grain is noise that is put back, and {restorer.task} takes none out")
 
 
 def _map(page: Page, photo: Photo, identity: str) -> LevelMap:

@@ -14,7 +14,7 @@ from typing import Any
 
 from hyperrestore.batch import restore_file
 from hyperrestore.errors import HyperrestoreError, PictureError
-from hyperrestore.level import Task
+from hyperrestore.level import LevelScale, Task
 from hyperrestore.restorer import Restorer
 from hyperrestore.web.messages import Limits
 from hyperrestore.web.pages import Job, Page, Pages
@@ -117,6 +117,11 @@ def check_map(shared: Shared, photo: Photo, level_map: LevelMap) -> None:
     level_map.prepare(1, *photo.size(1))
 
 
+def weakest(scale: LevelScale) -> float:
+    """The level that changes least, of those seen in training."""
+    return float(min(scale.trained, key=scale.strength))
+
+
 class _Unwanted(Exception):  # noqa: N818 - no error
     """A job is to stop."""
 
@@ -139,12 +144,16 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
         return
     change(state="running", began=time.monotonic())
     wanted, source = job.wanted, job.photo.path
+    restorer = shared.load(wanted.task)
+    black = weakest(restorer.scale) if wanted.map_level is None else wanted.map_level
     try:
         report = restore_file(
-            shared.load(wanted.task),
+            restorer,
             source,
             job.target,
-            wanted.level,
+            wanted.level if job.mask is None else (black, wanted.level),
+            level_map=job.mask,
+            grain=wanted.grain,
             quality=wanted.quality,
             progress=progress,
         )
@@ -159,6 +168,8 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
     else:
         change(state="done", notes=report.notes)
     finally:
+        if job.mask is not None:
+            job.mask.unlink(missing_ok=True)
         if page.closed or job.unwanted:
             job.target.unlink(missing_ok=True)
 
