@@ -66,7 +66,7 @@ function Top() {
         </div>
       </div>
       <ThemeSwitch />
-      <button class="main save" aria-expanded={saving.value} disabled={!ready} onClick={() => (saving.value = !saving.value)}>
+      <button class="main save" aria-label="Save" aria-expanded={saving.value} disabled={!ready} onClick={() => (saving.value = !saving.value)}>
         <Icon name="download" /><span>Save</span>
       </button>
     </header>

@@ -44,6 +44,8 @@ interface Stack {
   scene: Scene;
   frames: Map<number, Frame>;
   failed: Set<number>;
+  /** How much neighbours differ, by their levels: each pair is looked at once. */
+  apart: Map<string, number>;
 }
 
 const STACKS = 4; // kept: going back to a view, or undoing a choice, costs nothing
@@ -57,6 +59,8 @@ export class Frames {
   readonly version = signal(0);
   readonly error = signal<string | null>(null);
   readonly busy = signal(false);
+  /** Nothing is left to fetch. */
+  readonly idle = signal(false);
   private stacks = new Map<string, Stack>();
   private target: Target | null = null;
   private running: { key: string; level: number; abort: AbortController; background: boolean } | null = null;
@@ -120,7 +124,7 @@ export class Frames {
   }
 
   private stackOf(scene: Scene): Stack {
-    const stack = this.stacks.get(scene.key) ?? { scene, frames: new Map(), failed: new Set() };
+    const stack = this.stacks.get(scene.key) ?? { scene, frames: new Map(), failed: new Set(), apart: new Map() };
     this.stacks.delete(scene.key); // the newest is the last
     this.stacks.set(scene.key, { ...stack, scene });
     return this.stacks.get(scene.key)!;
@@ -133,7 +137,7 @@ export class Frames {
     }
   }
 
-  /** Start the next fetch: first the level that was asked for, then the stack, nearest first. */
+  /** Start the next fetch: first the level that was asked for, then the stack. */
   private pump(): void {
     clearTimeout(this.later);
     const { target } = this;
@@ -141,6 +145,7 @@ export class Frames {
     const main = this.stackOf(target.scene);
     const waiting = target.settled && !main.frames.has(target.level) && !main.failed.has(target.level);
     this.busy.value = waiting;
+    if (waiting) this.idle.value = false;
     const { running } = this;
     if (running) {
       const wanted = waiting && running.key === target.scene.key && running.level === target.level;
@@ -153,17 +158,21 @@ export class Frames {
     else {
       const stack = this.stackOf(target.stack);
       const level = this.missing(stack, target);
+      this.idle.value = level === undefined;
       if (level !== undefined) void this.fetch(stack, level, true);
     }
   }
 
-  private missing(stack: Stack, { level, stops, refine }: Target): number | undefined {
+  private missing(stack: Stack, { level, stops, refine, settled }: Target): number | undefined {
     const here = positionOf(stops, level);
     const absent = (wanted: number) => !stack.frames.has(wanted) && !stack.failed.has(wanted);
+    // The strongest first: with it and the photo, which stands in for the weakest, there is something to blend everywhere.
+    const strongest = stops.at(-1)!;
+    if (refine && stack.frames.size < 2 && absent(strongest)) return strongest;
     const nearest = stops.filter(absent).sort(
       (a, b) => Math.abs(positionOf(stops, a) - here) - Math.abs(positionOf(stops, b) - here),
     );
-    if (nearest.length || !refine || stack.failed.size) return nearest[0];
+    if (nearest.length || !refine || !settled || stack.failed.size) return nearest[0];
     return this.between(stack, stops);
   }
 
@@ -178,7 +187,9 @@ export class Frames {
       const [weaker, stronger] = [levels[index - 1]!, levels[index]!];
       const middle = Math.round((weaker + stronger) * 5) / 10;
       if (middle === weaker || middle === stronger || stack.failed.has(middle)) continue;
-      const apart = difference(stack.frames.get(weaker)!.bitmap, stack.frames.get(stronger)!.bitmap);
+      const pair = `${weaker} ${stronger}`;
+      const apart = stack.apart.get(pair) ?? difference(stack.frames.get(weaker)!.bitmap, stack.frames.get(stronger)!.bitmap);
+      stack.apart.set(pair, apart);
       if (apart > most) [most, wanted] = [apart, middle];
     }
     return wanted;

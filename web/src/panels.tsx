@@ -90,6 +90,7 @@ export function SavePanel() {
 
 function Progress({ photo }: { photo: Photo }) {
   const job = photo.job.value;
+  const made = photo.jobChoice.value;
   const failed = photo.jobError.value ?? (job?.state === "failed" ? job.error : null);
   if (failed) return <p class="error" role="alert">{failed}</p>;
   if (!job) return null;
@@ -97,7 +98,9 @@ function Progress({ photo }: { photo: Photo }) {
   if (job.state === "done") {
     return (
       <div role="status">
-        <a class="button main" href={server.value!.fileOf(job.id)} download><Icon name="download" />Download</a>
+        <a class="button main" href={server.value!.fileOf(job.id)} download>
+          <Icon name="download" />Download{made && `, ${phrase(made.task, made.level)}`}
+        </a>
         {job.notes.map((note) => <p key={note} class="quiet">{note}</p>)}
       </div>
     );

@@ -26,7 +26,7 @@ export function Stage() {
   return (
     <section
       class="stage" aria-label="Photo" tabIndex={0} onKeyDown={moveByKeys}
-      data-kind={shown.value.kind} data-busy={restored.busy.value || undefined}
+      data-kind={shown.value.kind} data-busy={restored.busy.value || undefined} data-idle={restored.idle.value || undefined}
       data-warm={`${warmth.value.ready}/${warmth.value.all}`} data-brush={brush.value || undefined}
     >
       <canvas ref={canvas} role="img" aria-label={describe(photo)} />
@@ -64,7 +64,7 @@ function Status() {
   const zoom = current.value ? zoomOf(current.value.view.value, pane, size) : 1;
   const failed = restored.error.value ?? original.error.value ?? current.value?.mapError.value;
   const reduced = blend && blend.lower.region.reduce > 1;
-  const word = kind === "reduced" || (reduced && kind === "preview") ? `reduced preview 1:${blend!.lower.region.reduce}` : kind;
+  const word = held.value ? "the photo as it is" : kind === "reduced" || (reduced && kind === "preview") ? `reduced preview 1:${blend!.lower.region.reduce}` : kind;
   return (
     <div class="status">
       <p class="chip" title={TITLES[kind]}>

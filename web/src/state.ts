@@ -21,6 +21,8 @@ export class Photo {
   /** The whole photo, shrunk: the thumbnail, and what is seen until sharper pixels come. */
   readonly whole = signal<Frame | null>(null);
   readonly job = signal<Job | null>(null);
+  /** What the job was asked for: the dial may have moved on since. */
+  readonly jobChoice = signal<Choice | null>(null);
   readonly jobError = signal<string | null>(null);
   readonly mapError = signal<string | null>(null);
   /** The map as it is painted, before the stroke ends. */
@@ -453,7 +455,11 @@ export async function startJob(photo: Photo, format: string, quality: number | n
   if (quality !== null) wanted.quality = quality;
   photo.jobError.value = null;
   try {
-    photo.job.value = await connection.startJob(id, wanted);
+    const job = await connection.startJob(id, wanted);
+    batch(() => {
+      photo.job.value = job;
+      photo.jobChoice.value = now;
+    });
   } catch (error) {
     photo.jobError.value = sentenceOf(error);
   }
