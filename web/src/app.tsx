@@ -1,16 +1,16 @@
-/** The page as a whole: what stands where, files that come in, and keys that work everywhere. */
+/** The page as a whole: what stands where, and photos that come in. */
 
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { Dial, Tasks } from "./dial";
-import { Icon, type IconName } from "./icon";
+import { addFiles, removePhoto } from "./actions";
+import { Dial } from "./dial";
+import { Icon } from "./icon";
+import { listenForKeys } from "./keys";
 import { BrushPanel, SavePanel } from "./panels";
+import type { Photo } from "./photo";
 import { Stage } from "./stage";
-import {
-  addFiles, brush, brushSize, choice, current, currentKey, held, look, loupe, mode, photos, redo, removePhoto, resultSize,
-  saving, server, task, theme, trouble, undo, wipeAt, zoomTo, type Mode, type Photo, type Theme,
-} from "./state";
-import { zoomedAt, zoomOf } from "./view";
+import { currentKey, photos, server, theme, trouble } from "./state";
+import { Top } from "./top";
 
 export function App() {
   const over = useSignal(false);
@@ -32,97 +32,6 @@ export function App() {
       {!empty && <footer><Dial /><Strip /></footer>}
       {over.value && <div class="over" aria-hidden="true">Drop photos anywhere</div>}
     </div>
-  );
-}
-
-function Top() {
-  const history = current.value?.history.value;
-  const ready = choice.value !== null;
-  return (
-    <header class="top">
-      <h1>hyperrestore</h1>
-      <Tasks />
-      <div class="tools">
-        <div class="group" role="group" aria-label="Zoom">
-          <button class="text" disabled={!ready} title="Whole photo (0)" onClick={() => zoomTo("fit")}>Fit</button>
-          <button class="text" disabled={!ready} title="Pixel for pixel (1)" onClick={() => zoomTo(1)}>100 %</button>
-        </div>
-        <div class="group" role="group" aria-label="Compare">
-          <ModeButton wanted="after" icon="image" title="The result alone" />
-          <ModeButton wanted="wipe" icon="split" title="Wipe between before and after (W)" />
-          <ModeButton wanted="side" icon="columns" title="Before and after side by side (S)" />
-          <Hold />
-        </div>
-        <div class="group" role="group" aria-label="Tools">
-          <Tool icon="loupe" title="Loupe at 100 % (L)" pressed={loupe.value} onClick={() => (loupe.value = !loupe.value)} />
-          <Tool
-            icon="brush" title="Brush: restore parts more or less (B)" pressed={brush.value}
-            disabled={!task.value?.maps} onClick={toggleBrush}
-          />
-        </div>
-        <div class="group" role="group" aria-label="Choices">
-          <Tool icon="undo" title="Undo (Ctrl+Z)" disabled={!history?.past.length} onClick={undo} />
-          <Tool icon="redo" title="Redo (Ctrl+Shift+Z)" disabled={!history?.future.length} onClick={redo} />
-        </div>
-      </div>
-      <ThemeSwitch />
-      <button class="main save" aria-label="Save" aria-expanded={saving.value} disabled={!ready} onClick={() => (saving.value = !saving.value)}>
-        <Icon name="download" /><span>Save</span>
-      </button>
-    </header>
-  );
-}
-
-function toggleBrush(): void {
-  if (!task.peek()?.maps) return;
-  brush.value = !brush.value;
-  if (brush.value) loupe.value = false;
-}
-
-interface ToolProps {
-  icon: IconName;
-  title: string;
-  pressed?: boolean;
-  disabled?: boolean;
-  onClick: () => void;
-}
-
-function Tool({ icon, title, pressed, disabled, onClick }: ToolProps) {
-  const unready = choice.value === null || disabled;
-  return (
-    <button title={title} aria-label={title} aria-pressed={pressed} disabled={unready} onClick={onClick}><Icon name={icon} /></button>
-  );
-}
-
-function ModeButton({ wanted, icon, title }: { wanted: Mode; icon: IconName; title: string }) {
-  return <Tool icon={icon} title={title} pressed={mode.value === wanted} onClick={() => (mode.value = wanted)} />;
-}
-
-/** Shows the photo as it is for as long as it is pressed. */
-function Hold() {
-  const show = () => (held.value = true);
-  const hide = () => (held.value = false);
-  return (
-    <button
-      class="text" disabled={choice.value === null} title="Hold to see the photo as it is (Space)" aria-pressed={held.value}
-      onPointerDown={show} onPointerUp={hide} onPointerLeave={hide} onPointerCancel={hide}
-      onKeyDown={(event) => (event.key === " " || event.key === "Enter") && show()} onKeyUp={hide} onBlur={hide}
-    >Before</button>
-  );
-}
-
-const THEMES: Record<Theme, { next: Theme; icon: IconName; title: string }> = {
-  auto: { next: "light", icon: "system", title: "Light or dark as the system" },
-  light: { next: "dark", icon: "sun", title: "Light" },
-  dark: { next: "auto", icon: "moon", title: "Dark" },
-};
-
-function ThemeSwitch() {
-  const { next, icon, title } = THEMES[theme.value] ?? THEMES.auto;
-  return (
-    <button class="theme" title={`${title}; press for: ${THEMES[next].title.toLowerCase()}`} aria-label={`Theme: ${title}`} onClick={() => (theme.value = next)}>
-      <Icon name={icon} />
-    </button>
   );
 }
 
@@ -220,62 +129,4 @@ function listenForFiles(over: { value: boolean }) {
     listen("paste", (event) => void addFiles([...(event.clipboardData?.files ?? [])]));
     return () => stop.abort();
   };
-}
-
-const NEXT_LARGER = 2 ** 0.5;
-
-function zoomBy(factor: number): void {
-  look((view, pane, photo, scale) => {
-    const middle = { x: pane.left + pane.width / 2, y: pane.top + pane.height / 2 };
-    return zoomedAt(view, zoomOf(view, pane, resultSize.peek()) * factor, middle, pane, photo, scale);
-  });
-}
-
-const KEYS: Record<string, () => void> = {
-  "0": () => zoomTo("fit"),
-  f: () => zoomTo("fit"),
-  "1": () => zoomTo(1),
-  "2": () => zoomTo(2),
-  "+": () => zoomBy(NEXT_LARGER),
-  "=": () => zoomBy(NEXT_LARGER),
-  "-": () => zoomBy(1 / NEXT_LARGER),
-  w: () => (mode.value = mode.value === "wipe" ? "after" : "wipe"),
-  s: () => (mode.value = mode.value === "side" ? "after" : "side"),
-  l: () => (loupe.value = !loupe.value),
-  b: toggleBrush,
-  "[": () => (brushSize.value = Math.max(8, Math.round(brushSize.value / 1.2))),
-  "]": () => (brushSize.value = Math.min(300, Math.round(brushSize.value * 1.2))),
-  "<": () => (wipeAt.value = Math.max(0, wipeAt.value - 0.05)),
-  ">": () => (wipeAt.value = Math.min(1, wipeAt.value + 0.05)),
-  Escape: () => {
-    brush.value = false;
-    loupe.value = false;
-    saving.value = false;
-  },
-};
-
-function listenForKeys(): () => void {
-  const stop = new AbortController();
-  const typed = (event: KeyboardEvent) => {
-    const { target } = event;
-    return target instanceof HTMLSelectElement || (target instanceof HTMLInputElement && target.type !== "range");
-  };
-  window.addEventListener("keydown", (event) => {
-    if (typed(event) || choice.peek() === null) return;
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
-      event.preventDefault();
-      if (event.shiftKey) redo();
-      else undo();
-    } else if (event.ctrlKey || event.metaKey || event.altKey) return;
-    else if (event.key === " ") {
-      if (event.target instanceof HTMLButtonElement || event.target instanceof HTMLAnchorElement) return; // presses it
-      event.preventDefault();
-      held.value = true;
-    } else KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key]?.();
-  }, { signal: stop.signal });
-  window.addEventListener("keyup", (event) => {
-    if (event.key === " ") held.value = false;
-  }, { signal: stop.signal });
-  window.addEventListener("blur", () => (held.value = false), { signal: stop.signal });
-  return () => stop.abort();
 }

@@ -1,12 +1,11 @@
 /** The dial, and above it the filmstrip of its levels. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Frame } from "./frames";
 import { levelAt, phrase, positionOf, stepped, TITLES, unitOf, written, type TaskName } from "./levels";
-import {
-  choice, chooseLevel, chooseTask, current, level, liveLevel, original, restored, server, stackScene, stops, task,
-  originalScene,
-} from "./state";
+import { chooseGrain, chooseLevel, chooseTask } from "./actions";
+import { original, restored, stackScene, originalScene } from "./scenes";
+import { choice, current, level, liveLevel, server, stops, task } from "./state";
 
 export function Dial() {
   const known = task.value;
@@ -22,7 +21,7 @@ export function Dial() {
           <LevelBox />
           {after && <span>{after}</span>}
         </label>
-        <Advice />
+        {known.task === "denoise" ? <Grain /> : <Advice />}
       </div>
       <Filmstrip />
       <Slider />
@@ -79,13 +78,35 @@ function LevelBox() {
   );
 }
 
+/** How much of the noise stays as grain. */
+function Grain() {
+  const grain = choice.value!.grain;
+  const [turned, setTurned] = useState<number | null>(null);
+  const percent = Math.round((turned ?? grain) * 100);
+  const known = task.value!;
+  return (
+    <label class="grain quiet">
+      {level.value > known.trained[1] && <span>above {written(known.trained[1])} the model extrapolates</span>}
+      Grain kept
+      <input
+        type="range" min={0} max={100} step={5} value={percent} aria-valuetext={`${percent} %`}
+        onInput={(event) => setTurned(Number(event.currentTarget.value) / 100)}
+        onChange={(event) => {
+          setTurned(null);
+          chooseGrain(Number(event.currentTarget.value) / 100);
+        }}
+      />
+      <output>{percent} %</output>
+    </label>
+  );
+}
+
 function Advice() {
   const known = task.value!;
   const [least, most] = known.trained;
   const outside = level.value < least || level.value > most;
   const text = outside ? `outside ${written(least)} to ${written(most)} the model extrapolates`
-    : { denoise: "too low leaves noise, too high takes detail", dejpeg: "lower repairs more",
-        upscale: sizeAfter() }[known.task];
+    : known.task === "upscale" ? sizeAfter() : "lower repairs more";
   return <p class="advice quiet">{text}</p>;
 }
 

@@ -7,6 +7,8 @@ export interface Choice {
   task: TaskName;
   level: number;
   map: BrushMap | null;
+  /** Share of the noise that is put back after denoising. */
+  grain: number;
 }
 
 export interface History {
@@ -23,8 +25,8 @@ export function begun(now: Choice): History {
 
 /** A choice after the last one; what was undone before is forgotten. */
 export function chosen(history: History, next: Choice): History {
-  const { task, level, map } = history.now;
-  if (next.task === task && next.level === level && next.map === map) return history;
+  const { now } = history;
+  if (next.task === now.task && next.level === now.level && next.map === now.map && next.grain === now.grain) return history;
   return { past: [...history.past, history.now].slice(-LONGEST), now: next, future: [] };
 }
 

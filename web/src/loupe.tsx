@@ -1,8 +1,9 @@
 /** A look at 100 % under the pointer: the photo on the left, the result on the right, the same place. */
 
 import { useEffect, useRef } from "preact/hooks";
-import { canvasSize, choice, current, level, lookAt, scale } from "./state";
-import { inPhoto, pointer } from "./stage";
+import { lookAt } from "./scenes";
+import { canvasSize, choice, current, level, scale } from "./state";
+import { inPhoto, pointer } from "./gestures";
 
 const SIDE = 168; // of each half, in pixels of the layout
 

@@ -2,7 +2,7 @@
 
 import { render } from "preact";
 import { App } from "./app";
-import { connect } from "./state";
+import { connect } from "./actions";
 import "./style.css";
 
 render(<App />, document.getElementById("page")!);

@@ -3,10 +3,9 @@
 import { useState } from "preact/hooks";
 import { Icon } from "./icon";
 import { phrase } from "./levels";
-import {
-  brush, brushSize, cancelJob, choice, current, fillMap, removeMap, resultSize, saving, server, showMap, startJob, task, tool,
-  type Photo,
-} from "./state";
+import { cancelJob, fillMap, removeMap, startJob } from "./actions";
+import type { Photo } from "./photo";
+import { brush, brushSize, choice, current, resultSize, saving, server, showMap, task, tool } from "./state";
 
 export function BrushPanel() {
   const photo = current.value;

@@ -49,7 +49,7 @@ export interface Job {
 /** What is to be seen of a photo; without `repair` the photo itself. */
 export interface Wanted {
   region: Region;
-  repair?: { task: TaskName; level: number; map?: string };
+  repair?: { task: TaskName; level: number; map?: string; grain?: number };
   background?: boolean;
 }
 
@@ -57,6 +57,7 @@ export interface JobWanted {
   task: TaskName;
   level: number;
   map?: string;
+  grain?: number;
   format?: string;
   quality?: number;
 }
