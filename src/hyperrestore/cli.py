@@ -165,6 +165,25 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(command)
 
     command = commands.add_parser(
+        "web",
+        help="open a page to restore photos by eye",
+        description="Serve a page on this machine, where photos are dropped, the dial is turned and results "
+        "are downloaded. Nothing leaves the machine. Ctrl-C ends it, and removes its temporary files.",
+        epilog="Example: hyperrestore web",
+    )
+    command.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS",
+        help="where to listen (default 127.0.0.1: only this machine); elsewhere, the printed address has a "
+        "token in it that visitors need",
+    )  # fmt: skip
+    command.add_argument(
+        "--port", type=_whole(0, 65535), default=8642, metavar="NUMBER",
+        help="default 8642; 0 takes a free one",
+    )  # fmt: skip
+    command.add_argument("--no-open", action="store_true", help="do not open a browser")
+    command.set_defaults(run=_web)
+
+    command = commands.add_parser(
         "evaluate",
         help="measure a model on clean pictures",
         description="Degrade clean pictures at known levels, restore them and print PSNR, SSIM and time.",
@@ -686,6 +705,16 @@ def _inspect(options: argparse.Namespace) -> int:
         else:
             _put(f"  repair: {tasks}" if tasks else "  nothing to repair")
     return failed[0].exit_code if failed else 0
+
+
+def _web(options: argparse.Namespace) -> int:
+    from hyperrestore.web.server import serve
+
+    try:
+        serve(host=options.host, port=options.port, browser=not options.no_open)
+    except KeyboardInterrupt:  # how it ends
+        _say("stopped; the temporary files are removed")
+    return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:

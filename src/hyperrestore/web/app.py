@@ -1,0 +1,160 @@
+"""The application: routes, checks, and what goes wrong put into words."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import queue
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from hyperrestore import __version__
+from hyperrestore.errors import HyperrestoreError
+from hyperrestore.level import Task
+from hyperrestore.restorer import Restorer
+from hyperrestore.web.messages import Limits
+from hyperrestore.web.pages import Pages
+from hyperrestore.web.photos import REDUCTIONS
+from hyperrestore.web.routes import JOBS, router
+from hyperrestore.web.safety import Safety
+from hyperrestore.web.shared import LastUsed, Shared
+from hyperrestore.web.turns import Turns
+
+STATIC = Path(__file__).parent / "static"  # the page, already built
+PAGES = 64
+VIEWS = 32  # of a page that wait
+PATIENCE = 30.0  # seconds in which a page may come back
+SWEEP = 5.0  # seconds between two looks for pages that do not
+LIMITS = Limits(bytes=2**29, pixels=10**8, view_pixels=4 * 10**6, reductions=list(REDUCTIONS))
+# Named here, as what the system believes of suffixes may be anything.
+_KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+}
+
+
+def create_app(
+    folder: Path,
+    load: Callable[[Task], Restorer],
+    *,
+    token: str | None = None,
+    cookie: str = "hyperrestore",
+    limits: Limits = LIMITS,
+    patience: float = PATIENCE,
+    static: Path = STATIC,
+) -> FastAPI:
+    """Make the application.
+
+    Args:
+        folder: For temporary files; private, and removed by whoever made it.
+        load: Loads the model of a task.
+        token: What requests must show, see `Safety`; None where only this machine can reach the server.
+        cookie: In which browsers keep the token.
+        limits: What is refused.
+        patience: How long a page may be unheard of while no stream of its events is open, seconds.
+        static: The built page.
+    """
+    views, renders = Turns("views", most=VIEWS), Turns("renders", most=JOBS)
+
+    def drop(page: str) -> None:
+        views.drop(page)
+        renders.drop(page)
+
+    shared = Shared(
+        folder=folder,
+        limits=limits,
+        restorers={task: load(task) for task in Task},
+        load=load,
+        last_used=LastUsed(load),
+        pages=Pages(folder, most=PAGES, patience=patience, drop=drop),
+        views=views,
+        renders=renders,
+        files=ThreadPoolExecutor(1, "files"),
+        encoder=ThreadPoolExecutor(1, "encoder"),
+    )
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(min(SWEEP, patience))
+            shared.pages.close_lost()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(sweep())
+        yield
+        sweeping.cancel()
+        shared.pages.close_all()
+        for turns in (views, renders):
+            turns.close()
+        for pool in (shared.files, shared.encoder):
+            pool.shutdown(cancel_futures=True)
+
+    app = FastAPI(
+        title="hyperrestore",
+        version=__version__,
+        summary="Restore photos at a level that you set.",
+        lifespan=lifespan,
+        docs_url=None,  # these would load scripts from another host
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.shared = shared
+    app.state.static = {
+        path.relative_to(static).as_posix(): (path.read_bytes(), _KINDS[path.suffix])
+        for path in static.rglob("*")
+        if path.suffix in _KINDS
+    }
+    app.include_router(router)
+    _put_failures_into_words(app)
+    app.add_middleware(Safety, token=token, cookie=cookie)
+    return app
+
+
+def _put_failures_into_words(app: FastAPI) -> None:
+    """Answer everything that goes wrong with a sentence."""
+
+    def failure(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
+        return JSONResponse({"error": sentence}, status, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = " ".join(str(part) for part in first["loc"])
+        return failure(422, f"{where}: {first['msg']}")
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        return failure(error.status_code, error.detail, error.headers)
+
+    @app.exception_handler(HyperrestoreError)
+    async def impossible(request: Request, error: HyperrestoreError) -> Response:
+        return failure(422, str(error))
+
+    @app.exception_handler(queue.Full)
+    async def full(request: Request, error: queue.Full) -> Response:
+        return failure(429, f"{error}; wait for them, or take some back", {"Retry-After": "1"})
+
+    @app.exception_handler(OSError)
+    async def lost_or_full(request: Request, error: OSError) -> Response:
+        if isinstance(error, FileNotFoundError):
+            return failure(404, "the photo or its page was closed meanwhile")
+        if error.errno != errno.ENOSPC:
+            raise error
+        return failure(503, "the server's disk is full; remove photos, or wait until others do")
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # nobody hears it

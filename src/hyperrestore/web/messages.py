@@ -1,0 +1,108 @@
+"""What the server and a page say to each other, as JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from hyperrestore.level import Task
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+Suffix = Literal["png", "jpg", "webp", "tif", "avif"]
+
+
+class Failure(BaseModel):
+    """Why something was not done."""
+
+    error: str = Field(description="A plain sentence: what was given, what is allowed, what to do.")
+
+
+class TaskLevels(BaseModel):
+    """A task, and the levels of its dial."""
+
+    task: Task
+    unit: str = Field(description="What its level counts: sigma, quality or scale.")
+    low: float = Field(description="The smallest level that is accepted.")
+    high: float = Field(description="The largest level that is accepted.")
+    trained: tuple[float, float] = Field(description="Beyond these levels the model extrapolates.")
+    weakest: float = Field(description="The level in `trained` that changes least.")
+    strongest: float = Field(description="The level in `trained` that changes most.")
+    usual: list[float] = Field(description="Levels to choose from, the weakest first.")
+    maps: bool = Field(description="Whether it takes a map of levels.")
+    grain: bool = Field(description="Whether it takes grain.")
+
+
+class Limits(BaseModel):
+    """What is refused."""
+
+    bytes: int = Field(description="The most bytes of a file.")
+    pixels: int = Field(description="The most pixels of a photo, and of a result.")
+    view_pixels: int = Field(description="The most pixels of a region.")
+    reductions: list[int] = Field(description="The values that `reduce` may have.")
+
+
+class PageOpened(BaseModel):
+    """A page, and what it can ask for."""
+
+    page: str
+    tasks: list[TaskLevels]
+    limits: Limits
+    formats: list[Suffix]
+    version: str
+
+
+class Finding(BaseModel):
+    """What was found out about a photo for one task."""
+
+    level: float | None = Field(description="The level that repairs it; null if there is nothing to repair.")
+    sentence: str
+
+
+class PhotoTold(BaseModel):
+    """A photo."""
+
+    id: str
+    name: str
+    format: str
+    width: int
+    height: int
+    bits: int
+    channels: int
+    has_alpha: bool
+    notes: list[str]
+    findings: dict[str, Finding]
+
+
+class MapTold(BaseModel):
+    """A map of levels."""
+
+    map: str
+
+
+class JobWanted(BaseModel):
+    """A whole photo to be restored and written to a file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: Task
+    level: FiniteFloat = Field(description="In the task's unit; of upscaling, the scale.")
+    map: str | None = Field(None, description="A map of the photo: white is `level`, black `map_level`.")
+    map_level: FiniteFloat | None = Field(None, description="By default the task's weakest level.")
+    grain: float = Field(0.0, ge=0, le=1, description="Share of the luminance noise that is put back.")
+    format: Suffix | None = Field(None, description="By default the photo's own.")
+    quality: int | None = Field(None, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
+
+
+class JobTold(BaseModel):
+    """How far a job is."""
+
+    id: str
+    photo: str
+    wanted: JobWanted
+    state: State
+    done: int = Field(description="Tiles that are restored.")
+    total: int = Field(description="All tiles; 0 until they are counted.")
+    seconds_left: float | None
+    notes: list[str]
+    error: str | None

@@ -1,0 +1,208 @@
+"""What a page holds: its photos, its jobs, and who listens; all of it ends with the page."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hyperrestore.web.messages import JobTold, JobWanted, State
+from hyperrestore.web.photos import LevelMap, Photo
+
+_HEARTBEAT = 15.0  # seconds; a sign of life in between, by which a lost connection is noticed
+
+
+@dataclass
+class Job:
+    """A photo that is restored as a whole.
+
+    Attributes:
+        identity: By which the page names it.
+        photo: What is restored.
+        wanted: How.
+        target: The file to be.
+        name: Under which it is downloaded.
+        mask: Its own copy of the map of levels, if it has one.
+        state: How far it is.
+        done: Tiles that are restored.
+        total: All tiles; 0 until they are counted.
+        began: When it began to run, by the monotonic clock, seconds.
+        notes: One plain sentence for everything that was converted or could not be kept.
+        error: Why it failed.
+        unwanted: Whether it is to stop.
+    """
+
+    identity: str
+    photo: Photo
+    wanted: JobWanted
+    target: Path
+    name: str
+    mask: Path | None = None
+    state: State = "queued"
+    done: int = 0
+    total: int = 0
+    began: float = 0.0
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+    unwanted: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is done, failed or cancelled."""
+        return self.state in ("done", "failed", "cancelled")
+
+    def told(self) -> JobTold:
+        """How far it is, for the page."""
+        left = None
+        if self.state == "running" and self.done:
+            left = round((time.monotonic() - self.began) / self.done * (self.total - self.done), 1)
+        return JobTold(
+            id=self.identity,
+            photo=self.photo.identity,
+            wanted=self.wanted,
+            state=self.state,
+            done=self.done,
+            total=self.total,
+            seconds_left=left,
+            notes=list(self.notes),
+            error=self.error,
+        )
+
+
+@dataclass
+class Page:
+    """One open page.
+
+    Attributes:
+        identity: A secret that only this page knows.
+        folder: For its files.
+        photos: By identity.
+        jobs: By identity, in the order they were asked for.
+        maps: Maps of levels, by photo and identity.
+        listeners: One for each open stream of events.
+        seen: When it was last heard of, by the monotonic clock, seconds.
+        closed: Whether it has ended.
+    """
+
+    identity: str
+    folder: Path
+    seen: float
+    photos: dict[str, Photo] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    maps: dict[tuple[str, str], LevelMap] = field(default_factory=dict)
+    listeners: list[_Listener] = field(default_factory=list)
+    closed: bool = False
+
+    def tell(self, job: Job) -> None:
+        """Let all streams of events tell how far a job is."""
+        for listener in self.listeners:
+            listener.jobs[job.identity] = job
+            listener.woken.set()
+
+    def end_streams(self) -> None:
+        """End all streams of events."""
+        for listener in self.listeners:
+            listener.ended = True
+            listener.woken.set()
+
+    async def events(self) -> AsyncIterator[str]:
+        """Server-sent events about the jobs; those that there are come first."""
+        listener = _Listener(dict(self.jobs))
+        listener.woken.set()
+        self.listeners.append(listener)
+        try:
+            while not listener.ended:
+                try:
+                    await asyncio.wait_for(listener.woken.wait(), _HEARTBEAT)
+                except TimeoutError:
+                    yield ": still here\n\n"
+                    continue
+                listener.woken.clear()
+                yield ": hello\n\n"
+                while listener.jobs:
+                    _, job = listener.jobs.popitem()
+                    yield f"event: job\ndata: {job.told().model_dump_json()}\n\n"
+        finally:
+            self.listeners.remove(listener)
+            self.seen = time.monotonic()
+
+
+@dataclass
+class _Listener:
+    """One stream of events: the jobs that it has yet to tell of, each once, as it will be then."""
+
+    jobs: dict[str, Job]
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
+
+
+class Pages:
+    """All open pages.
+
+    Args:
+        folder: For their files.
+        most: How many may be open.
+        patience: How long a page may be unheard of while no stream of its events is open, seconds.
+        drop: Called with the identity of a page that has ended.
+    """
+
+    def __init__(self, folder: Path, *, most: int, patience: float, drop: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._most = most
+        self._patience = patience
+        self._drop = drop
+        self._pages: dict[str, Page] = {}
+
+    def open(self) -> Page | None:
+        """Open a page; None if there are too many."""
+        self.close_lost()
+        if len(self._pages) >= self._most:
+            return None
+        identity = new_identity()
+        folder = self._folder / f"page-{identity}"
+        folder.mkdir(mode=0o700)
+        page = self._pages[identity] = Page(identity, folder, time.monotonic())
+        return page
+
+    def find(self, identity: str) -> Page | None:
+        """The page of that identity, which is heard of by that."""
+        page = self._pages.get(identity)
+        if page is not None:
+            page.seen = time.monotonic()
+        return page
+
+    def close(self, page: Page) -> None:
+        """End a page: its jobs are stopped, its files removed."""
+        self._pages.pop(page.identity, None)
+        page.closed = True
+        for job in page.jobs.values():
+            job.unwanted = True
+        self._drop(page.identity)
+        page.end_streams()
+        shutil.rmtree(page.folder, ignore_errors=True)
+
+    def close_lost(self) -> None:
+        """End the pages that were unheard of for too long."""
+        now = time.monotonic()
+        for page in list(self._pages.values()):
+            if not page.listeners and now - page.seen > self._patience:
+                self.close(page)
+
+    def end_streams(self) -> None:
+        """End the streams of all pages."""
+        for page in self._pages.values():
+            page.end_streams()
+
+    def close_all(self) -> None:
+        """End all pages."""
+        for page in list(self._pages.values()):
+            self.close(page)
+
+
+def new_identity() -> str:
+    """A name that nobody can guess, fit for addresses and files."""
+    return secrets.token_hex(16)

@@ -1,0 +1,98 @@
+"""`hyperrestore web`: a server on this machine, its address, and the browser that opens it."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import sys
+import threading
+import warnings
+import webbrowser
+
+from hyperrestore.errors import ExtrapolationWarning, MissingExtraError, UsageError
+
+try:
+    import uvicorn
+    from fastapi import FastAPI
+except ImportError as error:
+    raise MissingExtraError(f"the page needs {error.name}: pip install 'hyperrestore[web]'") from error
+
+from hyperrestore.restorer import Restorer
+from hyperrestore.web.app import create_app
+from hyperrestore.web.pages import Pages
+from hyperrestore.web.safety import is_loopback
+from hyperrestore.web.storage import private_folder
+
+_STOPPING = 3  # seconds that open connections have to end
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which ends the streams of events before it waits for open connections to end.
+
+    Args:
+        app: As `create_app` makes it.
+        port: To listen on, on loopback, unless `run` is given a socket that listens.
+    """
+
+    def __init__(self, app: FastAPI, *, port: int = 0) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                port=port,
+                log_level="warning",
+                timeout_graceful_shutdown=_STOPPING,
+                server_header=False,
+                proxy_headers=False,
+                ws="none",
+            )
+        )
+        self._pages: Pages = app.state.shared.pages
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self._pages.end_streams()
+        await super().shutdown(sockets)
+
+
+def serve(*, host: str, port: int, browser: bool) -> None:
+    """Serve the page until Ctrl-C.
+
+    Args:
+        host: Address or name to listen on; elsewhere than on loopback every request needs a token, which the
+            printed address holds.
+        port: 0 takes one that is free.
+        browser: Whether to open the page in a browser.
+
+    Raises:
+        UsageError: It cannot listen there.
+    """
+    listener = _listen(host, port)
+    port = listener.getsockname()[1]
+    token = None if is_loopback(host) else secrets.token_urlsafe(24)
+    shown = f"[{host}]" if ":" in host else host
+    if host in ("0.0.0.0", "::"):  # everywhere
+        shown = socket.gethostname()
+    address = f"http://{shown}:{port}/" + ("" if token is None else f"?token={token}")
+    # A level beyond those of the training is the person's choice, and the page says so.
+    warnings.simplefilter("ignore", ExtrapolationWarning)
+    with listener, private_folder() as folder:
+        app = create_app(folder, Restorer.load, token=token, cookie=f"hyperrestore-{port}")
+        sys.stdout.write(f"{address}\n")
+        sys.stdout.flush()
+        if browser:
+            # It connects to the listening socket, and waits there until the server answers.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        Server(app).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Listen on an address."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"cannot listen on {host} port {port} ({reason}); give another --port, 0 for one that is free, "
+            "or another --host"
+        ) from error

@@ -1,0 +1,194 @@
+"""What all pages share, and what is done on its threads: photos are taken in, jobs are run."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hyperrestore.batch import restore_file
+from hyperrestore.errors import HyperrestoreError, PictureError
+from hyperrestore.level import LevelScale, Task
+from hyperrestore.restorer import Restorer
+from hyperrestore.web.messages import Limits
+from hyperrestore.web.pages import Job, Page, Pages
+from hyperrestore.web.photos import LevelMap, Photo, keep_photo, read_info
+from hyperrestore.web.turns import Turns
+
+SPARE_DISK = 2**29  # bytes that are left to others
+MOST_QUIET = 2.0  # seconds that a render waits for views after each of its tiles
+
+
+class LastUsed:
+    """The model that was used last; the others let go of their memory, hundreds of megabytes for each.
+
+    Args:
+        load: Loads the model of a task.
+    """
+
+    def __init__(self, load: Callable[[Task], Restorer]) -> None:
+        self._load = load
+        self._kept: tuple[tuple[Task, bool], Restorer] | None = None
+
+    def get(self, task: Task, *, mapped: bool) -> Restorer:
+        """The model of a task, for one level or a map of levels; to be called by one thread."""
+        if self._kept is None or self._kept[0] != (task, mapped):
+            self._kept = None
+            self._kept = (task, mapped), self._load(task)
+        return self._kept[1]
+
+
+class TooLargeError(Exception):
+    """A photo has more pixels than are taken here."""
+
+
+@dataclass
+class Shared:
+    """What all pages share.
+
+    Attributes:
+        folder: For temporary files.
+        limits: What is refused.
+        restorers: By task, to ask for levels and sizes; they hold no network.
+        load: Loads the model of a task.
+        last_used: The model of views.
+        pages: That are open.
+        views: Restores regions.
+        renders: Restores whole photos; it gives way to `views`.
+        files: A thread that decodes photos.
+        encoder: A thread that encodes what is shown.
+    """
+
+    folder: Path
+    limits: Limits
+    restorers: Mapping[Task, Restorer]
+    load: Callable[[Task], Restorer]
+    last_used: LastUsed
+    pages: Pages
+    views: Turns
+    renders: Turns
+    files: ThreadPoolExecutor
+    encoder: ThreadPoolExecutor
+
+
+def take_in(shared: Shared, path: Path, identity: str, name: str) -> Photo:
+    """Take in a file that a page has sent.
+
+    Raises:
+        TooLargeError: It has too many pixels.
+        PictureError: As `photos.keep_photo`.
+        OSError: The disk is full.
+    """
+    _, info = read_info(path, max_pixels=2**62)
+    if info.width * info.height > shared.limits.pixels:
+        raise TooLargeError(
+            f"{name}: has {info.width} x {info.height} pixels, and at most {shared.limits.pixels} are "
+            "taken here; the command line takes more"
+        )
+    samples = info.width * info.height * (info.channels + info.has_alpha)
+    needed = samples * info.dtype.itemsize * 4 // 3  # with all that are reduced
+    if shutil.disk_usage(shared.folder).free < needed + SPARE_DISK:
+        raise OSError(errno.ENOSPC, "no space left")
+    return keep_photo(path, identity=identity, name=name, max_pixels=shared.limits.pixels)
+
+
+def prepare(photo: Photo, level_map: LevelMap | None, reduce: int) -> None:
+    """Reduce a photo, and a map of it."""
+    photo.prepare(reduce)
+    if level_map is not None:
+        level_map.prepare(reduce, *photo.size(reduce))
+
+
+def check_map(shared: Shared, photo: Photo, level_map: LevelMap) -> None:
+    """Take in a map of levels that a page has sent.
+
+    Raises:
+        PictureError: It is no grey or RGB picture in 8 bits, too large, or no PNG.
+    """
+    known, info = read_info(level_map.mask, max_pixels=shared.limits.pixels)
+    if known.name != "PNG" or info.bits != 8:
+        raise PictureError(f"{level_map.mask}: is {known.name} with {info.bits} bits; give a grey PNG with 8")
+    level_map.prepare(1, *photo.size(1))
+
+
+def weakest(scale: LevelScale) -> float:
+    """The level that changes least, of those seen in training."""
+    return float(min(scale.trained, key=scale.strength))
+
+
+class _Unwanted(Exception):  # noqa: N818 - no error
+    """A job is to stop."""
+
+
+def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop) -> None:
+    """Run a job, on the thread of renders."""
+
+    def change(**values: Any) -> None:
+        loop.call_soon_threadsafe(_change, page, job, values)
+
+    def progress(done: int, total: int) -> None:
+        if job.unwanted:
+            raise _Unwanted
+        change(done=done, total=total)
+        shared.views.wait_until_quiet(MOST_QUIET)
+        if job.unwanted:
+            raise _Unwanted
+
+    if job.unwanted:
+        return
+    change(state="running", began=time.monotonic())
+    wanted, source = job.wanted, job.photo.path
+    restorer = shared.load(wanted.task)
+    black = weakest(restorer.scale) if wanted.map_level is None else wanted.map_level
+    try:
+        report = restore_file(
+            restorer,
+            source,
+            job.target,
+            wanted.level if job.mask is None else (black, wanted.level),
+            level_map=job.mask,
+            grain=wanted.grain,
+            quality=wanted.quality,
+            progress=progress,
+        )
+    except _Unwanted:
+        change(state="cancelled")
+    except HyperrestoreError as error:
+        sentence = str(error).replace(str(source), job.photo.name).replace(str(job.target), job.name)
+        change(state="failed", error=sentence)
+    except Exception:
+        change(state="failed", error="something went wrong that should not; the server's terminal says more")
+        raise
+    else:
+        change(state="done", notes=report.notes)
+    finally:
+        if job.mask is not None:
+            job.mask.unlink(missing_ok=True)
+        if page.closed or job.unwanted:
+            job.target.unlink(missing_ok=True)
+
+
+def _change(page: Page, job: Job, values: dict[str, Any]) -> None:
+    """Change a job that has not ended, on the thread of the application."""
+    if not job.ended:
+        for name, value in values.items():
+            setattr(job, name, value)
+        page.tell(job)
+
+
+def end(page: Page, job: Job) -> None:
+    """Cancel a job."""
+    job.unwanted = True
+    _change(page, job, {"state": "cancelled"})
+
+
+def forget(page: Page, job: Job) -> None:
+    """Remove a job that has ended, and its file."""
+    del page.jobs[job.identity]
+    job.target.unlink(missing_ok=True)

@@ -1,0 +1,141 @@
+"""Whose call is next: one thread computes for all pages, and they take turns."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A call that waits, and where its result goes."""
+
+    future: Future[Any]
+    call: Callable[[], Any]
+
+
+class Turns:
+    """One thread that runs the calls of many pages, one at a time.
+
+    Pages take turns. Of one page the newest call comes first, as what was asked for last is what a person
+    looks at; background calls come when no other waits, and of one page in the order they were made.
+
+    Args:
+        name: Of the thread.
+        most: The most calls of one page that may wait.
+    """
+
+    def __init__(self, name: str, *, most: int) -> None:
+        self._most = most
+        self._changed = threading.Condition()
+        self._foreground: OrderedDict[str, list[_Waiting]] = (
+            OrderedDict()
+        )  # by page, whose turn is next first
+        self._background: OrderedDict[str, list[_Waiting]] = OrderedDict()
+        self._running = 0  # calls in the foreground
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, page: str, call: Callable[[], Result], *, background: bool = False) -> Future[Result]:
+        """Let a call wait for its turn.
+
+        Args:
+            page: Whose call it is.
+            call: Runs on the thread of this object.
+            background: Whether it waits until no call in the foreground does.
+
+        Returns:
+            Its result to be; cancelling it takes back a call that has not begun.
+
+        Raises:
+            queue.Full: Too many calls of this page wait.
+        """
+        future: Future[Result] = Future()
+        lanes = self._background if background else self._foreground
+        with self._changed:
+            if self._closed:
+                raise queue.Full("the server is being stopped")
+            for known in (self._foreground, self._background):
+                if page in known:
+                    known[page] = [waiting for waiting in known[page] if not waiting.future.cancelled()]
+            if sum(len(known.get(page, ())) for known in (self._foreground, self._background)) >= self._most:
+                raise queue.Full(f"{self._most} requests of this page wait already")
+            lanes.setdefault(page, []).append(_Waiting(future, call))
+            self._changed.notify_all()
+        return future
+
+    def give_way(self) -> None:
+        """Run what waits in the foreground; to be called in the midst of a long background call."""
+        while (waiting := self._take(background=False)) is not None:
+            self._run(waiting, background=False)
+
+    def wait_until_quiet(self, seconds: float) -> None:
+        """Wait until no call in the foreground waits or runs, but no longer than so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running and not self._foreground, seconds)
+
+    def drop(self, page: str) -> None:
+        """Take back all calls of a page that have not begun."""
+        with self._changed:
+            dropped = [*self._foreground.pop(page, []), *self._background.pop(page, [])]
+            self._changed.notify_all()
+        for waiting in dropped:
+            waiting.future.cancel()
+
+    def close(self, seconds: float = 30.0) -> None:
+        """Take back all calls that have not begun, and wait for the one that has."""
+        with self._changed:
+            self._closed = True
+            pages = [*self._foreground, *self._background]
+        for page in pages:
+            self.drop(page)
+        with self._changed:
+            self._changed.notify_all()
+        self._thread.join(seconds)
+
+    def _take(self, *, background: bool) -> _Waiting | None:
+        """The call whose turn it is; None if none waits."""
+        with self._changed:
+            lanes = self._background if background else self._foreground
+            while lanes:
+                page, lane = next(iter(lanes.items()))
+                waiting = lane.pop(0 if background else -1) if lane else None
+                if lane:
+                    lanes.move_to_end(page)
+                else:
+                    del lanes[page]
+                if waiting is not None and waiting.future.set_running_or_notify_cancel():
+                    self._running += not background
+                    return waiting
+            self._changed.notify_all()
+            return None
+
+    def _run(self, waiting: _Waiting, *, background: bool) -> None:
+        try:
+            waiting.future.set_result(waiting.call())
+        except Exception as error:  # it belongs to whoever waits for the result
+            waiting.future.set_exception(error)
+        finally:
+            with self._changed:
+                self._running -= not background
+                self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            self.give_way()
+            if (waiting := self._take(background=True)) is not None:
+                self._run(waiting, background=True)
+                del waiting  # with its result, which may be large
+                continue
+            with self._changed:
+                if self._closed:
+                    return
+                self._changed.wait_for(lambda: self._closed or self._foreground or self._background)

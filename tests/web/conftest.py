@@ -1,0 +1,172 @@
+"""The real server, a real browser, and what a person does with the page."""
+
+import base64
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hyperrestore.metrics import psnr
+
+CHROMIUM = Path("/usr/bin/chromium")  # Debian's
+QUIET = [
+    "--no-sandbox",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--metrics-recording-only",
+]
+COMMAND = [sys.executable, "-c", "import sys; from hyperrestore.cli import main; sys.exit(main())"]
+
+
+def run(*arguments: object) -> None:
+    """The command line, as a person runs it."""
+    subprocess.run([*COMMAND, *map(str, arguments)], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def address():
+    """Where `hyperrestore web` answers."""
+    pytest.importorskip("uvicorn", reason="the page needs the extra [web]")
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [*COMMAND, "web", "--no-open", "--port", "0"], stdout=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        yield server.stdout.readline().strip()
+        server.terminate()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="driving the page needs playwright")
+    if not CHROMIUM.exists():
+        pytest.skip(f"driving the page needs {CHROMIUM}")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Open the page in a window of its own; whatever it complains of fails the test."""
+    contexts, complaints = [], []
+
+    def open_one(*, width: int = 1280, height: int = 860, expect_failures: bool = False, **options: object):
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, accept_downloads=True, **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(120_000)  # on a busy machine
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: note_request(request.url))
+        if not expect_failures:  # a request that is refused is also a complaint of the console
+            page.on("console", lambda line: line.type == "error" and complaints.append(line.text))
+        page.goto(address)
+        return Screen(page)
+
+    def note_request(url: str) -> None:
+        if not url.startswith((address, "blob:", "data:")):
+            complaints.append(f"another host was contacted: {url}")
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def screen(open_page):
+    return open_page()
+
+
+class Screen:
+    """What a person sees and does."""
+
+    def __init__(self, page) -> None:
+        self.page = page
+
+    def add(self, *files: Path) -> None:
+        self.page.set_input_files("input[type=file]", list(files))
+        self.page.wait_for_selector("section.dial")
+
+    def state(self) -> dict[str, str]:
+        return self.page.evaluate("() => ({...document.querySelector('.stage').dataset})")
+
+    def settle(self, *, kind: str = "exact", warm: bool = False, seconds: float = 60) -> None:
+        """Wait until the view is of that kind, nothing is fetched for it, and the stack is there if asked."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            # Views rest for a moment before their pixels are fetched: look twice.
+            if self._settled(kind, warm):
+                self.page.wait_for_timeout(250)
+                if self._settled(kind, warm):
+                    return
+            self.page.wait_for_timeout(30)
+        raise AssertionError(f"the view did not become {kind} in {seconds} s: {self.state()}")
+
+    def _settled(self, kind: str, warm: bool) -> bool:
+        state = self.state()
+        ready, everything = state["warm"].split("/")
+        return state["kind"] == kind and "busy" not in state and (not warm or ready == everything)
+
+    def pixels(self) -> np.ndarray:
+        """The canvas of the photo, (h, w, 3) of uint8."""
+        # Two frames later what was asked for is drawn.
+        width, height, data = self.page.evaluate(
+            """async () => {
+                await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+                const canvas = document.querySelector('.stage > canvas');
+                const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+                let text = '';
+                for (let index = 0; index < data.length; index += 32768)
+                    text += String.fromCharCode(...data.subarray(index, index + 32768));
+                return [canvas.width, canvas.height, btoa(text)];
+            }"""
+        )
+        return np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)[..., :3]
+
+    def level(self) -> float:
+        return float(self.page.input_value("input.number"))
+
+    def type_level(self, level: float | str) -> None:
+        self.page.fill("input.number", str(level))
+        self.page.press("input.number", "Enter")
+
+    def turn(self, position: float, *, release: bool = True) -> None:
+        """Turn the dial to a position between 0 and 1, as a drag does: input events, then a change event."""
+        self.page.evaluate(
+            """([share, release]) => {
+                const dial = document.querySelector('.slider input');
+                dial.value = share * dial.max;
+                dial.dispatchEvent(new Event('input', { bubbles: true }));
+                if (release) dial.dispatchEvent(new Event('change', { bubbles: true }));
+            }""",
+            [position, release],
+        )
+
+    def release(self) -> None:
+        self.page.dispatch_event(".slider input", "change")
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name).first.click()
+
+
+def middle(canvas: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The part of a canvas where a photo that is smaller than it stands at 100 %."""
+    height, width = shape
+    top = round(canvas.shape[0] / 2 - height / 2 + 1e-9)
+    left = round(canvas.shape[1] / 2 - width / 2 + 1e-9)
+    return canvas[top : top + height, left : left + width]
+
+
+def decibels(one: np.ndarray, other: np.ndarray) -> float:
+    return psnr(*(picture.transpose(2, 0, 1).astype(np.float32) / 255 for picture in (one, other)))

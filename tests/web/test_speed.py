@@ -1,0 +1,107 @@
+"""From the turn of the dial to the changed frame, and to the exact pixels: `pytest -m web -s` prints the figures."""
+
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from web.conftest import decibels
+
+pytestmark = [pytest.mark.web, pytest.mark.slow]
+
+WIDTH, HEIGHT = 6000, 4000  # 24 megapixels
+VIEW = (1200, 800)
+SIGMA = 20
+
+# Each turn is timed in the page, from the event to the first frame whose pixels differ.
+TURNS = """async (turns) => {
+    const canvas = document.querySelector('.stage > canvas');
+    const dial = document.querySelector('.slider input');
+    const context = canvas.getContext('2d');
+    const part = () => context.getImageData(canvas.width / 2 - 64, canvas.height / 2 - 64, 128, 128).data.join();
+    const times = [];
+    for (const share of turns) {
+        const before = part();
+        const start = performance.now();
+        dial.value = share * dial.max;
+        dial.dispatchEvent(new Event('input', { bubbles: true }));
+        times.push(await new Promise((done) => {
+            const look = () => {
+                const now = performance.now() - start;
+                // The sample is what makes this slow, so the time is taken before it.
+                if (part() !== before || now > 5000) done(now);
+                else requestAnimationFrame(look);
+            };
+            requestAnimationFrame(look);
+        }));
+    }
+    return times;
+}"""
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """A noisy photo of 24 megapixels."""
+    data = pytest.importorskip("skimage.data", reason="the photo comes with scikit-image")
+    tile = data.astronaut()
+    rows, columns = -(-HEIGHT // tile.shape[0]), -(-WIDTH // tile.shape[1])
+    picture = np.tile(tile, (rows, columns, 1))[:HEIGHT, :WIDTH]
+    noise = np.random.default_rng(0).normal(0, SIGMA, picture.shape).astype(np.float32)
+    path = tmp_path_factory.mktemp("speed") / "photo.jpg"
+    Image.fromarray(np.clip(picture + noise, 0, 255).round().astype(np.uint8)).save(path, quality=97)
+    return path
+
+
+def report(name, milliseconds):
+    median, late = np.percentile(milliseconds, (50, 95))
+    print(f"\n{name}: median {median:.0f} ms, 95th percentile {late:.0f} ms, {len(milliseconds)} turns")  # noqa: T201
+    return median, late
+
+
+def test_the_dial_is_live_on_24_megapixels(open_page, photo):
+    screen = open_page(width=VIEW[0], height=1100)
+    start = time.perf_counter()
+    screen.add(photo)
+    opened = time.perf_counter() - start
+    # The height of the window that leaves the photo the view's height.
+    stage = screen.page.locator(".stage > canvas").bounding_box()
+    screen.page.set_viewport_size({"width": VIEW[0], "height": round(1100 + VIEW[1] - stage["height"])})
+    screen.page.locator(".stage").focus()
+    screen.page.keyboard.press("1")
+    start = time.perf_counter()
+    screen.settle(seconds=120)
+    assert screen.pixels().shape == (VIEW[1], VIEW[0], 3)
+    first = time.perf_counter() - start
+    print(f"\nopened in {opened:.1f} s; first exact view after {first:.1f} s")  # noqa: T201
+
+    rng = np.random.default_rng(1)
+    cold = screen.page.evaluate(TURNS, list(rng.uniform(0.02, 0.98, 20)))
+    report("cold stack", cold)
+    screen.release()
+    start = time.perf_counter()
+    screen.settle(warm=True, seconds=120)
+    screen.page.wait_for_function(
+        "() => document.querySelector('.stage').dataset.idle !== undefined", timeout=120_000
+    )
+    print(f"stack warm after {time.perf_counter() - start:.1f} s")  # noqa: T201
+    median, late = report("warm stack", screen.page.evaluate(TURNS, list(rng.uniform(0.02, 0.98, 60))))
+    screen.release()
+    screen.settle()
+
+    waits, qualities = [], []
+    for share in (0.06, 0.19, 0.31, 0.44, 0.56, 0.69, 0.81, 0.94):
+        screen.turn(share, release=False)
+        preview = screen.pixels()
+        start = time.perf_counter()
+        screen.release()
+        screen.page.wait_for_selector(".stage[data-kind=exact]:not([data-busy])")
+        waits.append(1000 * (time.perf_counter() - start))
+        qualities.append(decibels(preview, screen.pixels()))
+    report("exact view after release", waits)
+    worst, mean = min(qualities), np.mean(qualities)
+    print(f"preview to exact: {worst:.1f} dB at worst, {mean:.1f} dB on average")  # noqa: T201
+    assert median < 100
+    assert late < 200
+    assert min(qualities) >= 40
+    assert np.median(waits) < 1500

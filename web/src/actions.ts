@@ -1,0 +1,246 @@
+/** What a person can do. */
+
+import { batch, effect } from "@preact/signals";
+import { encoded, filled, type BrushMap } from "./brushmap";
+import { begun, chosen, lastLevel, redone, undone, type Choice, type History } from "./history";
+import type { TaskName } from "./levels";
+import { Photo } from "./photo";
+import { fetchRegion, repairOf } from "./scenes";
+import { sentenceOf, Server, type Job, type JobWanted, type PhotoInfo } from "./server";
+import { brush, choice, current, currentKey, liveLevel, panes, photos, scale, server, taskOf, tool, trouble } from "./state";
+import { clamped, shrunk, type Pane, type Size, type View } from "./view";
+
+let keys = 0;
+let stopListening = () => {};
+
+/** Begin a session; also again after the server has let go of the last one. The photos are sent again. */
+export async function connect(): Promise<void> {
+  stopListening();
+  try {
+    const opened = await Server.open();
+    batch(() => {
+      server.value = opened;
+      trouble.value = null;
+    });
+    stopListening = opened.listen(heard, () => void connect());
+  } catch (error) {
+    trouble.value = sentenceOf(error);
+    setTimeout(() => void connect(), 3000);
+    return;
+  }
+  for (const photo of photos.peek()) {
+    batch(() => {
+      photo.mapId.value = null;
+      photo.job.value = null;
+    });
+    await send(photo);
+  }
+}
+
+function heard(job: Job): void {
+  for (const photo of photos.peek()) if (photo.job.peek()?.id === job.id) photo.job.value = job;
+}
+
+export async function addFiles(files: Iterable<File>): Promise<void> {
+  const added = [...files].map((file) => new Photo(++keys, file));
+  const first = added[0];
+  if (!first) return;
+  batch(() => {
+    photos.value = [...photos.value, ...added];
+    currentKey.value = first.key;
+  });
+  for (const photo of added) await send(photo);
+}
+
+async function send(photo: Photo): Promise<void> {
+  const connection = server.peek();
+  if (!connection) return; // `connect` sends it
+  const again = photo.info.peek() !== null;
+  photo.error.value = null;
+  try {
+    const info = await connection.upload(photo.file);
+    batch(() => {
+      photo.info.value = info;
+      if (again) return;
+      photo.history.value = begun(firstChoice(info));
+      photo.view.value = { x: info.width / 2, y: info.height / 2, zoom: "fit" };
+    });
+    const reduce = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(info.width, info.height) / 1400)));
+    const region = { left: 0, top: 0, ...shrunk(info, reduce), reduce };
+    photo.whole.value = await fetchRegion(photo, { region }, reduce, new AbortController().signal);
+  } catch (error) {
+    photo.error.value = sentenceOf(error);
+  }
+}
+
+/** What was found decides where the dial starts. */
+function firstChoice(info: PhotoInfo): Choice {
+  for (const name of ["denoise", "dejpeg"] as const) {
+    const found = info.findings[name]?.level;
+    if (found != null) return { task: name, level: startLevel(info, name), map: null, grain: 0 };
+  }
+  return { task: "denoise", level: startLevel(info, "denoise"), map: null, grain: 0 };
+}
+
+function startLevel(info: PhotoInfo, name: TaskName): number {
+  const found = info.findings[name]?.level;
+  const known = taskOf(name);
+  if (!known) return found ?? 0;
+  if (found == null) return name === "upscale" ? 2 : (known.usual[0] ?? known.weakest);
+  const [least, most] = known.trained;
+  return Math.min(Math.max(found, least), most);
+}
+
+export async function removePhoto(photo: Photo): Promise<void> {
+  const rest = photos.value.filter((one) => one !== photo);
+  const index = photos.value.indexOf(photo);
+  batch(() => {
+    photos.value = rest;
+    if (currentKey.value === photo.key) currentKey.value = (rest[index] ?? rest.at(-1))?.key ?? 0;
+  });
+  const id = photo.info.peek()?.id;
+  if (id) await server.peek()?.remove(id).catch(() => undefined); // it is dropped with the page at the latest
+}
+
+function choose(part: Partial<Choice>): void {
+  const photo = current.peek();
+  if (!photo?.info.peek()) return;
+  batch(() => {
+    liveLevel.value = null;
+    photo.history.value = chosen(photo.history.value, { ...photo.history.value.now, ...part });
+  });
+}
+
+export function chooseLevel(wanted: number): void {
+  choose({ level: wanted });
+}
+
+export function chooseGrain(share: number): void {
+  choose({ grain: share });
+}
+
+export function chooseTask(name: TaskName, wanted?: number): void {
+  const photo = current.peek();
+  const info = photo?.info.peek();
+  if (!photo || !info) return;
+  const before = photo.history.peek();
+  const maps = taskOf(name)?.maps === true;
+  const map = maps ? before.now.map : null;
+  choose({ task: name, level: wanted ?? lastLevel(before, name) ?? startLevel(info, name), map });
+  if (!maps) brush.value = false;
+}
+
+export function undo(): void {
+  walk(undone);
+}
+
+export function redo(): void {
+  walk(redone);
+}
+
+function walk(step: (history: History) => History): void {
+  const photo = current.peek();
+  if (!photo) return;
+  batch(() => {
+    liveLevel.value = null;
+    photo.history.value = step(photo.history.value);
+  });
+}
+
+/** Change the view of the current photo, kept within the photo. */
+export function look(change: (view: View, pane: Pane, photo: Size, factor: number) => View): void {
+  const photo = current.peek();
+  const pane = panes.peek()[0];
+  if (!photo?.info.peek() || !pane) return;
+  const factor = scale.peek();
+  photo.view.value = clamped(change(photo.view.peek(), pane, photo.size, factor), pane, photo.size, factor);
+}
+
+export function zoomTo(zoom: number | "fit"): void {
+  look((view) => ({ ...view, zoom }));
+}
+
+// --- The brush ------------------------------------------------------------------------------------------------
+
+/** The map that is painted on now; made at the first stroke. Paint starts on black, the eraser on white. */
+export function draftOf(photo: Photo): BrushMap {
+  const before = photo.draft.peek()?.map ?? photo.history.peek().now.map;
+  if (photo.draft.peek() && before) return before;
+  const map = before ? { ...before, grey: before.grey.slice() } : filled(photo.size, tool.peek() === "paint" ? 0 : 255);
+  photo.draft.value = { map };
+  return map;
+}
+
+/** A stroke ended: the map becomes a choice, which can be undone. */
+export function endStroke(photo: Photo): void {
+  const draft = photo.draft.peek();
+  if (!draft) return;
+  batch(() => {
+    choose({ map: draft.map });
+    photo.draft.value = null;
+  });
+}
+
+export function fillMap(value: 0 | 255): void {
+  const photo = current.peek();
+  if (photo) choose({ map: filled(photo.size, value) });
+}
+
+export function removeMap(): void {
+  choose({ map: null });
+}
+
+effect(() => {
+  const photo = current.value;
+  const map = choice.value?.map;
+  if (!photo) return;
+  photo.mapError.value = null;
+  const id = photo.info.value?.id;
+  if (map && id && photo.mapId.value?.map !== map) void sendMap(photo, id, map);
+});
+
+async function sendMap(photo: Photo, id: string, map: BrushMap): Promise<void> {
+  try {
+    const given = await server.peek()?.putMap(id, await encoded(map));
+    if (given && photo.history.peek().now.map === map) photo.mapId.value = { map, id: given };
+  } catch (error) {
+    photo.mapError.value = sentenceOf(error);
+  }
+}
+
+// --- The result -----------------------------------------------------------------------------------------------
+
+export async function startJob(photo: Photo, format: string, quality: number | null): Promise<void> {
+  const id = photo.info.peek()?.id;
+  const { now } = photo.history.peek();
+  const connection = server.peek();
+  if (!id || !connection) return;
+  if (now.map && photo.mapId.peek()?.map !== now.map) {
+    photo.jobError.value = "The brush's map has not reached the server yet; try again.";
+    return;
+  }
+  const wanted: JobWanted = { ...repairOf(photo, now), level: now.level };
+  if (format) wanted.format = format;
+  if (quality !== null) wanted.quality = quality;
+  photo.jobError.value = null;
+  try {
+    const job = await connection.startJob(id, wanted);
+    batch(() => {
+      photo.job.value = job;
+      photo.jobChoice.value = now;
+    });
+  } catch (error) {
+    photo.jobError.value = sentenceOf(error);
+  }
+}
+
+export async function cancelJob(photo: Photo): Promise<void> {
+  const job = photo.job.peek();
+  if (!job) return;
+  try {
+    await server.peek()?.cancel(job.id);
+    photo.job.value = { ...job, state: "cancelled" };
+  } catch (error) {
+    photo.jobError.value = sentenceOf(error);
+  }
+}

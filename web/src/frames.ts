@@ -1,0 +1,244 @@
+/** Views by level: fetched one after the other, kept, and blended while the dial moves. */
+
+import { signal } from "@preact/signals";
+import { positionOf } from "./levels";
+import { sentenceOf, ServerError } from "./server";
+import type { Region } from "./view";
+
+/** Pixels of a view. `unit` is the side of one of them in pixels of the photo. */
+export interface Frame {
+  bitmap: ImageBitmap;
+  region: Region;
+  unit: number;
+}
+
+/** What is looked at: one part of a photo, at any level. Two scenes with the same key show the same. */
+export interface Scene {
+  key: string;
+  /** Scenes of the same group may stand in for each other while pixels are on their way. */
+  group: string;
+  fetch(level: number, background: boolean, signal: AbortSignal): Promise<Frame>;
+}
+
+export interface Target {
+  scene: Scene;
+  level: number;
+  /** False while the dial moves: then only the levels of the stack are fetched. */
+  settled: boolean;
+  /** Where the stack of levels comes from: the scene itself, or another one; and its levels, weakest first. */
+  stack: Scene;
+  stops: number[];
+  /** Fetch levels between stops that differ much. */
+  refine: boolean;
+}
+
+/** Two frames and how much of the second is seen; `exact` if the first is the level that was asked for. */
+export interface Blend {
+  lower: Frame;
+  upper: Frame | null;
+  share: number;
+  exact: boolean;
+}
+
+interface Stack {
+  scene: Scene;
+  frames: Map<number, Frame>;
+  failed: Set<number>;
+  /** How much neighbours differ, by their levels: each pair is looked at once. */
+  apart: Map<string, number>;
+}
+
+const STACKS = 4; // kept: going back to a view, or undoing a choice, costs nothing
+const MOST_FRAMES = 24;
+const REFINED = 5; // levels between stops at most
+const VISIBLY_APART = 4; // root mean square difference of neighbours, 8 bit; their blend is then under 40 dB at times
+const BUSY = [429, 503];
+
+export class Frames {
+  /** Counts what arrived or failed, for those who watch. */
+  readonly version = signal(0);
+  readonly error = signal<string | null>(null);
+  readonly busy = signal(false);
+  /** Nothing is left to fetch. */
+  readonly idle = signal(false);
+  private stacks = new Map<string, Stack>();
+  private target: Target | null = null;
+  private running: { key: string; level: number; abort: AbortController; background: boolean } | null = null;
+  private later: ReturnType<typeof setTimeout> | undefined;
+
+  /** Say what is to be seen. */
+  aim(target: Target | null): void {
+    const before = this.target;
+    this.target = target;
+    if (!target) {
+      this.running?.abort.abort();
+      this.running = null;
+      this.busy.value = false;
+      return;
+    }
+    const main = this.stackOf(target.scene);
+    const stack = this.stackOf(target.stack);
+    if (before?.scene.key !== target.scene.key || before.level !== target.level) {
+      this.error.value = null;
+      main.failed.delete(target.level);
+      stack.failed.clear();
+    }
+    this.forget();
+    this.pump();
+  }
+
+  /** What is best seen for a level now; `standIn` counts as the weakest level until that is there. */
+  blend(scene: Scene, level: number, stops: number[], standIn: Frame | null): Blend | null {
+    const frames = this.stacks.get(scene.key)?.frames ?? new Map<number, Frame>();
+    const own = frames.get(level);
+    if (own) return { lower: own, upper: null, share: 0, exact: true };
+    const known = [...frames].map(([at, frame]) => ({ at: positionOf(stops, at), frame }));
+    if (standIn && !frames.has(stops[0]!) && frames.size) known.push({ at: 0, frame: standIn });
+    known.sort((a, b) => a.at - b.at);
+    const wanted = positionOf(stops, level);
+    const lower = known.findLast(({ at }) => at <= wanted);
+    const upper = known.find(({ at }) => at >= wanted);
+    if (lower && upper) {
+      const share = upper.at > lower.at ? (wanted - lower.at) / (upper.at - lower.at) : 0;
+      return { lower: lower.frame, upper: upper.frame, share, exact: false };
+    }
+    const only = lower ?? upper;
+    return only ? { lower: only.frame, upper: null, share: 0, exact: false } : null;
+  }
+
+  /** The frame of a level, if it is there. */
+  frame(scene: Scene, level: number): Frame | undefined {
+    return this.stacks.get(scene.key)?.frames.get(level);
+  }
+
+  /** Newest frame of another scene of the group: what is seen of the photo while the new view is on its way. */
+  standIn(scene: Scene): Frame | null {
+    const others = [...this.stacks.values()].filter((stack) => stack.scene.group === scene.group && stack.frames.size);
+    return [...(others.at(-1)?.frames.values() ?? [])].at(-1) ?? null;
+  }
+
+  /** How many of some levels are there. */
+  count(scene: Scene, levels: number[]): number {
+    const frames = this.stacks.get(scene.key)?.frames;
+    return frames ? levels.filter((level) => frames.has(level)).length : 0;
+  }
+
+  private stackOf(scene: Scene): Stack {
+    const stack = this.stacks.get(scene.key) ?? { scene, frames: new Map(), failed: new Set(), apart: new Map() };
+    this.stacks.delete(scene.key); // the newest is the last
+    this.stacks.set(scene.key, { ...stack, scene });
+    return this.stacks.get(scene.key)!;
+  }
+
+  private forget(): void {
+    for (const [key, stack] of [...this.stacks].slice(0, -STACKS)) {
+      for (const { bitmap } of stack.frames.values()) bitmap.close();
+      this.stacks.delete(key);
+    }
+  }
+
+  /** Start the next fetch: first the level that was asked for, then the stack. */
+  private pump(): void {
+    clearTimeout(this.later);
+    const { target } = this;
+    if (!target) return;
+    const main = this.stackOf(target.scene);
+    const waiting = target.settled && !main.frames.has(target.level) && !main.failed.has(target.level);
+    this.busy.value = waiting;
+    if (waiting) this.idle.value = false;
+    const { running } = this;
+    if (running) {
+      const wanted = waiting && running.key === target.scene.key && running.level === target.level;
+      const useful = !waiting && running.background && running.key === target.stack.key;
+      if (wanted || useful) return;
+      running.abort.abort();
+      this.running = null;
+    }
+    if (waiting) void this.fetch(main, target.level, false);
+    else {
+      const stack = this.stackOf(target.stack);
+      const level = this.missing(stack, target);
+      this.idle.value = level === undefined;
+      if (level !== undefined) void this.fetch(stack, level, true);
+    }
+  }
+
+  private missing(stack: Stack, { level, stops, refine, settled }: Target): number | undefined {
+    const here = positionOf(stops, level);
+    const absent = (wanted: number) => !stack.frames.has(wanted) && !stack.failed.has(wanted);
+    // The strongest first: with it and the photo, which stands in for the weakest, there is something to blend everywhere.
+    const strongest = stops.at(-1)!;
+    if (refine && stack.frames.size < 2 && absent(strongest)) return strongest;
+    const nearest = stops.filter(absent).sort(
+      (a, b) => Math.abs(positionOf(stops, a) - here) - Math.abs(positionOf(stops, b) - here),
+    );
+    if (nearest.length || !refine || !settled || stack.failed.size) return nearest[0];
+    return this.between(stack, stops);
+  }
+
+  /** A level half-way between the two neighbours that differ most, if that is seen. */
+  private between(stack: Stack, stops: number[]): number | undefined {
+    if (stack.frames.size >= stops.length + REFINED) return undefined;
+    const rising = stops.at(-1)! > stops[0]! ? 1 : -1;
+    const levels = [...stack.frames.keys()].sort((a, b) => rising * (a - b));
+    let most = VISIBLY_APART;
+    let wanted: number | undefined;
+    for (let index = 1; index < levels.length; index++) {
+      const [weaker, stronger] = [levels[index - 1]!, levels[index]!];
+      const middle = Math.round((weaker + stronger) * 5) / 10;
+      if (middle === weaker || middle === stronger || stack.failed.has(middle)) continue;
+      const pair = `${weaker} ${stronger}`;
+      const apart = stack.apart.get(pair) ?? difference(stack.frames.get(weaker)!.bitmap, stack.frames.get(stronger)!.bitmap);
+      stack.apart.set(pair, apart);
+      if (apart > most) [most, wanted] = [apart, middle];
+    }
+    return wanted;
+  }
+
+  private async fetch(stack: Stack, level: number, background: boolean): Promise<void> {
+    const abort = new AbortController();
+    const running = { key: stack.scene.key, level, abort, background };
+    this.running = running;
+    let wait = 0;
+    try {
+      const frame = await stack.scene.fetch(level, background, abort.signal);
+      if (this.stacks.get(stack.scene.key)?.frames !== stack.frames) frame.bitmap.close();
+      else this.keep(stack, level, frame);
+    } catch (error) {
+      const said = sentenceOf(error);
+      if (said !== null) {
+        if (error instanceof ServerError && BUSY.includes(error.status)) wait = 1000;
+        else stack.failed.add(level);
+        if (!background && !wait) this.error.value = said;
+      }
+    }
+    if (this.running !== running) return; // aborted: another fetch has taken its place
+    this.running = null;
+    this.version.value += 1;
+    if (wait) this.later = setTimeout(() => this.pump(), wait);
+    else this.pump();
+  }
+
+  private keep(stack: Stack, level: number, frame: Frame): void {
+    stack.frames.set(level, frame);
+    const spare = [...stack.frames.keys()].find((at) => at !== level && !this.target?.stops.includes(at));
+    if (stack.frames.size > MOST_FRAMES && spare !== undefined) {
+      stack.frames.get(spare)?.bitmap.close();
+      stack.frames.delete(spare);
+    }
+  }
+}
+
+const PROBE = 192;
+
+/** Root mean square difference of two pictures in their middle, 8 bit. */
+function difference(one: ImageBitmap, other: ImageBitmap): number {
+  const [first, second] = [one, other].map((bitmap) => {
+    const context = new OffscreenCanvas(PROBE, PROBE).getContext("2d", { willReadFrequently: true })!;
+    context.drawImage(bitmap, Math.round((PROBE - bitmap.width) / 2), Math.round((PROBE - bitmap.height) / 2));
+    return context.getImageData(0, 0, PROBE, PROBE).data;
+  }) as [Uint8ClampedArray, Uint8ClampedArray];
+  let sum = 0;
+  for (let index = 0; index < first.length; index++) sum += (first[index]! - second[index]!) ** 2;
+  return Math.sqrt(sum / (first.length * 0.75)); // a quarter is alpha
+}

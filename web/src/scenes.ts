@@ -1,0 +1,198 @@
+/** What is looked at now: which pixels are fetched, kept and shown for it. */
+
+import { computed, effect, signal } from "@preact/signals";
+import { Frames, type Frame, type Scene, type Target } from "./frames";
+import type { Choice } from "./history";
+import { phrase, type TaskName } from "./levels";
+import type { Photo } from "./photo";
+import { sentenceOf, ServerError, type Wanted } from "./server";
+import { choice, current, level, liveLevel, panes, scale, server, stops, task } from "./state";
+import { regionAround, regionOf, type Region, type View } from "./view";
+
+/** The view after a moment without movement: what pixels are fetched for. */
+const restingView = signal<{ key: number; view: View }>({ key: 0, view: { x: 0, y: 0, zoom: "fit" } });
+const REST = 120; // ms
+let resting: ReturnType<typeof setTimeout> | undefined;
+effect(() => {
+  const photo = current.value;
+  if (!photo) return;
+  const next = { key: photo.key, view: photo.view.value };
+  clearTimeout(resting);
+  if (restingView.peek().key !== photo.key) restingView.value = next;
+  else resting = setTimeout(() => (restingView.value = next), REST);
+});
+
+export const restored = new Frames();
+export const original = new Frames();
+
+/** Fetch a region, in bands where it is too large for one request. */
+export async function fetchRegion(photo: Photo, wanted: Wanted, unit: number, abort: AbortSignal): Promise<Frame> {
+  const { region } = wanted;
+  const connection = server.peek();
+  const id = photo.info.peek()?.id;
+  if (!connection || !id) throw new ServerError("The photo is not there yet.", 0);
+  const rows = Math.max(1, Math.floor(connection.page.limits.view_pixels / region.width));
+  if (rows >= region.height) return { bitmap: await connection.region(id, wanted, abort), region, unit };
+  const whole = new OffscreenCanvas(region.width, region.height);
+  for (let top = 0; top < region.height; top += rows) {
+    const height = Math.min(rows, region.height - top);
+    const part = { ...wanted, region: { ...region, top: region.top + top, height } };
+    const bitmap = await connection.region(id, part, abort);
+    whole.getContext("2d")!.drawImage(bitmap, 0, top);
+    bitmap.close();
+  }
+  return { bitmap: whole.transferToImageBitmap(), region, unit };
+}
+
+function named({ left, top, width, height, reduce }: Region): string {
+  return [left, top, width, height, reduce].join();
+}
+
+/** The part of the photo that is seen, as it is. */
+export const originalScene = computed<Scene | null>(() => {
+  const photo = current.value;
+  const pane = panes.value[0];
+  if (!photo?.info.value || !pane || restingView.value.key !== photo.key) return null;
+  // The part that is seen of the result, in pixels of the photo.
+  const factor = scale.value;
+  const { view } = restingView.value;
+  const zoom = view.zoom === "fit" ? view.zoom : view.zoom * factor;
+  const region = regionOf({ ...view, zoom }, pane, photo.size, 1);
+  return {
+    key: `${photo.key} ${named(region)}`,
+    group: String(photo.key),
+    fetch: (_level, background, abort) => fetchRegion(photo, { region, background }, region.reduce, abort),
+  };
+});
+
+/** The part of the result that is seen. */
+export const restoredScene = computed<Scene | null>(() => {
+  const photo = current.value;
+  const pane = panes.value[0];
+  const now = choice.value;
+  if (!photo?.info.value || !pane || !now || restingView.value.key !== photo.key) return null;
+  const map = photo.mapId.value;
+  if (now.map && map?.map !== now.map) return null; // on its way to the server
+  const factor = scale.value;
+  const region = regionOf(restingView.value.view, pane, photo.size, factor);
+  const repair = repairOf(photo, now);
+  const group = `${photo.key} ${JSON.stringify(repair)}`;
+  return {
+    key: `${group} ${named(region)} ${factor}`,
+    group,
+    fetch: (at, background, abort) => {
+      const wanted = { region, repair: { ...repair, level: at }, background };
+      return fetchRegion(photo, wanted, region.reduce / factor, abort);
+    },
+  };
+});
+
+/** What the server is asked for besides the level. */
+export function repairOf(photo: Photo, { task: name, map, grain }: Choice): { task: TaskName; map?: string; grain?: number } {
+  return {
+    task: name,
+    ...(map ? { map: photo.mapId.peek()!.id } : {}),
+    ...(name === "denoise" && grain ? { grain } : {}),
+  };
+}
+
+const THUMBNAIL = { width: 176, height: 132 };
+
+/** Where the filmstrip's pictures come from: the view itself, or for scales the middle of the view. */
+export const stackScene = computed<Scene | null>(() => {
+  const photo = current.value;
+  if (task.value?.task !== "upscale" || !photo?.info.value) return restoredScene.value;
+  if (restingView.value.key !== photo.key) return null;
+  const { x, y } = restingView.value.view;
+  const group = `${photo.key} filmstrip`;
+  return {
+    key: `${group} ${Math.round(x)} ${Math.round(y)}`,
+    group,
+    fetch: (factor, background, abort) => {
+      const region = regionAround(x, y, THUMBNAIL, photo.size, factor);
+      const wanted = { region, repair: { task: "upscale" as const, level: factor }, background };
+      return fetchRegion(photo, wanted, 1 / factor, abort);
+    },
+  };
+});
+
+/** Both looks at 100 % around a point of the photo, `side` pixels of the result wide. */
+export async function lookAt(
+  photo: Photo, { x, y }: { x: number; y: number }, side: number, abort: AbortSignal,
+  show: (before: ImageBitmap, after: ImageBitmap) => void,
+): Promise<void> {
+  const now = choice.peek();
+  const factor = scale.peek();
+  if (!now || (now.map && photo.mapId.peek()?.map !== now.map)) return;
+  const region = regionAround(x, y, { width: side, height: side }, photo.size, factor);
+  const seen = Math.max(1, Math.round(side / factor));
+  const before = regionAround(x, y, { width: seen, height: seen }, photo.size, 1);
+  const repair = { ...repairOf(photo, now), level: level.peek() };
+  try {
+    const frames = await Promise.all([
+      fetchRegion(photo, { region: before }, 1, abort),
+      fetchRegion(photo, { region, repair }, 1 / factor, abort),
+    ]);
+    if (!abort.aborted) show(frames[0].bitmap, frames[1].bitmap);
+    for (const { bitmap } of frames) bitmap.close();
+  } catch (error) {
+    if (sentenceOf(error) !== null) restored.error.value = sentenceOf(error);
+  }
+}
+
+effect(() => {
+  const [scene, stack, now] = [restoredScene.value, stackScene.value, choice.value];
+  const settled = liveLevel.value === null;
+  if (!scene || !stack || !now) return restored.aim(null);
+  const target: Target = {
+    scene, stack, settled, level: level.value, stops: stops.value, refine: now.task !== "upscale",
+  };
+  // While a scale is turned its region changes with it: nothing is fetched before it rests.
+  restored.aim(now.task === "upscale" && !settled ? null : target);
+});
+effect(() => {
+  const scene = originalScene.value;
+  original.aim(scene && liveLevel.value === null ? { scene, stack: scene, level: 0, settled: true, stops: [], refine: false } : null);
+});
+
+/** What is seen of the result, and what may be said of it. */
+export const shown = computed(() => {
+  restored.version.value;
+  original.version.value;
+  const [photo, scene] = [current.value, restoredScene.value];
+  if (!photo || !scene) return { blend: null, kind: "preview" as const };
+  // The photo is not what a map or grain gives.
+  const plain = !choice.value?.map && !choice.value?.grain;
+  const weakest = task.value?.task === "upscale" || !plain ? null : originalFrame();
+  const blend = restored.blend(scene, level.value, stops.value, weakest);
+  const exact = blend?.exact === true && liveLevel.value === null;
+  const kind = !exact ? ("preview" as const) : blend.lower.region.reduce > 1 ? ("reduced" as const) : ("exact" as const);
+  return { blend, kind };
+});
+
+/** The photo's own pixels of the view, if they are there. */
+export function originalFrame(): Frame | null {
+  original.version.value;
+  const scene = originalScene.value;
+  return scene ? original.frame(scene, 0) ?? null : null;
+}
+
+/** How much of the stack of the view is there. */
+export const warmth = computed(() => {
+  restored.version.value;
+  const scene = stackScene.value;
+  return { ready: scene ? restored.count(scene, stops.value) : 0, all: stops.value.length };
+});
+
+/** What is on the screen, for a screen reader. */
+export const said = computed(() => {
+  const [photo, now] = [current.value, choice.value];
+  if (!photo) return "No photo";
+  if (photo.error.value) return photo.error.value;
+  if (!now) return `Reading ${photo.file.name}`;
+  const [wanted, failed] = [phrase(now.task, level.value), restored.error.value];
+  if (failed) return failed;
+  if (restored.busy.value) return `${wanted}, working`;
+  const { kind, blend } = shown.value;
+  return `${wanted}, ${kind === "reduced" ? `reduced preview, 1:${blend!.lower.region.reduce}` : kind}`;
+});

@@ -1,0 +1,55 @@
+/** All that the page knows, as signals. */
+
+import { computed, signal } from "@preact/signals";
+import type { Choice } from "./history";
+import { stopsOf, type Task, type TaskName } from "./levels";
+import type { Photo } from "./photo";
+import type { Server } from "./server";
+import { enlarged, type Pane, type Size } from "./view";
+
+export type Mode = "after" | "wipe" | "side";
+export type Tool = "paint" | "erase";
+export type Theme = "auto" | "light" | "dark";
+
+export const server = signal<Server | null>(null);
+export const trouble = signal<string | null>(null);
+export const photos = signal<Photo[]>([]);
+export const currentKey = signal(0);
+export const liveLevel = signal<number | null>(null);
+export const mode = signal<Mode>("after");
+export const wipeAt = signal(0.5);
+export const held = signal(false);
+export const loupe = signal(false);
+export const brush = signal(false);
+export const tool = signal<Tool>("paint");
+export const brushSize = signal(60);
+export const showMap = signal(true);
+export const saving = signal(false);
+export const canvasSize = signal<Size & { ratio: number }>({ width: 1, height: 1, ratio: 1 });
+export const theme = signal<Theme>((localStorage.getItem("theme") as Theme | null) ?? "auto");
+
+export const current = computed(() => photos.value.find((photo) => photo.key === currentKey.value) ?? null);
+export const choice = computed<Choice | null>(() => (current.value?.info.value ? current.value.history.value.now : null));
+export const level = computed(() => liveLevel.value ?? choice.value?.level ?? 0);
+export const task = computed<Task | null>(() => taskOf(choice.value?.task));
+export const stops = computed(() => (task.value ? stopsOf(task.value) : []));
+export const scale = computed(() => (task.value?.task === "upscale" ? level.value : 1));
+
+export function taskOf(name: TaskName | undefined): Task | null {
+  return server.value?.page.tasks.find((one) => one.task === name) ?? null;
+}
+
+/** Parts of the canvas: one, or two of the same size for a look side by side. */
+export const panes = computed<Pane[]>(() => {
+  const { width, height, ratio } = canvasSize.value;
+  if (mode.value !== "side") return [{ left: 0, top: 0, width, height }];
+  const gap = Math.round(2 * ratio);
+  if (width >= height) {
+    const half = Math.floor((width - gap) / 2);
+    return [{ left: 0, top: 0, width: half, height }, { left: half + gap, top: 0, width: half, height }];
+  }
+  const half = Math.floor((height - gap) / 2);
+  return [{ left: 0, top: 0, width, height: half }, { left: 0, top: half + gap, width, height: half }];
+});
+
+export const resultSize = computed<Size>(() => enlarged(current.value?.size ?? { width: 1, height: 1 }, scale.value));
