@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperrestore.batch import restore_file
+from hyperrestore.engine import Region
 from hyperrestore.estimate import inspect
 from hyperrestore.picture import Picture, PictureInfo, read_picture, write_picture
 from hyperrestore.restorer import Restorer
@@ -104,6 +105,34 @@ def test_an_enlarged_file_agrees_with_the_picture_in_memory(tmp_path, upscale_mo
     restored, expected = read_picture(tmp_path / "b.png"), restorer(source, 1.7)
     np.testing.assert_allclose(restored.pixels, expected.pixels, rtol=0, atol=2e-4)
     np.testing.assert_allclose(restored.alpha, expected.alpha, rtol=0, atol=1 / 65535)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_with_levels_for_each_pixel_and_grain_in_regions_too(tmp_path, restorer, channels):
+    alpha = disc()
+    seen = alpha > 1
+    levels = np.linspace(5, 60, alpha.size).reshape(alpha.shape)
+    region = Region(20, 5, 70, 61)
+    results = []
+    for garbage in GARBAGE:
+        given_picture = picture(garbage, alpha, channels=channels)
+        whole = restorer(given_picture, levels, grain=0.5)
+        part = restorer.region(given_picture, levels, region, grain=0.5)
+        np.testing.assert_allclose(part, whole.pixels[:, 5:61, 20:70], rtol=0, atol=1e-5)
+        results.append(whole.pixels[:, seen])
+        write_picture(tmp_path / f"{garbage}.png", given_picture)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+    assert np.abs(results[0] - restorer(given_picture, 5.0, grain=0.5).pixels[:, seen]).max() > 0.01
+    mask = tmp_path / "mask.png"
+    white = np.full((1, *alpha.shape), 1, np.float32)
+    write_picture(mask, Picture(white, None, PictureInfo(*alpha.T.shape, 1)))
+    for garbage in GARBAGE:
+        file = tmp_path / f"{garbage}.png"
+        restore_file(restorer, file, tmp_path / "map.png", (5, 60), level_map=mask, tile=32, overwrite=True)
+        mapped = read_picture(tmp_path / "map.png").pixels
+        whole = restorer(read_picture(file), 60).pixels
+        assert np.abs(mapped - whole).max() <= 0.6 / 255
 
 
 @pytest.mark.parametrize("alpha", [255, 2, 0])
