@@ -328,7 +328,9 @@ def _save_options(known: Format, info: PictureInfo, quality: int | None) -> dict
             # Classic TIFF ends at 4 GiB; noise can grow a little when it is packed.
             return {"compression": "deflate", "predictor": "horizontal", "bigtiff": size > 2**32 * 0.9}
         case "WebP":
-            return {"Q": level, "lossless": level == 100, "exact": True, "smart_subsample": True}
+            # The careful way to halve colour takes 10 bytes a pixel: too much for the largest pictures.
+            careful = info.width * info.height <= 2**26
+            return {"Q": level, "lossless": level == 100, "exact": True, "smart_subsample": careful}
         case "AVIF":
             bits = min(info.bits, known.bits)
             colour = {"lossless": True} if level == 100 else {"Q": level, "subsample_mode": "off"}
