@@ -321,8 +321,8 @@ def resized(alpha: Any, width: int, height: int) -> Any:
 def _save_options(known: Format, info: PictureInfo, quality: int | None) -> dict[str, Any]:
     level = quality or _DEFAULT_QUALITY.get(known.name, 100)
     match known.name:
-        case "PNG":  # adaptive filters: a quarter smaller than none on photos
-            return {"compression": 6, "filter": "all"}
+        case "PNG":  # adaptive filters: a quarter smaller than none on photos; 6 takes twice the time for 2 %
+            return {"compression": 4, "filter": "all"}
         case "TIFF":
             size = info.width * info.height * (info.channels + info.has_alpha) * info.bits // 8
             # Classic TIFF ends at 4 GiB; noise can grow a little when it is packed.
@@ -334,7 +334,8 @@ def _save_options(known: Format, info: PictureInfo, quality: int | None) -> dict
         case "AVIF":
             bits = min(info.bits, known.bits)
             colour = {"lossless": True} if level == 100 else {"Q": level, "subsample_mode": "off"}
-            return {"compression": "av1", "bitdepth": bits, **colour}
+            # The usual effort of 4 takes ten times as long, for files that are 5 % smaller.
+            return {"compression": "av1", "bitdepth": bits, "effort": 2, **colour}
         case _:  # libvips keeps colour at full resolution from quality 90 on
             return {"Q": level}
 
