@@ -131,7 +131,7 @@ def test_the_error_tree_is_as_drawn():
         if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, Warning)
     }  # fmt: skip
     assert drawn_tree() == existing
-    assert len(existing) == 8
+    assert len(existing) == 9
 
 
 def test_errors_are_also_what_python_calls_them():

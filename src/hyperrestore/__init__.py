@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hyperrestore.engine import Backend, Region, restore_region, run_tiled
     from hyperrestore.errors import (
         CheckpointError,
+        DiskFullError,
         ExtrapolationWarning,
         HyperrestoreError,
         LevelError,
@@ -40,6 +41,7 @@ _HOMES = {
     "engine": ("Backend", "Region", "restore_region", "run_tiled"),
     "errors": (
         "CheckpointError",
+        "DiskFullError",
         "ExtrapolationWarning",
         "HyperrestoreError",
         "LevelError",
@@ -59,6 +61,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Backend",
     "CheckpointError",
+    "DiskFullError",
     "ExtrapolationWarning",
     "HyperConv2d",
     "HyperConvTranspose2d",
