@@ -496,6 +496,15 @@ def test_png_text_is_kept_or_reported(tmp_path):
         assert written.text == {"Title": "a - b", "parameters": "steps: 3"}
 
 
+def test_comments_of_jpeg_are_kept_or_reported(tmp_path):
+    Image.fromarray(smooth().transpose(1, 2, 0)).save(tmp_path / "a.jpg", comment="caf\u00e9", exif=exif())
+    assert copy(tmp_path / "a.jpg", tmp_path / "b.jpg") == ()
+    assert said(tmp_path / "b.jpg")["comment"] == "caf\u00e9".encode()
+    for suffix in ("png", "webp", "tif", "avif"):
+        (note,) = copy(tmp_path / "a.jpg", tmp_path / f"c.{suffix}")
+        assert note.startswith("left out its comments, which ")
+
+
 def test_png_keywords_beyond_ascii_are_refused(tmp_path):
     refused(with_chunks(tmp_path / "a.png", tEXt="Bildgröße\0klein".encode("latin-1")), "keyword")
 

@@ -1,6 +1,7 @@
 """One picture file for libvips: what each format holds, and how it is decoded and encoded."""
 
 import errno
+import logging
 import os
 import re
 import struct
@@ -13,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
-from hyperrestore.jpeg import jpeg_subsampling, jpeg_tables, quality_of_table
+from hyperrestore.jpeg import (
+    jpeg_comments,
+    jpeg_subsampling,
+    jpeg_tables,
+    least_size,
+    quality_of_table,
+    with_comments,
+)
 from hyperrestore.tiff_metadata import add_tiff_metadata, is_raw, read_tiff_metadata, without_thumbnail
 
 _72_DPI = 72 / 25.4, 72 / 25.4  # pixels per millimetre
@@ -37,6 +45,7 @@ class PictureInfo:
         xmp: XMP packet.
         iptc: IPTC-IIM records, without the Photoshop envelope that JPEG puts around them.
         text: PNG text entries, (keyword, text); only those in ASCII are written.
+        comments: Comments of a JPEG file, in no known encoding.
         resolution: Pixels per millimetre (horizontal, vertical), or None where the file does not say.
         quality: At which a JPEG file was saved, 1 to 100, or the nearest to it that libjpeg has; None for
             other files.
@@ -55,6 +64,7 @@ class PictureInfo:
     xmp: bytes | None = None
     iptc: bytes | None = None
     text: tuple[tuple[str, str], ...] = ()
+    comments: tuple[bytes, ...] = ()
     resolution: tuple[float, float] | None = None
     quality: int | None = None
     subsampling: tuple[int, int] | None = None
@@ -90,7 +100,7 @@ FORMATS = (
     ),
     Format(
         "JPEG", (".jpg", ".jpeg"), rb"\xff\xd8\xff", "jpegload", "jpegsave", 8, 65_500,
-        alpha=False, metadata=("EXIF", "XMP", "IPTC"), resolution=False,
+        alpha=False, metadata=("EXIF", "XMP", "IPTC", "comments"), resolution=False,
     ),
     Format(
         "WebP", (".webp",), rb"RIFF....WEBP", "webpload", "webpsave", 8, 16_383,
@@ -106,6 +116,7 @@ FORMATS = (
     ),
 )  # fmt: skip
 SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
+_UNHEARD = logging.NullHandler()
 _NAMES = "PNG, JPEG, WebP, TIFF or AVIF"
 
 # ITU-T H.273, table 3. Those of BT.709, BT.601, xvYCC and BT.2020 are shown as sRGB's, 13, by usual viewers.
@@ -128,6 +139,10 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
     vips = vips_library()
     decode = getattr(vips.Image, known.load)
     with reading(path):
+        if (least := least_size(head)) > path.stat().st_size:  # libjpeg would fill it up with grey
+            raise PictureError(
+                f"{path}: is damaged: at the size that it says it has, it would be at least {least} bytes long"
+            )
         if known.name == "TIFF" and is_raw(path):
             raise PictureError(
                 f"{path}: is a camera raw file, or begins with a small preview; develop it to TIFF first"
@@ -218,6 +233,7 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
         xmp=xmp and re.sub(rb"""(tiff:Orientation(?:>|=["'])\s*)[2-8]""", rb"\g<1>1", xmp),
         iptc=iptc,
         text=text,
+        comments=jpeg_comments(head),
         resolution=None if silent else resolution,
         quality=quality_of_table(table)[0] if (table := jpeg_tables(head)) else None,
         subsampling=jpeg_subsampling(head),
@@ -319,6 +335,8 @@ def encode(
     getattr(image, known.save)(os.fsencode(target), keep=keep, **_save_options(known, info, quality))
     if known.name == "TIFF" and (info.exif or info.iptc):
         add_tiff_metadata(target, info.exif, info.iptc)
+    if known.name == "JPEG" and info.comments:
+        target.write_bytes(with_comments(target.read_bytes(), info.comments))
 
 
 def resized(alpha: Any, width: int, height: int) -> Any:
@@ -379,15 +397,15 @@ def carried(
         notes.append(f"left out {len(info.text) - len(plain)} of its text entries, which are not in ASCII")
         info = replace(info, text=plain)
     dropped: dict[str, Any] = {}
-    for kind in ("EXIF", "XMP", "IPTC", "text"):
+    for kind in ("EXIF", "XMP", "IPTC", "text", "comments"):
         value = getattr(info, kind.lower())
         if value and kind not in known.metadata:
             notes.append(f"left out its {kind}, which {name} cannot hold")
-        elif value and name == "JPEG" and len(value) > _JPEG_SEGMENT:
+        elif value and name == "JPEG" and kind != "comments" and len(value) > _JPEG_SEGMENT:
             notes.append(f"left out its {kind}, which is larger than the 64 KiB that JPEG can hold")
         else:
             continue
-        dropped[kind.lower()] = () if kind == "text" else None
+        dropped[kind.lower()] = () if kind in ("text", "comments") else None
     return replace(info, **dropped), tuple(notes)
 
 
@@ -404,9 +422,19 @@ def output_format(path: Path, quality: int | None, overwrite: bool) -> Format:
         raise UsageError(f"{path}: quality {quality} was asked for; it goes from 1 to 100")
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name a file")
+    if path.is_symlink() and _leads_nowhere(path):
+        raise UsageError(f"{path}: is a link that leads in a circle; name a file")
     if path.exists() and not overwrite:
         raise UsageError(f"{path}: exists already; choose another name or allow overwriting")
     return known
+
+
+def _leads_nowhere(link: Path) -> bool:
+    try:
+        link.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _head(path: Path) -> bytes:
@@ -479,7 +507,12 @@ def _png_chunks(head: bytes) -> dict[bytes, bytes]:
 
 
 def vips_library() -> Any:
-    """Import libvips on first use."""
+    """Import libvips on first use.
+
+    What it has to say beyond errors goes to the logger "pyvips", and not to stderr.
+    """
+    os.environ.setdefault("VIPS_WARNING", "0")
+    logging.getLogger("pyvips").addHandler(_UNHEARD)
     import pyvips  # here, because it costs more than the rest of the command line's start
 
     # libvips remembers finished operations by file name: it would answer with an old picture after a file has

@@ -14,7 +14,7 @@ from hyperrestore.errors import LevelError
 
 JPEG = b"\xff\xd8"  # how such a file begins
 Float64 = npt.NDArray[np.float64]
-_FRAMES = (0xC0, 0xC1, 0xC2)
+_FRAMES, _SCAN, _COMMENT, _APPLICATIONS = (0xC0, 0xC1, 0xC2), 0xDA, 0xFE, range(0xE0, 0xF0)
 
 # ITU-T T.81 (1992), annex K.1: the tables that a quality scales, of luminance and of colours, row by row.
 LUMINANCE = (
@@ -104,6 +104,64 @@ def jpeg_subsampling(head: bytes) -> tuple[int, int] | None:
     except (IndexError, struct.error, ZeroDivisionError):
         pass
     return None
+
+
+def least_size(head: bytes) -> int:
+    """The bytes that the pixels of a JPEG file take at least, whatever they show.
+
+    Huffman codes have at least one bit for each 8x8 block of each component.
+
+    Args:
+        head: Its first bytes.
+
+    Returns:
+        0 for other files, other codes, or where the size of the picture does not stand there.
+    """
+    try:
+        for marker, segment in _segments(head):
+            if marker in _FRAMES:
+                height, width = struct.unpack_from(">HH", segment, 1)
+                factors = [segment[place] for place in range(7, 6 + 3 * segment[5], 3)]
+                most = max(factor >> 4 for factor in factors) * max(factor & 15 for factor in factors)
+                whole = width * height * sum((factor >> 4) * (factor & 15) for factor in factors)
+                return int(whole / most) // 64 // 8
+    except (IndexError, struct.error, ValueError, ZeroDivisionError):
+        pass
+    return 0
+
+
+def jpeg_comments(head: bytes) -> tuple[bytes, ...]:
+    """The comments before the pixels of a JPEG file; none for other files.
+
+    Args:
+        head: Its first bytes.
+    """
+    comments = []
+    try:
+        for marker, segment in _segments(head):
+            if marker == _COMMENT and segment:
+                comments.append(segment)
+            elif marker == _SCAN:
+                break
+    except (IndexError, struct.error):
+        pass
+    return tuple(comments)
+
+
+def with_comments(file: bytes, comments: tuple[bytes, ...]) -> bytes:
+    """Put comments into a JPEG file, behind the segments of applications, which want to stand first.
+
+    Args:
+        file: A whole JPEG file.
+        comments: Of at most 65,533 bytes each.
+    """
+    position = len(JPEG)
+    for marker, segment in _segments(file):
+        if marker not in _APPLICATIONS:
+            break
+        position += 4 + len(segment)
+    added = b"".join(b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment for comment in comments)
+    return file[:position] + added + file[position:]
 
 
 def _segments(head: bytes) -> Iterator[tuple[int, bytes]]:

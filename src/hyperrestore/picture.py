@@ -229,7 +229,7 @@ def create_picture(
     info = like.info if isinstance(like, PictureReader) else like
     info = replace(info, width=width or info.width, height=height or info.height)
     path = Path(path)
-    target = path.resolve()  # what a link points to is replaced, not the link
+    target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     known = output_format(path, quality, overwrite)
     if info.channels not in (1, 3) or info.bits not in (8, 16) or min(info.width, info.height) < 1:
         raise UsageError(

@@ -14,7 +14,7 @@ import numpy as np
 _EXIF, _GPS, _INTEROPERABILITY, _IPTC = 0x8769, 0x8825, 0xA005, 0x83BB
 _WIDTH, _HEIGHT, _EXIF_WIDTH, _EXIF_HEIGHT = 0x0100, 0x0101, 0xA002, 0xA003
 # What a first directory says about the photo, not about how the file stores it: description, make, model,
-# software, date, artist, copyright, rating, and the fields that Windows shows.
+# software, date, artist, white point and primaries, copyright, rating, and the fields that Windows shows.
 _DESCRIPTIVE = {
     0x010E,
     0x010F,
@@ -22,6 +22,8 @@ _DESCRIPTIVE = {
     0x0131,
     0x0132,
     0x013B,
+    0x013E,
+    0x013F,
     0x4746,
     0x4749,
     0x8298,
