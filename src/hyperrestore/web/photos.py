@@ -32,7 +32,7 @@ from hyperrestore.restorer import Restorer
 
 REDUCTIONS = (1, 2, 4, 8, 16, 32, 64)
 _STRIP = 512  # rows moved at a time; a multiple of two
-_POLITE_TILE = 1000  # side of a tile in the background: half a usual view, so that others wait half as long
+_BACKGROUND_TILE = 1000  # half a usual view, so that others wait half as long
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Photo:
         level_map: LevelMap | None = None,
         black: float = 0.0,
         grain: float = 0.0,
-        give_way: Callable[[], None] | None = None,
+        between: Callable[[], None] | None = None,
     ) -> Rows:
         """A region of the photo restored, in its own depth: the same as of the full result.
 
@@ -164,7 +164,8 @@ class Photo:
             level_map: Where it is white, `level` holds.
             black: The level where it is black.
             grain: Share of the luminance noise that is put back, 0 to 1.
-            give_way: Called before every window, where this is work in the background.
+            between: Called before every window of work in the background; others may be served meanwhile, and
+                what it raises ends the work.
 
         Raises:
             UsageError: The model does not accept a level, or takes no map.
@@ -190,12 +191,12 @@ class Photo:
         if grain:
             backend = Grain(backend, grain)
         pixels = restore_region(
-            backend if give_way is None else Polite(backend, give_way),
+            backend if between is None else Interrupted(backend, between),
             read_enlarged if restorer.task == Task.UPSCALE else read,
             region,
             height=height,
             width=width,
-            size=TILE if give_way is None else _POLITE_TILE,
+            size=TILE if between is None else _BACKGROUND_TILE,
         )
         rows = np.empty(pixels.shape, self.info.dtype)
         from_floats(pixels, rows)
@@ -222,11 +223,11 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class Polite:
-    """A backend that gives way before every window."""
+class Interrupted:
+    """A backend that calls something before every window."""
 
     backend: Backend
-    give_way: Callable[[], None]
+    between: Callable[[], None]
 
     @property
     def halo(self) -> int:
@@ -240,7 +241,7 @@ class Polite:
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window."""
-        self.give_way()
+        self.between()
         return self.backend(window)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import shutil
-from concurrent.futures import Future
+import threading
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
@@ -291,6 +292,13 @@ async def show_region(
         level = view.level
         black = weakest(restorer.scale) if view.map_level is None else view.map_level
 
+        left = threading.Event()
+
+        def between() -> None:
+            if left.is_set():
+                raise CancelledError
+            shared.views.give_way()
+
         def restore() -> Rows:
             return photo.restored(
                 shared.last_used.get(restorer.task, mapped=level_map is not None),
@@ -300,12 +308,15 @@ async def show_region(
                 level_map=level_map,
                 black=black,
                 grain=view.grain,
-                give_way=shared.views.give_way if view.background else None,
+                between=between if view.background else None,
             )
 
-        rows = await _unless_gone(
-            request, shared.views.submit(page.identity, restore, background=view.background)
-        )
+        waiting = shared.views.submit(page.identity, restore, background=view.background)
+        try:
+            rows = await _unless_gone(request, waiting)
+        except ClientDisconnect:
+            left.set()
+            raise
         showing = shared.encoder.submit(photo.shown_result, rows, region, view.reduce, (width, height))
     png = await _unless_gone(request, showing)
     exact = "yes" if view.reduce == 1 else "no"

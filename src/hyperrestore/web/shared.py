@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -163,8 +164,9 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
         sentence = str(error).replace(str(source), job.photo.name).replace(str(job.target), job.name)
         change(state="failed", error=sentence)
     except Exception:
+        # Nobody waits for the result of this call, who could tell.
+        logging.getLogger(__name__).exception("a job failed that should not")
         change(state="failed", error="something went wrong that should not; the server's terminal says more")
-        raise
     else:
         change(state="done", notes=report.notes)
     finally:
