@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import hyperrestore
 from hyperrestore.export import export_onnx
 from hyperrestore.hyper import Hypernetwork
 from hyperrestore.level import LevelScale, Task
@@ -20,6 +23,42 @@ QUALITY = LevelScale("quality", low=1, high=100, trained=(5, 95), origin=100, re
 SCALE = LevelScale("scale", low=1, high=6, trained=(1, 4), origin=1, reference=3, spacing="log")
 TINY = NetworkConfig("unet", widths=(8, 16), blocks=(1, 1), rank=2)
 SMALL_PAPER = NetworkConfig("paper", widths=(8,), blocks=(2,))
+
+
+SOURCE = Path(hyperrestore.__file__).parents[1]
+MEASURE = """
+import sys
+from hyperrestore import restore_file
+from hyperrestore.level import Task
+
+class Identity:
+    halo, multiple, task = 96, 8, Task(sys.argv[1])
+    def __call__(self, window):
+        return window
+    def at(self, level, *, bits):
+        return self
+    def release_memory(self):
+        pass
+
+source, target, level, tile = sys.argv[2:]
+restore_file(Identity(), source, target, float(level), tile=int(tile), overwrite=True)
+with open("/proc/self/status") as status:
+    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+"""
+needs_linux = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux"
+)
+
+
+def peak_memory(task: Task, source: Path, target: Path, level: float, *, tile: int = 1024) -> float:
+    """The most memory that restoring a file takes, MiB, without a network: a tile bounds that of one."""
+    words = [str(word) for word in (task, source, target, level, tile)]
+    result = subprocess.run(
+        [sys.executable, "-c", MEASURE, *words],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}, timeout=300,
+    )  # fmt: skip
+    assert not result.stderr
+    return int(result.stdout) / 1024
 
 
 def randomised(network: Hypernetwork, *, size: float = 0.15, seed: int = 0) -> Hypernetwork:

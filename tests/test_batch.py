@@ -1,25 +1,48 @@
 """Batches: which file becomes which, and one file restored in bounded memory."""
 
+import errno
+import functools
+import importlib
 import os
+import random
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
+import pyvips
+from conftest import SOURCE, needs_linux, peak_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
 import hyperrestore.batch as batch
 from hyperrestore import PictureInfo, Restorer, read_picture, restore_file
-from hyperrestore.batch import find_inputs, make_folder, plan_targets
-from hyperrestore.errors import LevelError, PictureError, UsageError
+from hyperrestore.batch import (
+    Failure,
+    Report,
+    find_finished,
+    find_inputs,
+    make_folder,
+    plan_targets,
+    restore_files,
+)
+from hyperrestore.codec import writing
+from hyperrestore.errors import DiskFullError, LevelError, PictureError, UsageError
 from hyperrestore.level import Task
-from hyperrestore.picture import SUFFIXES, Picture, write_picture
+from hyperrestore.picture import SUFFIXES, Picture, create_picture, remove_leftovers, write_picture
 
-SOURCE = Path(batch.__file__).parents[1]
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def folder_benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("folder")
 
 
 @dataclass(frozen=True)
@@ -312,40 +335,372 @@ def test_threads_share_a_restorer(tmp_path, tiny_model):
         np.testing.assert_array_equal(alone, read_picture(tmp_path / f"thread-{number}.png").pixels)
 
 
+# --- Many files -------------------------------------------------------------------------------------
+
+KINDS = [(".png", 8), (".jpg", 8), (".tif", 16), (".webp", 8), (".png", 16)]
+
+
+def mixed(folder, count):
+    """Pictures of several formats and sizes, and their places."""
+    paths = []
+    for number in range(count):
+        suffix, bits = KINDS[number % len(KINDS)]
+        path = folder / f"{number % 3}" / f"{number}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        paths.append(photo(path, height=20 + 7 * number, width=90 - 5 * number, bits=bits, seed=number))
+    return paths
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if not path.is_dir()}
+
+
+def pairs_of(paths, source, out):
+    return [(path, out / path.relative_to(source)) for path in paths]
+
+
+def test_together_they_become_what_they_become_one_by_one(tmp_path, tiny_model):
+    restorer = Restorer.load(tiny_model, precision="fp32")
+    paths = mixed(tmp_path / "in", 12)
+    paths[4].write_bytes(b"no picture")
+    restore = functools.partial(restore_file, restorer, level=25, tile=32)
+    pairs = pairs_of(paths, tmp_path / "in", tmp_path / "together")
+    results = list(restore_files(restore, pairs, make_folders=True))
+    assert [(result.source, result.target) for result in results] == [(str(a), str(b)) for a, b in pairs]
+    assert [index for index, result in enumerate(results) if isinstance(result, Failure)] == [4]
+    assert "is not a PNG" in str(results[4].error)
+    alone = pairs_of(paths, tmp_path / "in", tmp_path / "alone")
+    for source, target in alone[:4] + alone[5:]:
+        make_folder(target.parent)
+        restore(source, target)
+    assert contents(tmp_path / "together") == contents(tmp_path / "alone")
+    assert len(contents(tmp_path / "alone")) == 11
+
+
+class Stages:
+    """Instead of `restore_file`: decodes, runs the network in turn, and encodes, as long as it is told."""
+
+    def __init__(self, *, before=0.0, network=0.0, after=0.0):
+        self.before, self.network, self.after = before, network, after
+        self.lock = threading.Lock()
+        self.running = self.most = self.networks = self.most_networks = 0
+        self.begun = []
+
+    def __call__(self, source, target, *, progress, turn):
+        with self.lock:
+            self.begun.append(source.name)
+            self.running += 1
+            self.most = max(self.most, self.running)
+        time.sleep(self.before)
+        with turn:
+            self.networks += 1
+            self.most_networks = max(self.most_networks, self.networks)
+            time.sleep(self.network)
+            progress(1, 1)
+            self.networks -= 1
+        time.sleep(self.after)
+        with self.lock:
+            self.running -= 1
+        return Report(str(source), str(target), {}, 1, 1, 0, ())
+
+
+def named(count):
+    return [(Path(f"{number}.png"), Path(f"out/{number}.png")) for number in range(count)]
+
+
+def test_the_network_does_not_wait_for_files():
+    stages = Stages(before=0.04, network=0.05, after=0.04)
+    start = time.perf_counter()
+    assert len(list(restore_files(stages, named(20)))) == 20
+    seconds = time.perf_counter() - start
+    assert seconds < 0.75 * 20 * (0.04 + 0.05 + 0.04), "one by one takes 2.6 s, the network 1 s"
+    assert stages.most_networks == 1
+    assert stages.most == batch.IN_FLIGHT
+
+
+def test_a_slow_file_holds_up_no_other():
+    class OneSlow(Stages):
+        def __call__(self, source, target, **options):
+            if source.name == "0.png":
+                while len(self.begun) < 9:  # all the others are begun while it is encoded
+                    time.sleep(0.001)
+            return super().__call__(source, target, **options)
+
+    results = list(restore_files(OneSlow(), named(10)))
+    assert [Path(result.source).name for result in results] == [f"{number}.png" for number in range(10)]
+
+
+def test_large_pictures_are_alone_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "PIXELS_IN_FLIGHT", 1000)
+    pairs = [(photo(tmp_path / f"{n}.png", height=30, width=30), tmp_path / f"out{n}.png") for n in range(4)]
+    stages = Stages(before=0.01)
+    list(restore_files(stages, pairs))
+    assert stages.most == 1
+    list(restore_files(stages, pairs, size=lambda width, height: (width // 2, height // 2)))
+    assert stages.most == batch.IN_FLIGHT
+
+
+def test_progress_counts_pixels(tmp_path):
+    small, large = photo(tmp_path / "a.png", height=10), photo(tmp_path / "b.png", height=30)
+    seen = []
+    pairs = [(small, tmp_path / "x.png"), (large, tmp_path / "y.png"), (tmp_path / "no.png", Path("z.png"))]
+    list(restore_files(Stages(), pairs, progress=lambda index, share: seen.append((index, share))))
+    shares = [share for _, share in seen]
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1)
+    steps = dict(zip((index for index, _ in seen), np.diff([0, *shares]), strict=True))
+    assert steps[0] * 3 == pytest.approx(steps[1]) and steps[2] < 0.01
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), MemoryError()])
+def test_what_goes_wrong_with_one_stops_no_other(error):
+    class Fails(Stages):
+        def __call__(self, source, target, **options):
+            if source.name == "1.png":
+                raise error
+            return super().__call__(source, target, **options)
+
+    results = list(restore_files(Fails(), named(5)))
+    assert [isinstance(result, Failure) for result in results] == [False, True, False, False, False]
+    assert str(results[1].error).startswith("1.png: cannot be restored (")
+
+
+def test_sources_and_folders_may_vanish(tmp_path, tiny_model):
+    restorer = Restorer.load(tiny_model, precision="fp32")
+    sources = [photo(tmp_path / f"{number}.png") for number in range(6)]
+    pairs = [(source, tmp_path / source.stem / "out.png") for source in sources]
+
+    def restore(source, target, **options):
+        if source == sources[2]:
+            source.unlink()
+        if source == sources[3]:
+            target.parent.rmdir()
+        return restore_file(restorer, source, target, 25, **options)
+
+    results = list(restore_files(restore, pairs, make_folders=True))
+    assert [isinstance(result, Failure) for result in results] == [False, False, True, True, False, False]
+    assert "2.png: cannot be opened" in str(results[2].error)
+    assert "cannot be written" in str(results[3].error)
+
+
+def test_a_folder_that_vanishes_while_the_network_runs_fails_its_picture(tmp_path):
+    class Loses(Identity):
+        def __call__(self, window, /):
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
+            return window
+
+    source = photo(tmp_path / "a.png")
+    restore = functools.partial(restore_file, Fake(Loses()), level=25)
+    (result,) = restore_files(restore, [(source, tmp_path / "out" / "a.png")], make_folders=True)
+    assert isinstance(result, Failure) and "out/a.png: cannot be written" in str(result.error)
+    assert names(tmp_path) == ["a.png"]
+
+
+def test_a_full_disk_ends_the_batch():
+    class Full(Stages):
+        def __call__(self, source, target, **options):
+            if source.name == "2.png":
+                raise DiskFullError("2.png: cannot be written (No space left on device)")
+            return super().__call__(source, target, **options)
+
+    results = list(restore_files(Full(before=0.01), named(50)))
+    assert [isinstance(result, Failure) for result in results[:4]] == [False, False, True, False][
+        : len(results)
+    ]
+    assert len(results) <= 3 + batch.IN_FLIGHT
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_apart():
+    image = pyvips.Image.black(10, 10)
+    with pytest.raises(DiskFullError, match="No space left"), writing(Path("a.png")):
+        image.write_to_target(pyvips.Target.new_to_file("/dev/full"), ".png")
+    with pytest.raises(DiskFullError, match="No space left"), writing(Path("a.png")):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(PictureError) as caught, writing(Path("a.png")):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    assert not isinstance(caught.value, DiskFullError)
+
+
+def test_a_batch_that_is_closed_leaves_only_whole_files(tmp_path):
+    class Slow(Identity):
+        def __call__(self, window, /):
+            time.sleep(0.02)
+            return window
+
+    paths = mixed(tmp_path / "in", 9)
+    restore = functools.partial(restore_file, Fake(Slow()), level=25, tile=16)
+    pairs = pairs_of(paths, tmp_path / "in", tmp_path / "out")
+    results = restore_files(restore, pairs, make_folders=True)
+    first = next(results)
+    results.close()
+    made = contents(tmp_path / "out")
+    assert Path(first.target).relative_to(tmp_path / "out") in made and len(made) < 9
+    for name in made:
+        np.testing.assert_array_equal(
+            read_picture(tmp_path / "out" / name).pixels.shape,
+            read_picture(tmp_path / "in" / name).pixels.shape,
+        )
+    assert not list(tmp_path.rglob("*.part"))
+
+
+# --- What killed processes leave --------------------------------------------------------------------
+
+
+def test_only_what_the_dead_have_left_is_removed(tmp_path):
+    info = PictureInfo(4, 4, 3)
+    (tmp_path / ".a-abcd1234.part").mkdir()
+    (tmp_path / ".a-abcd1234.part" / "rows").touch()
+    others = [".b-abcd1234.part", ".c.part", "d-abcd1234.part", "e.part/f"]
+    for name in others:
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / others[0] / "a-folder").mkdir()
+    with create_picture(tmp_path / "alive.png", info) as writer:
+        assert remove_leftovers(tmp_path) == 0, "somebody writes into this folder"
+        writer.write(np.zeros((3, 4, 4), np.uint8))
+    assert (tmp_path / "alive.png").is_file()
+    assert remove_leftovers(tmp_path) == 1
+    assert names(tmp_path) == [".b-abcd1234.part", ".c.part", "alive.png", "d-abcd1234.part", "e.part"]
+    assert remove_leftovers(tmp_path / "missing") == 0
+
+
+def test_what_is_finished_is_found(tmp_path):
+    pairs = [(photo(tmp_path / f"{number}.png"), tmp_path / f"out{number}.png") for number in range(3)]
+    assert find_finished(pairs) == ([], [])
+    for _, target in pairs[1:]:
+        photo(target)
+    os.utime(pairs[1][1], (1, 1))
+    assert find_finished(pairs) == (pairs[1:], [pairs[1][1]])
+    with pytest.raises(UsageError, match="would be its own result"):
+        find_finished([(pairs[0][0], tmp_path / "." / "0.png")])
+
+
+# --- Nothing to repair ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    return Restorer.load("denoise", precision="fp32")
+
+
+def smooth(path, **options):
+    """A picture without noise, as other programs write it."""
+    ramp = pyvips.Image.xyz(300, 200)
+    bands = [(ramp[0] * a + ramp[1] * b).cast("uchar") for a, b in ((0.5, 0.1), (0.2, 0.7), (0.4, 0.4))]
+    image = bands[0].bandjoin(bands[1:]).copy(interpretation="srgb")
+    image.write_to_file(os.fspath(path), **options)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
+def test_what_needs_no_repair_is_copied(tmp_path, denoiser, name):
+    source = smooth(tmp_path / name)
+    target = tmp_path / f"copy{source.suffix}"
+    report = restore_file(denoiser, source, target, None)
+    assert target.read_bytes() == source.read_bytes()
+    assert report.levels == {} and (report.width, report.height) == (300, 200)
+    assert report.notes[0].startswith("nothing was repaired: ") and report.notes[1:] == (
+        "copied byte for byte",
+    )
+    with pytest.raises(UsageError, match="exists already"):
+        restore_file(denoiser, source, target, None)
+    restore_file(denoiser, source, source, None, overwrite=True)
+    assert target.read_bytes() == source.read_bytes()
+    assert names(tmp_path) == sorted([name, target.name])
+
+
+def test_what_is_asked_for_otherwise_is_not_copied(tmp_path, denoiser):
+    source = smooth(tmp_path / "a.jpg")
+    for name, level, quality in (("b.png", None, None), ("c.jpg", None, 70), ("d.jpg", 0, None)):
+        report = restore_file(denoiser, source, tmp_path / name, level, quality=quality)
+        assert (tmp_path / name).read_bytes() != source.read_bytes()
+        assert "copied byte for byte" not in report.notes
+
+
+def test_what_is_damaged_is_not_copied(tmp_path, denoiser, monkeypatch):
+    whole = smooth(tmp_path / "a.jpg", Q=95).read_bytes()
+    source = tmp_path / "cut.jpg"
+    source.write_bytes(whole[:-400])
+    for held in (batch.HELD, 0):
+        monkeypatch.setattr(batch, "HELD", held)
+        with pytest.raises(PictureError, match="cannot be read"):
+            restore_file(denoiser, source, tmp_path / "b.jpg", None)
+    assert names(tmp_path) == ["a.jpg", "cut.jpg"]
+
+
+def test_levels_are_found_in_the_rows_that_are_restored(tmp_path, denoiser, monkeypatch):
+    source = photo(tmp_path / "a.png", height=200, width=300)
+    streamed = tmp_path / "streamed.png"
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "HELD", 0)
+        found = restore_file(denoiser, source, streamed, None)
+    monkeypatch.setattr("hyperrestore.estimate.open_picture", None)  # it is not decoded again
+    report = restore_file(denoiser, source, tmp_path / "held.png", None)
+    assert report.levels == found.levels and report.notes == found.notes
+    assert (tmp_path / "held.png").read_bytes() == streamed.read_bytes()
+
+
+# --- Killed -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_a_batch_that_is_killed_goes_on_to_the_same_folder(tmp_path, folder_benchmark):
+    """500 mixed pictures, the real network, killed five times at random."""
+    paths = folder_benchmark.draw_folder(tmp_path / "in", 500, (0.01, 0.4), list(folder_benchmark.KINDS))
+    folder_benchmark.draw_folder(tmp_path / "in" / "large", 8, (1, 4), list(folder_benchmark.KINDS), seed=1)
+
+    def command(out):
+        words = ["denoise", str(tmp_path / "in"), "-o", str(tmp_path / out), "-r", "-l", "20"]
+        environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+        return subprocess.Popen(
+            [sys.executable, "-m", "hyperrestore.cli", *words],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment,
+        )  # fmt: skip
+
+    start = time.monotonic()
+    with command("whole") as process:
+        assert process.communicate()[1] == b"" and process.returncode == 0
+    seconds = time.monotonic() - start
+    generator = random.Random()
+    left = 0
+    for _ in range(5):
+        with command("parts") as process:
+            time.sleep(2 + generator.uniform(0, seconds / 7))
+            process.kill()
+            process.communicate()
+        assert process.returncode == -9
+        left += len(list((tmp_path / "parts").rglob("*.part")))
+    with command("parts") as process:
+        process.communicate()
+        assert process.returncode == 0
+    assert left, "it was killed while it wrote"
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    assert len(contents(tmp_path / "whole")) == len(paths) + 8
+    assert not list(tmp_path.rglob("*.part"))
+
+
 # --- Memory -----------------------------------------------------------------------------------------
 
-MEASURE = """
-import resource, sys
-import pyvips
-from hyperrestore import restore_file
-from hyperrestore.level import Task
 
-class Identity:
-    halo, multiple, task = 32, 8, Task.DENOISE
-    def __call__(self, window):
-        return window
-    def at(self, level, *, bits):
-        return self
-
-height, folder = int(sys.argv[1]), sys.argv[2]
-ramp = pyvips.Image.xyz(1000, height)
-picture = ((ramp[0] * 0.1 + ramp[1] * 0.05) % 256).cast("uchar")
-picture.bandjoin([picture, picture]).copy(interpretation="srgb").jpegsave(folder + "/in.jpg")
-restore_file(Identity(), folder + "/in.jpg", folder + "/out.jpg", 25, tile=256, overwrite=True)
-with open("/proc/self/status") as status:
-    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux")
+@needs_linux
 def test_memory_does_not_grow_with_the_picture(tmp_path):
     peaks = []
     for height in (8000, 16000):
-        result = subprocess.run(
-            [sys.executable, "-c", MEASURE, str(height), str(tmp_path)],
-            capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}, timeout=60,
-        )  # fmt: skip
-        assert not result.stderr
-        peaks.append(int(result.stdout) / 1024)
+        ramp = pyvips.Image.xyz(1000, height)
+        grey = ((ramp[0] * 0.1 + ramp[1] * 0.05) % 256).cast("uchar")
+        colour = grey.bandjoin([grey, grey]).copy(interpretation="srgb")
+        colour.write_to_file(os.fspath(tmp_path / "in.jpg"))
+        peaks.append(peak_memory(Task.DENOISE, tmp_path / "in.jpg", tmp_path / "out.jpg", 25, tile=256))
     picture = 3 * 1000 * (16000 - 8000) / 2**20  # MiB by which the pictures differ, 8 bits a sample
     assert peaks[1] - peaks[0] < picture / 3
+
+
+@pytest.mark.slow
+@needs_linux
+@pytest.mark.parametrize("kind", ["jpg", "progressive", "png16", "tif16", "webp"])
+def test_a_hundred_megapixels_leave_room_for_the_network(tmp_path, folder_benchmark, kind):
+    """Of two gigabytes the network takes 0.9: `benchmarks/folder.py --memory` measures both together."""
+    suffix, bits, options = folder_benchmark.KINDS[kind]
+    source, target = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
+    folder_benchmark.draw(source, 12_250, 8_165, bits, seed=0, options=options)
+    assert peak_memory(Task.DENOISE, source, target, 10, tile=1536) < 1.1 * 1024

@@ -21,6 +21,7 @@ import hyperrestore.batch
 import hyperrestore.train
 from hyperrestore import PictureInfo, Restorer, __version__, cli, read_picture
 from hyperrestore.cli import main
+from hyperrestore.errors import DiskFullError
 from hyperrestore.metrics import to_8bit
 from hyperrestore.picture import Picture, write_picture
 
@@ -322,12 +323,97 @@ def test_a_folder_comes_back_as_a_folder(denoise):
     assert "in/deep/broken.png" in said[0] and said[1:] == ["hyperrestore: 1 of 4 pictures failed"]
     assert names(Path("out")) == ["a.png", "b.jpg", "c.tif", "deep"]
     Path("out/deep/c.tif").unlink()
-    code, lines, said = denoise("in", "-o", "out", "-r", "--skip-existing")
-    assert (code, lines) == (1, ["out/deep/c.tif"])
+    for words in ([], ["--skip-existing"]):
+        code, lines, said = denoise("in", "-o", "out", "-r", *words)
+        assert (code, lines) == (1, [] if words else ["out/deep/c.tif"])
+        assert said[0] == f"hyperrestore: {3 if words else 2} of 4 pictures exist already"
     Path("one").mkdir()
     photo(Path("one/a.png"))
     assert denoise("one", "-o", "single", "-r")[:2] == (0, ["single/a.png"])
     assert "give -r" in only_error(denoise("in", "-o", "elsewhere"), 2)
+
+
+def test_a_folder_goes_on_where_it_stopped_unless_told_otherwise(denoise):
+    for name in ("in/a.png", "in/b.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        photo(Path(name))
+    assert denoise("in", "-o", "out", "-r") == (0, ["out/a.png", "out/b.png"], [])
+    made = Path("out/a.png").read_bytes()
+    Path("out/a.png").write_text("mine")
+    os.utime("out/a.png", (1, 1))
+    Path("out/.b-abcd1234.part").mkdir()
+    code, lines, said = denoise("in", "-o", "out", "-r", level="50")
+    assert (code, lines, Path("out/a.png").read_text()) == (0, [], "mine")
+    assert said == [
+        "hyperrestore: removed what killed processes had left of unfinished pictures",
+        "hyperrestore: 2 of 2 pictures exist already",
+        "hyperrestore: warning: out/a.png: older than the picture that it is made of, and kept; --overwrite "
+        "makes all anew",
+    ]
+    assert names(Path("out")) == ["a.png", "b.png"]
+    assert denoise("in", "-o", "out", "-r", "--overwrite") == (0, ["out/a.png", "out/b.png"], [])
+    assert Path("out/a.png").read_bytes() == made
+    for words in (["-r"], ["-r", "--skip-existing"]):
+        assert "would be its own result" in only_error(denoise("in", "-o", "in", *words), 2)
+
+
+def test_a_report_says_what_became_of_each_picture(denoise):
+    Path("in").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        photo(Path("in", name))
+    Path("in/b.png").write_bytes(b"no picture")
+    photo(Path("in/d.png"))
+    Path("out").mkdir()
+    photo(Path("out/d.png"))
+    code, _, _ = denoise("in", "-o", "out", "-r", "--report", "out/report.json", "-t", "64")
+    report = json.loads(Path("out/report.json").read_text())
+    assert code == 1 and report["complete"]
+    assert {entry["source"]: entry["status"] for entry in report["pictures"]} == {
+        "in/a.png": "restored", "in/b.png": "failed", "in/c.png": "restored", "in/d.png": "skipped",
+    }  # fmt: skip
+    assert report["settings"]["level"] == 25 and report["settings"]["tile"] == 64
+    assert "is not a PNG" in report["pictures"][1]["error"]["message"]
+    assert "ends with .json" in only_error(denoise("in/a.png", "-o", "x.png", "--report", "in/a.png"), 2)
+
+
+def test_an_interrupted_batch_is_reported(denoise, monkeypatch):
+    sources = [photo(Path(f"{number}.png"), seed=number) for number in range(6)]
+    real = hyperrestore.batch.restore_file
+
+    def stop_at_the_fourth(restorers, source, target, **options):
+        if source.name == "3.png":
+            os.kill(os.getpid(), signal.SIGINT)
+            while True:  # until it is told to give up
+                options["progress"](0, 1)
+                time.sleep(0.01)
+        return real(restorers, source, target, **options)
+
+    monkeypatch.setattr(hyperrestore.batch, "restore_file", stop_at_the_fourth)
+    code, lines, said = denoise(*sources, "-o", "out", "--report", "report.json")
+    assert (code, said[-1]) == (130, "hyperrestore: interrupted")
+    report = json.loads(Path("report.json").read_text())
+    assert not report["complete"] and report["totals"]["left"] >= 1
+    restored = [entry["target"] for entry in report["pictures"] if entry["status"] == "restored"]
+    assert sorted(restored) == sorted(lines) == [f"out/{name}" for name in names(Path("out"))]
+
+
+def test_a_full_disk_ends_the_batch_with_a_way_out(denoise, monkeypatch):
+    sources = [photo(Path(f"{number}.png")) for number in range(9)]
+    real = hyperrestore.batch.restore_file
+
+    def full(restorers, source, target, **options):
+        if source.name == "1.png":
+            raise DiskFullError(f"{target}: cannot be written (No space left on device)")
+        return real(restorers, source, target, **options)
+
+    monkeypatch.setattr(hyperrestore.batch, "restore_file", full)
+    code, lines, said = denoise(*sources, "-o", "out")
+    assert code == 1 and 1 <= len(lines) < 8
+    assert "No space left" in said[0]
+    assert said[-1] == (
+        f"hyperrestore: the disk is full: {8 - len(lines)} more were not begun; make room and give the "
+        "command again with --skip-existing"
+    )
 
 
 def test_folders_that_cannot_be_made_stop_only_their_pictures(denoise):

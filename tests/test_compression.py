@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 from test_models import photo
 
-from hyperrestore.compression import jpeg_tables, quality_from_pixels, quality_of_table
-from hyperrestore.degrade import jpeg, quantisation_tables
+from hyperrestore.compression import quality_from_pixels
+from hyperrestore.degrade import jpeg
 from hyperrestore.metrics import full_range_luma
 
 PHOTOS = {name: photo(name, 40, 100) for name in ("chelsea", "coffee", "astronaut")}
@@ -22,44 +21,6 @@ def page(height, width):
 
 def found(pixels):
     return quality_from_pixels(full_range_luma(pixels)[0] * 255)
-
-
-@pytest.mark.parametrize("quality", [1, 5, 10, 33, 50, 75, 90, 95, 100])
-@pytest.mark.parametrize("progressive", [False, True])
-def test_tables_of_a_file_give_its_quality(tmp_path, quality, progressive):
-    picture = Image.fromarray((PHOTOS["coffee"].transpose(1, 2, 0) * 255).astype(np.uint8))
-    picture.save(tmp_path / "a.jpg", quality=quality, progressive=progressive)
-    table = jpeg_tables((tmp_path / "a.jpg").read_bytes())
-    assert table == quantisation_tables(quality)[0]
-    nearest, exact = quality_of_table(table)
-    assert exact and quantisation_tables(nearest) == quantisation_tables(quality)
-
-
-def test_other_tables_get_the_nearest_quality():
-    for quality in (10, 30, 60, 85):
-        for tilt in (-0.4, 0.4):
-            nearest, exact = quality_of_table(quantisation_tables(quality, tilt=tilt)[0])
-            assert not exact and abs(nearest - quality) <= 6
-    assert quality_of_table((1,) * 64)[0] == 100
-    assert quality_of_table((0,) * 64)[0] == 100
-
-
-def test_files_without_tables(tmp_path):
-    picture = Image.new("RGB", (16, 16))
-    picture.save(tmp_path / "a.png")
-    picture.save(tmp_path / "a.jpg")
-    whole = (tmp_path / "a.jpg").read_bytes()
-    assert jpeg_tables((tmp_path / "a.png").read_bytes()) is None
-    assert jpeg_tables(whole)
-    start = whole.index(b"\xff\xdb")
-    for length in (0, 1, 2, 3, 5, start + 1, start + 3, start + 20):
-        assert jpeg_tables(whole[:length]) is None
-    assert jpeg_tables(whole.replace(b"\xff\xdb", b"\xff\xfe")) is None
-    assert jpeg_tables(whole.replace(b"\xff\xdb", b"\xff\xff\xff\xdb")) == jpeg_tables(whole), "fill"
-    frame = whole.index(b"\xff\xc0")
-    second = bytearray(whole)
-    second[frame + 12] = 1  # the table of luminance is number 1 in this file
-    assert jpeg_tables(bytes(second)) == quantisation_tables(75)[1]
 
 
 @pytest.mark.parametrize("name", PHOTOS)

@@ -14,7 +14,7 @@ import pytest
 import pyvips
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from hyperrestore.codec import FORMATS, SUFFIXES, _bare_iptc
 from hyperrestore.errors import PictureError, UsageError
@@ -26,7 +26,7 @@ from hyperrestore.picture import (
     read_picture,
     write_picture,
 )
-from hyperrestore.tiff_metadata import add_tiff_metadata, read_tiff_metadata
+from hyperrestore.tiff_metadata import add_tiff_metadata, read_tiff_metadata, without_thumbnail
 
 LOSSLESS = [("png", None), ("tif", None), ("webp", 100), ("avif", 100)]
 KINDS = ("png", "jpg", "webp", "tif", "avif")
@@ -436,6 +436,39 @@ def test_iptc_crosses_from_jpeg_to_tiff_and_back(tmp_path, name):
     assert copy(tmp_path / "a.jpg", tmp_path / "d.png") == ("left out its IPTC, which PNG cannot hold",)
 
 
+@pytest.mark.parametrize("target", KINDS)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_thumbnail_of_the_old_picture_goes_and_the_rest_stays(tmp_path, target, order):
+    small = io.BytesIO()
+    Image.new("RGB", (16, 12), "red").save(small, "JPEG")
+    block = exif()
+    block.endian = order
+    data = block.tobytes()[6:]
+    (count,) = struct.unpack_from(order + "H", data, 8)
+    end, size = 10 + 12 * count, len(small.getvalue())
+    second = struct.pack(order + "H", 3)
+    for tag, kind, value in ((0x0103, 3, 6), (0x0201, 4, len(data) + 42), (0x0202, 4, size)):
+        number = struct.pack(order + "HH", value, 0) if kind == 3 else struct.pack(order + "I", value)
+        second += struct.pack(order + "HHI", tag, kind, 1) + number
+    data = data[:end] + struct.pack(order + "I", len(data)) + data[end + 4 :] + second + bytes(4)
+    data = b"Exif\0\0" + data + small.getvalue()
+    Image.fromarray(smooth().transpose(1, 2, 0)).save(tmp_path / "a.jpg", exif=data)
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert image.getexif().get_ifd(ExifTags.IFD.IFD1)[0x0202] == size, "it is there"
+    assert copy(tmp_path / "a.jpg", tmp_path / f"b.{target}") == ()
+    assert small.getvalue() not in (tmp_path / f"b.{target}").read_bytes()
+    with Image.open(tmp_path / f"b.{target}") as image:
+        block = image.getexif()
+        assert 0x0201 not in block.get_ifd(ExifTags.IFD.IFD1)
+        assert block[0x010F] == "ACME" and block.get_ifd(0x8769)[0x927C] == b"MAKER\0\1\2" * 40
+
+
+@pytest.mark.parametrize("length", range(0, 40, 3))
+def test_a_cut_exif_block_is_no_error(length):
+    block = exif().tobytes()[6:]
+    assert without_thumbnail(block[:length]) == block[:length]
+
+
 @pytest.mark.parametrize("cut", range(14, len(photoshop_envelope(IPTC))))
 def test_a_cut_iptc_block_is_no_error(tmp_path, cut):
     found = _bare_iptc(photoshop_envelope(IPTC)[:cut])
@@ -840,6 +873,28 @@ def test_quality_sets_the_size(tmp_path, suffix):
     write_picture(low, picture_of(integers(), 3), quality=20)
     write_picture(high, picture_of(integers(), 3), quality=98)
     assert low.stat().st_size < high.stat().st_size
+
+
+@pytest.mark.parametrize(
+    "before, asked, after", [(30, None, 95), (95, None, 95), (98, None, 98), (100, None, 100), (98, 60, 60)]
+)
+def test_jpeg_stays_as_good_as_it_was_and_is_never_saved_worse_than_95(tmp_path, before, asked, after):
+    Image.fromarray(smooth().transpose(1, 2, 0)).save(tmp_path / "a.jpg", quality=before)
+    assert copy(tmp_path / "a.jpg", tmp_path / "b.jpg", quality=asked) == ()
+    write_picture(tmp_path / "c.jpg", read_picture(tmp_path / "a.jpg"), quality=asked)
+    for name in ("b.jpg", "c.jpg"):
+        assert read_picture(tmp_path / name).info.quality == after
+
+
+@pytest.mark.parametrize("option, shared", [("4:4:4", (1, 1)), ("4:2:2", (1, 1)), ("4:2:0", (2, 2))])
+@pytest.mark.parametrize("quality", [None, 90, 50])
+def test_colours_of_jpeg_are_never_coarser_than_they_were(tmp_path, option, shared, quality):
+    Image.fromarray(smooth().transpose(1, 2, 0)).save(tmp_path / "a.jpg", subsampling=option)
+    copy(tmp_path / "a.jpg", tmp_path / "b.jpg", quality=quality)
+    assert read_picture(tmp_path / "b.jpg").info.subsampling == (shared if quality == 50 else (1, 1))
+    copy(tmp_path / "a.jpg", tmp_path / "c.png")
+    copy(tmp_path / "c.png", tmp_path / "d.jpg", quality=quality)  # whose original says nothing
+    assert read_picture(tmp_path / "d.jpg").info.subsampling == ((2, 2) if quality == 50 else (1, 1))
 
 
 @pytest.mark.parametrize("suffix, side", [("jpg", 65_501), ("webp", 16_384), ("avif", 16_385)])

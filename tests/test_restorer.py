@@ -82,6 +82,14 @@ def test_levels_are_checked(restorer):
         restorer(noisy, 90)
 
 
+def test_memory_that_is_given_back_is_taken_anew(restorer, rng):
+    pixels = rng.random((3, 40, 30), np.float32)
+    restorer.release_memory()  # there is none yet
+    before = restorer(pixels, 25)
+    restorer.release_memory()
+    np.testing.assert_array_equal(restorer(pixels, 25), before)
+
+
 def test_it_says_what_it_is(restorer):
     assert restorer.scale == SIGMA
     assert restorer.at(25).name in ("OpenVINO on the CPU, fp32", "torch on cpu, fp32")

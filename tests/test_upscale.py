@@ -1,22 +1,17 @@
 """Upscaling files: exact sizes, alpha too, the same for every tile, and memory for a row of tiles."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import needs_linux, peak_memory
 from PIL import Image
 from test_cli import photo
 
-import hyperrestore.batch as batch
 from hyperrestore import Restorer, read_picture, restore_file
 from hyperrestore.cli import main
 from hyperrestore.errors import LevelError, UsageError
-
-SOURCE = Path(batch.__file__).parents[1]
+from hyperrestore.level import Task
 
 
 @pytest.fixture(scope="module")
@@ -111,31 +106,9 @@ def test_the_command(upscale_model, dejpeg_model, tmp_path, capsys):
     assert "is a model for dejpeg, not for denoise" in capsys.readouterr().err
 
 
-MEASURE = """
-import sys
-from hyperrestore import restore_file
-from hyperrestore.level import Task
-
-class Identity:
-    halo, multiple, task = 96, 8, Task.UPSCALE
-    def __call__(self, window):
-        return window
-    def at(self, level, *, bits):
-        return self
-
-restore_file(Identity(), sys.argv[1], sys.argv[2], 4.0)
-with open("/proc/self/status") as status:
-    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux")
+@needs_linux
 def test_twelve_megapixels_times_four_stay_within_two_gigabytes(tmp_path):
     """Without a network, whose own memory a tile bounds: `benchmarks/speed.py --memory` has it."""
     source = photo(tmp_path / "in.jpg", height=2828, width=4243)
-    result = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(source), str(tmp_path / "out.jpg")],
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}, check=True,
-    )  # fmt: skip
-    assert int(result.stdout) / 2**20 < 1.3
+    assert peak_memory(Task.UPSCALE, source, tmp_path / "out.jpg", 4) < 1.3 * 1024

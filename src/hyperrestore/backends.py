@@ -207,6 +207,13 @@ class OpenVINOModel:
                 self._compiled = (level, precision), compiled
             return self._compiled[1]
 
+    def release_memory(self) -> None:
+        """Give back what networks hold between two windows; the next window takes it anew."""
+        with self._lock:
+            for kept in (self._compiled, self._compiled_map):
+                if kept is not None and hasattr(kept[1], "release_memory"):  # since OpenVINO 2025.0
+                    kept[1].release_memory()
+
     def graph(self, level: float) -> Any:
         """The graph for one level, an `openvino.Model` whose only input is `image`."""
         from openvino import opset13
@@ -263,6 +270,9 @@ class TorchModel:
         checkpoint = load_checkpoint(path)
         self._description = checkpoint.description
         self._network = load_network(checkpoint).to(self._device)
+
+    def release_memory(self) -> None:
+        """Do nothing: torch gives memory back by itself."""
 
     def at(self, level: float, *, precision: Precision, bits: int) -> NetworkBackend:
         """The network for one level.

@@ -37,15 +37,16 @@ from hyperrestore.picture import (
     create_picture,
     header_size,
     open_picture,
-    remove_leftovers,
 )
 from hyperrestore.restorer import Restorer
 from hyperrestore.tiles import spans
+from hyperrestore.transparency import Surroundings, VisibleOnly, VisibleRows, find_surroundings
 
 Level = float | tuple[float, float]  # one, or those where a map is black and white
 
 IN_FLIGHT = 3  # pictures: one in the network, one that is decoded, one that is encoded
 PIXELS_IN_FLIGHT = 2**26  # of all of them together, unless a single one has more
+LARGE = 2**25  # pixels from which on a network gives back its memory before the picture is encoded
 HELD = 2**27  # bytes of a picture that is decoded as a whole before the network runs
 
 
@@ -313,12 +314,10 @@ def restore_file(
     with open_picture(source, max_pixels=max_pixels) as reader:
         info = reader.info
         width, height = info.width, info.height
-        read: Callable[[int, int], Rows] = reader.rows
-        held: Rows | None = None
+        size = width * height * (info.channels + info.has_alpha) * info.dtype.itemsize
         # Levels are found out from the same rows that are then restored.
-        if (automatic or turn) and width * height * info.channels * info.dtype.itemsize <= HELD:
-            held = reader.rows(0, height)
-            read = _slices(held)
+        held = reader.bands(0, height) if (automatic or turn) and size <= HELD else None
+        read = reader.bands if held is None else _slices(held)
         try:
             if upscales and not isinstance(level, tuple):
                 width, height, level = enlarged_size(
@@ -326,21 +325,28 @@ def restore_file(
                 )
                 if width * height > max_pixels:
                     raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
-                read = Enlargement(read, size=(info.height, info.width), to=(height, width)).rows
             levels: list[Level | None] = [level]
             if automatic:
                 levels, found = _levels(restorers, source, max_pixels, held)
             used = [
                 (restorer, one) for restorer, one in zip(restorers, levels, strict=True) if one is not None
             ]
-            backend = Chain([_network(restorer, one, info.bits, grain) for restorer, one in used])
-            if level_map is not None and isinstance(level, tuple):
-                black, white = level
-                read = _with_levels(
-                    read, level_rows(level_map, height=height, width=width, black=black, white=white)
-                )
+            backend: Backend = Chain([_network(restorer, one, info.bits, grain) for restorer, one in used])
         except UsageError as error:
             raise type(error)(f"{source}: {error}") from error
+        if info.has_alpha:
+            surroundings = _surroundings(source, info, held, max_pixels) if used else None
+            if surroundings is None:
+                read = _without_alpha(read)
+            else:
+                read = VisibleRows(read, surroundings, bits=info.bits).rows
+                backend = VisibleOnly(backend)
+        if upscales:
+            read = Enlargement(read, size=(info.height, info.width), to=(height, width)).rows
+        if level_map is not None and isinstance(level, tuple):
+            black, white = level
+            levels_of = level_rows(level_map, height=height, width=width, black=black, white=white)
+            read = _with_levels(read, levels_of)
         notes: tuple[str, ...]
         if not used and quality is None and copy_picture(reader, target, overwrite=overwrite):
             notes = (*found, "copied byte for byte")
@@ -361,8 +367,11 @@ def restore_file(
                     raise PictureError(
                         f"{source}: memory does not suffice for tiles of {tile} pixels; give a smaller tile"
                     ) from error
-                # What follows is encoding: the next picture needs the memory.
+                # What follows is encoding, which takes memory, too; other pictures may be running.
                 del backend, counted, read, held, restored
+                if width * height > LARGE:
+                    for restorer, _ in used:
+                        restorer.release_memory()
             notes = (*found, *info.notes, *writer.notes)
     seconds = time.perf_counter() - start
     by_task = {str(restorer.task): one if isinstance(one, tuple) else float(one) for restorer, one in used}
@@ -378,6 +387,20 @@ def _network(restorer: Restorer, level: Level, bits: int, grain: float) -> Backe
     else:
         backend = restorer.at(level, bits=bits)
     return Grain(backend, grain) if grain and restorer.task == Task.DENOISE else backend
+
+
+def _surroundings(
+    source: str | Path, info: PictureInfo, held: Rows | None, max_pixels: int
+) -> Surroundings | None:
+    """The colours around what is hidden, from the rows held or else from the file, read once more."""
+    if held is not None:
+        return find_surroundings(_slices(held), height=info.height)
+    with open_picture(source, max_pixels=max_pixels) as reader:
+        return find_surroundings(reader.bands, height=info.height)
+
+
+def _without_alpha(read: Callable[[int, int], Rows]) -> Callable[[int, int], Rows]:
+    return lambda top, bottom: read(top, bottom)[:-1]
 
 
 def _with_levels(
@@ -433,9 +456,8 @@ def restore_files(
 ) -> Generator[Report | Failure, None, None]:
     """Restore picture files: while the network runs for one, others are decoded and encoded.
 
-    The files are those that `restore` makes one by one. What killed processes have left beside the targets
-    is removed. After a full disk no further picture is begun. If this is interrupted or closed, the pictures
-    in the making are given up, and nothing of them is left.
+    The files are those that `restore` makes one by one. After a full disk no further picture is begun. If
+    this is interrupted or closed, the pictures in the making are given up, and nothing of them is left.
 
     Args:
         restore: `restore_file` with all that is the same for every picture; takes source, target, `progress`
@@ -449,8 +471,6 @@ def restore_files(
     Yields:
         What became of each picture, in the order of `pairs`.
     """
-    for folder in {target.parent for _, target in pairs}:
-        remove_leftovers(folder)
     turns = _Turns()
     work = _Work([_pixels(source, size) for source, _ in pairs], progress)
 
@@ -467,6 +487,9 @@ def restore_files(
             return restore(source, target, progress=step, turn=turns if len(pairs) > 1 else None)
         except HyperrestoreError as error:
             return Failure(str(source), str(target), error)
+        except (MemoryError, OSError) as error:  # those of this picture, not of the batch
+            why = error.strerror if isinstance(error, OSError) else "memory does not suffice"
+            return Failure(str(source), str(target), PictureError(f"{source}: cannot be restored ({why})"))
         finally:
             work.step(index, 1)
 
@@ -535,6 +558,7 @@ class _Work:
 
     def __init__(self, pixels: Sequence[int], progress: Callable[[int, float], None]) -> None:
         self._pixels = pixels
+        self._all = sum(pixels)
         self._progress = progress
         self._lock = threading.Lock()
         self._shares = [0.0] * len(pixels)
@@ -546,7 +570,7 @@ class _Work:
             more, self._shares[index] = share - self._shares[index], share
             if more:
                 self._done += more * self._pixels[index]
-                self._progress(index, self._done / sum(self._pixels))
+                self._progress(index, self._done / self._all)
 
     def fits(self, index: int, running: Collection[int]) -> bool:
         """Tell whether one more picture fits beside those that are running."""

@@ -16,7 +16,7 @@ def cut_blocks(planes: Floats, most: int) -> Floats:
     """Cut planes into blocks, from their corner on; what is left at the right and below is no block.
 
     Args:
-        planes: (planes, h, w), any size.
+        planes: (planes, h, w), any size. Blocks with NaN are left out: it stands for what nobody sees.
         most: About so many blocks of a plane, spread evenly, or all of them.
 
     Returns:
@@ -25,7 +25,9 @@ def cut_blocks(planes: Floats, most: int) -> Floats:
     count, rows, columns = len(planes), planes.shape[1] // 8, planes.shape[2] // 8
     whole = planes[:, : 8 * rows, : 8 * columns].reshape(count, rows, 8, columns, 8).swapaxes(2, 3)
     every = max(1, round(math.sqrt(rows * columns / most)))
-    return whole[:, ::every, ::every].reshape(count, -1, 64)
+    blocks = whole[:, ::every, ::every].reshape(count, -1, 64)
+    seen = ~np.isnan(blocks).any(axis=(0, 2))
+    return blocks if seen.all() else blocks[:, seen]
 
 
 @cache

@@ -277,7 +277,8 @@ def _add_files(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "-q", "--quality", type=_whole(1, 100), metavar="1..100",
-        help="of JPEG (default 95), WebP (95) and AVIF (90); in the last two 100 is lossless",
+        help="of JPEG (default 95, or the original's if that is better), WebP (95) and AVIF (90); in the "
+        "last two 100 is lossless",
     )  # fmt: skip
     existing = command.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace existing files")
@@ -505,7 +506,7 @@ def _restore(options: argparse.Namespace) -> int:
     from hyperrestore.enlarge import enlarged_size
     from hyperrestore.errors import DiskFullError
     from hyperrestore.level import Task
-    from hyperrestore.picture import MAX_PIXELS
+    from hyperrestore.picture import MAX_PIXELS, remove_leftovers
     from hyperrestore.report import check_report, write_report
 
     start = time.perf_counter()
@@ -514,12 +515,13 @@ def _restore(options: argparse.Namespace) -> int:
     sources, unreadable = find_inputs(options.inputs, out=Path(options.out), recursive=options.recursive)
     in_folder = any(source not in options.inputs for source, _ in sources)
     pairs = plan_targets(sources, options.out, suffix=suffix, in_folder=in_folder)
-    if options.report:
-        check_report(options.report)
     for folder in unreadable:
         _say(f"error: {folder}: cannot read this folder")
+    if sum(remove_leftovers(folder) for folder in {target.parent for _, target in pairs}):
+        _say("removed what killed processes had left of unfinished pictures")
     skipped = [] if options.overwrite else _skipped(pairs, options)
-    pairs = [pair for pair in pairs if pair not in set(skipped)]
+    kept = set(skipped)
+    pairs = [pair for pair in pairs if pair not in kept]
     models = {task: options.model or task for task in options.tasks}
     restorers = [_load(model, options) for model in models.values()]
     for restorer, task in zip(restorers, options.tasks, strict=True):
@@ -529,6 +531,8 @@ def _restore(options: argparse.Namespace) -> int:
         for level in options.sweep or (one for one in levels if one is not None):
             restorer.scale.check(level)
 
+    if options.report:
+        check_report(options.report)
     sizes = {
         "to_width": options.to_width,
         "to_height": options.to_height,

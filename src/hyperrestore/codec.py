@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
-from hyperrestore.tiff_metadata import add_tiff_metadata, is_raw, read_tiff_metadata
+from hyperrestore.jpeg import jpeg_subsampling, jpeg_tables, quality_of_table
+from hyperrestore.tiff_metadata import add_tiff_metadata, is_raw, read_tiff_metadata, without_thumbnail
 
 _72_DPI = 72 / 25.4, 72 / 25.4  # pixels per millimetre
 _JPEG_SEGMENT = 65_000  # a JPEG holds EXIF and XMP in one segment each, of at most 64 KiB with its header
@@ -31,11 +32,16 @@ class PictureInfo:
         has_alpha: Whether the file has an alpha channel.
         notes: One plain sentence per conversion that was made.
         icc_profile: Colour profile, byte for byte.
-        exif: EXIF block, a small TIFF without the prefix that JPEG puts before it.
+        exif: EXIF block, a small TIFF without the prefix that JPEG puts before it, and without the thumbnail,
+            which would show the picture as it was.
         xmp: XMP packet.
         iptc: IPTC-IIM records, without the Photoshop envelope that JPEG puts around them.
         text: PNG text entries, (keyword, text); only those in ASCII are written.
         resolution: Pixels per millimetre (horizontal, vertical), or None where the file does not say.
+        quality: At which a JPEG file was saved, 1 to 100, or the nearest to it that libjpeg has; None for
+            other files.
+        subsampling: How many pixels share a colour in a JPEG file, (in a row, in a column); None for other
+            and grey files.
     """
 
     width: int
@@ -50,6 +56,8 @@ class PictureInfo:
     iptc: bytes | None = None
     text: tuple[tuple[str, str], ...] = ()
     resolution: tuple[float, float] | None = None
+    quality: int | None = None
+    subsampling: tuple[int, int] | None = None
 
     @property
     def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
@@ -108,10 +116,8 @@ _SRGB_CHUNKS = {
     b"cHRM": (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000),
 }
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-# Lossy, because these formats are chosen for small files; high, because restored detail must survive.
-# 100 is lossless in WebP and AVIF.
+# Lossy, because these formats are chosen for small files; high, because restored detail must survive and what
+# was repaired must not come back. 100 is lossless in WebP and AVIF.
 _DEFAULT_QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 90}
 
 
@@ -207,12 +213,14 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
         has_alpha=has_alpha,
         notes=tuple(notes),
         icc_profile=image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None,
-        exif=exif and exif.removeprefix(b"Exif\0\0"),
+        exif=exif and without_thumbnail(exif.removeprefix(b"Exif\0\0")),
         # The pixels are upright now, and XMP must not say otherwise.
         xmp=xmp and re.sub(rb"""(tiff:Orientation(?:>|=["'])\s*)[2-8]""", rb"\g<1>1", xmp),
         iptc=iptc,
         text=text,
         resolution=None if silent else resolution,
+        quality=quality_of_table(table)[0] if (table := jpeg_tables(head)) else None,
+        subsampling=jpeg_subsampling(head),
     )
 
 
@@ -335,8 +343,12 @@ def _save_options(known: Format, info: PictureInfo, quality: int | None) -> dict
             bits = min(info.bits, known.bits)
             colour = {"lossless": True} if level == 100 else {"Q": level, "subsample_mode": "off"}
             return {"compression": "av1", "bitdepth": bits, **colour}
-        case _:  # libvips keeps colour at full resolution from quality 90 on
-            return {"Q": level}
+        case _:
+            # Repaired colours are finer than those of a 4:2:0 original: saved at full resolution they are up
+            # to 1 dB better (`benchmarks/fidelity.py --saving`). So libvips saves them from quality 90 on,
+            # and below where the original did.
+            shared = "auto" if info.subsampling in (None, (2, 2)) else "off"
+            return {"Q": quality or max(level, info.quality or 0), "subsample_mode": shared}
 
 
 def carried(
@@ -410,7 +422,8 @@ def _recognise(path: Path, head: bytes) -> Format:
     if not head:
         raise PictureError(f"{path}: is empty (0 bytes); give a {_NAMES} file")
     # libvips shows the first frame of an animated PNG and says nothing.
-    if head[4:12] == b"ftypavis" or (head.startswith(b"\x89PNG") and b"acTL" in head[: head.find(b"IDAT")]):
+    brands = head[8 : int.from_bytes(head[:4], "big")] if head[4:8] == b"ftyp" else b""
+    if b"avis" in brands or (head.startswith(b"\x89PNG") and b"acTL" in _png_chunks(head)):
         raise PictureError(f"{path}: is an animation; save one of its frames as its own file")
     for known in FORMATS:
         if re.match(known.signature, head, re.DOTALL):
@@ -535,10 +548,10 @@ def writing(path: Path) -> Iterator[None]:
         with _failures(path, "cannot be written", advice):
             yield
     except PictureError as error:
-        cause = error.__cause__  # libvips tells the number of the error only in its words
-        text = str(getattr(cause, "detail", ""))
-        if getattr(cause, "errno", None) in _DISK_FULL or any(os.strerror(n) in text for n in _DISK_FULL):
-            raise DiskFullError(str(error)) from cause
+        cause = error.__cause__  # libvips tells the number of the error only in words, and not in the first
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if getattr(cause, "errno", None) == number or os.strerror(number) in getattr(cause, "detail", ""):
+                raise DiskFullError(f"{path}: cannot be written ({os.strerror(number)}); {advice}") from cause
         raise
 
 

@@ -1,19 +1,16 @@
-"""Pixels or the head of a file -> the JPEG quality at which they were saved."""
+"""Pixels -> the JPEG quality at which they were saved."""
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hyperrestore.blocks import Floats, block_dct, cut_blocks
-from hyperrestore.degrade import quantisation_tables
+from hyperrestore.jpeg import middle_of_least, standard_tables
 
-JPEG = b"\xff\xd8"  # how such a file begins
 BLOCKS, FEW_BLOCKS = 8192, 600  # that are looked at: for an answer, and for each place that a grid may have
 BIN, LARGEST = 0.25, 120.0  # of the absolute DCT coefficients, on the 8-bit scale
 STEPS = np.array([*range(2, 30), *range(30, 60, 2), *range(60, 124, 4)], np.float32)
@@ -28,59 +25,6 @@ CONTRADICTION = 0.4
 AGREE = 0.35  # mean logarithm of the ratio of the steps seen to those of the quality, up to which they agree
 # The lower frequencies without the constant one: the others are mostly zero, whatever the step.
 FREQUENCIES = np.array([8 * u + v for u in range(8) for v in range(8) if 1 <= u + v <= 4])
-
-
-def jpeg_tables(head: bytes) -> tuple[int, ...] | None:
-    """The quantisation table of luminance of a JPEG file.
-
-    Args:
-        head: Its first bytes.
-
-    Returns:
-        64 steps, row by row; None for other files, or where the table does not stand there.
-    """
-    if not head.startswith(JPEG):
-        return None
-    tables: dict[int, tuple[int, ...]] = {}
-    position = 2
-    try:
-        while head[position] == 0xFF:
-            marker = head[position + 1]
-            if marker == 0xFF:  # fill
-                position += 1
-                continue
-            (length,) = struct.unpack_from(">H", head, position + 2)
-            segment = head[position + 4 : position + 2 + length]
-            if marker == 0xDB:
-                tables |= _tables_of(segment)
-            elif marker in (0xC0, 0xC1, 0xC2):  # a frame: its first component is luminance
-                return tables.get(segment[8])
-            position += 2 + length
-    except (IndexError, struct.error):  # cut off, or damaged
-        pass
-    return None
-
-
-def _tables_of(segment: bytes) -> dict[int, tuple[int, ...]]:
-    """The tables of a segment by their numbers, row by row."""
-    tables = {}
-    while segment:
-        wide = segment[0] >> 4
-        steps = struct.unpack_from(">64H" if wide else "64B", segment, 1)
-        tables[segment[0] & 15] = tuple(steps[place] for place in _zigzag_places())
-        segment = segment[129 if wide else 65 :]
-    return tables
-
-
-def quality_of_table(table: tuple[int, ...]) -> tuple[int, bool]:
-    """The quality of libjpeg whose table of luminance is nearest, and whether it is the same.
-
-    Args:
-        table: 64 steps, row by row.
-    """
-    distance = np.abs(np.log(np.maximum(table, 1) / _standard_tables())).mean(axis=1)
-    quality = _middle(distance)
-    return quality, bool(distance[quality - 1] == 0)
 
 
 def quality_from_pixels(luma: Floats) -> int | None:
@@ -168,26 +112,14 @@ def _fit(luma: Floats, top: int, left: int) -> _Fit | None:
     seen = np.flatnonzero(likelihood)
     says = likelihoods.reshape(len(table), size)[best[seen], bins[:, seen]].sum(axis=1)
     steps = STEPS[best % len(STEPS)]
-    distance = np.abs(np.log(steps / _standard_tables()[:, FREQUENCIES])) @ likelihood / likelihood.sum()
-    quality = _middle(distance)
+    distance = np.abs(np.log(steps / standard_tables()[:, FREQUENCIES])) @ likelihood / likelihood.sum()
+    quality = middle_of_least(distance)
     return _Fit(
         quality,
         float(likelihood.sum() / len(bins)),
         float(distance[quality - 1]),
         float(-says.clip(max=0).sum() / max(says.clip(min=0).sum(), 1e-9)),
     )
-
-
-def _middle(distance: npt.NDArray[np.floating[Any]]) -> int:
-    """The quality at the smallest distance; of several with the same steps the middle one."""
-    (nearest,) = np.nonzero(distance <= distance.min() + 1e-9)
-    return int(nearest[len(nearest) // 2]) + 1
-
-
-@cache
-def _standard_tables() -> npt.NDArray[np.int64]:
-    """(100, 64): luminance, for each quality."""
-    return np.array([quantisation_tables(quality)[0] for quality in range(1, 101)])
 
 
 @cache
@@ -208,10 +140,3 @@ def _likelihoods() -> Floats:
     table[np.broadcast_to(noises > steps / 3, table.shape)] = -1  # the multiples could not be told apart
     table[..., -1] = 0  # all that is larger
     return table.astype(np.float32)
-
-
-@cache
-def _zigzag_places() -> tuple[int, ...]:
-    """For each of 64 entries row by row, its place in a file."""
-    order = sorted(np.ndindex(8, 8), key=lambda uv: (sum(uv), uv[0] if sum(uv) % 2 else uv[1]))
-    return tuple(order.index((u, v)) for u, v in np.ndindex(8, 8))

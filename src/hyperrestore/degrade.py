@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperrestore.errors import LevelError, MissingExtraError, UsageError
+from hyperrestore.jpeg import quantisation_tables as quantisation_tables
 
 Protocol = Literal["standard", "hyperres"]
 Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
@@ -117,54 +118,6 @@ def jpeg(
     with Image.open(file) as decoded:
         samples = np.asarray(decoded).reshape(samples.shape)
     return (samples.transpose(2, 0, 1) / 255.0).astype(clean.dtype)
-
-
-# ITU-T T.81 (1992), annex K.1: the tables that a quality scales, of luminance and of colours, row by row.
-LUMINANCE = (
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
-    14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
-    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
-)  # fmt: skip
-CHROMINANCE = (
-    17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99,
-    47, 66, 99, 99, 99, 99, 99, 99, *(99,) * 32,
-)  # fmt: skip
-
-
-def quantisation_tables(
-    quality: float, *, tilt: float = 0.0, colours: float = 1.0
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """JPEG quantisation tables of luminance and colours, as libjpeg makes them or a variation of them.
-
-    Args:
-        quality: 1 to 100.
-        tilt: The tables of other encoders and cameras rise more (above 0) or less (below 0) towards high
-            frequencies: entry (u, v) is multiplied by a power of 1 + u + v, and the table scaled to the
-            same geometric mean.
-        colours: Factor of the table of colours.
-
-    Returns:
-        Two tables of 64 whole numbers from 1 to 255, row by row.
-
-    Raises:
-        LevelError: The quality is not from 1 to 100.
-
-    Example:
-        >>> quantisation_tables(50)[0][:4]
-        (16, 11, 10, 16)
-    """
-    if not 1 <= quality <= 100:
-        raise LevelError(f"JPEG quality {quality!r} is not accepted: give a number from 1 to 100")
-    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-    steep = tilt * np.log1p(np.add.outer(np.arange(8), np.arange(8)).ravel())
-    factor = np.exp(steep - steep.mean())
-
-    def scaled(table: tuple[int, ...], factor: Float64) -> tuple[int, ...]:
-        # libjpeg computes in whole numbers, halves up
-        entries = np.floor((np.array(table) * percent + 50) / 100).clip(1, 255)
-        return tuple(int(entry) for entry in np.floor(entries * factor + 0.5).clip(1, 255))
-
-    return scaled(LUMINANCE, factor), scaled(CHROMINANCE, colours * factor)
 
 
 def rescale(clean: Pixels, scale: float, *, protocol: Protocol = "standard") -> Pixels:

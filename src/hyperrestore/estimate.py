@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from hyperrestore.blocks import Floats
-from hyperrestore.compression import JPEG, jpeg_tables, quality_from_pixels, quality_of_table
+from hyperrestore.compression import quality_from_pixels
 from hyperrestore.engine import Rows, to_floats
 from hyperrestore.errors import PictureError
+from hyperrestore.jpeg import JPEG, jpeg_tables, quality_of_table
 from hyperrestore.level import Task
 from hyperrestore.metrics import full_range_luma
 from hyperrestore.noise import Noise, find_noise
 from hyperrestore.picture import MAX_PIXELS, open_picture
+from hyperrestore.transparency import hidden_pixels
 
 SAMPLE = 2**21  # pixels that are looked at, in bands spread over the picture
 BANDS, WIDEST = 8, 4096
@@ -83,7 +85,7 @@ def inspect(path: str | Path, *, max_pixels: int = MAX_PIXELS, rows: Rows | None
     Args:
         path: Picture file. Of one with more than 2 megapixels, parts are looked at.
         max_pixels: The most pixels that are accepted.
-        rows: All of its rows, (c, h, w) as a reader gives them, where they are already decoded.
+        rows: All of its rows, (c, h, w) as `PictureReader.bands` gives them, where they are already decoded.
 
     Raises:
         PictureError: It cannot be read.
@@ -91,7 +93,7 @@ def inspect(path: str | Path, *, max_pixels: int = MAX_PIXELS, rows: Rows | None
     path = Path(path)
     if rows is None:
         with open_picture(path, max_pixels=max_pixels) as reader:
-            pixels = _sample(reader.rows, reader.info.height, reader.info.width)
+            pixels = _sample(reader.bands, reader.info.height, reader.info.width)
     else:
         decoded = rows
         pixels = _sample(lambda top, bottom: decoded[:, top:bottom], *rows.shape[1:])
@@ -119,7 +121,10 @@ def _compression(tables: tuple[int, ...] | None, seen: int | None) -> Compressio
 
 
 def _sample(read: Callable[[int, int], Rows], height: int, width: int) -> Floats:
-    """(1 or 3, h, w) on the 8-bit scale: bands of a picture, whose 8x8 blocks stay in one grid."""
+    """(1 or 3, h, w) on the 8-bit scale: bands of a picture, whose 8x8 blocks stay in one grid.
+
+    NaN where the picture is transparent, so that no block with hidden colours counts.
+    """
     seen = min(width, WIDEST)
     left = (width - seen) // 16 * 8
     count = min(height, SAMPLE // seen)
@@ -130,4 +135,9 @@ def _sample(read: Callable[[int, int], Rows], height: int, width: int) -> Floats
         read(top, min(top + band, height))[:, :, left : left + seen]
         for top in range(0, height - min(band, height) + 1, apart)
     ]
-    return to_floats(np.concatenate(rows, axis=1)) * np.float32(255)
+    bands = np.concatenate(rows, axis=1)
+    has_alpha = len(bands) % 2 == 0  # grey or RGB, and alpha
+    pixels = to_floats(bands[:-1] if has_alpha else bands) * np.float32(255)
+    if has_alpha and not (hidden := hidden_pixels(bands[-1])).all():
+        pixels[:, hidden] = np.nan
+    return pixels

@@ -90,9 +90,10 @@ class PictureReader:
             PictureError: The file is damaged or truncated.
             UsageError: The rows lie outside the picture or above rows already read.
         """
-        return self._bands(top, bottom)[: self.info.channels]
+        return self.bands(top, bottom)[: self.info.channels]
 
-    def _bands(self, top: int, bottom: int) -> Rows:
+    def bands(self, top: int, bottom: int) -> Rows:
+        """Read rows as `rows` does, with alpha as the last channel where the picture has it."""
         info = self.info
         if not self._next <= top < bottom <= info.height:
             raise UsageError(
@@ -109,6 +110,8 @@ class PictureReader:
                 interleaved = np.frombuffer(data, info.dtype).reshape(count, info.width, -1)
                 bands[:, row - top : row - top + count] = interleaved.transpose(2, 0, 1)
         self._next = bottom
+        if bottom == info.height:  # some decoders hold the whole picture
+            self._region = self._image = None
         return bands
 
 
@@ -203,8 +206,10 @@ def create_picture(
         width: Pixels per row, if not as in `like`.
         height: Rows, if not as in `like`.
         alpha: (1, h, w), float32, values in [0, 1], instead of a reader's.
-        quality: 1 to 100 for JPEG (default 95), WebP (95) and AVIF (90); in the last two 100 is lossless.
-            PNG and TIFF always are.
+        quality: 1 to 100 for JPEG, WebP (default 95) and AVIF (90); in the last two 100 is lossless. PNG and
+            TIFF always are. The default for JPEG is 95, or the original's where that was a JPEG of higher
+            quality; never less, which would bring back the very damage that was repaired. JPEG has its
+            colours at full resolution from 90 on, and below where the original had.
         overwrite: Whether an existing file may be replaced; it may be the one that is being read.
 
     Yields:
@@ -312,9 +317,7 @@ def read_picture(path: AnyPath, *, max_pixels: int = MAX_PIXELS) -> Picture:
         bands = np.empty((info.channels + info.has_alpha, info.height, info.width), np.float32)
         for top in range(0, info.height, _STRIP):
             bottom = min(top + _STRIP, info.height)
-            np.divide(
-                reader._bands(top, bottom), 2**info.bits - 1, out=bands[:, top:bottom], casting="unsafe"
-            )
+            np.divide(reader.bands(top, bottom), 2**info.bits - 1, out=bands[:, top:bottom], casting="unsafe")
     return Picture(bands[: info.channels], bands[info.channels :] if info.has_alpha else None, info)
 
 

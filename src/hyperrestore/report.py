@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,24 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from hyperrestore import __version__
-from hyperrestore.batch import Failure, Report
+from hyperrestore.batch import Failure, Report, make_folder
 from hyperrestore.checkpoint import write_atomically
-from hyperrestore.errors import UsageError
+from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.restorer import model_path
 
 SUFFIX = ".json"
 
 
 def check_report(path: Path) -> None:
-    """Refuse early what could not be written, or should not be.
+    """Refuse early what could not be written, or should not be; make its folder.
 
     Raises:
-        UsageError: The name does not end with .json, so it may be a picture's; or there is no such folder.
+        UsageError: The name does not end with .json, so it may be a picture's; or it is that of a folder.
+        PictureError: Its folder cannot be made or written to.
     """
-    if path.suffix.lower() != SUFFIX:
-        raise UsageError(f"report {path}: give a name that ends with {SUFFIX}; an older report is replaced")
-    if not path.parent.is_dir() or path.is_dir():
-        raise UsageError(f"report {path}: cannot be written there; name a file in a folder that exists")
+    if path.suffix.lower() != SUFFIX or path.is_dir():
+        raise UsageError(f"report {path}: name a file that ends with {SUFFIX}; an older report is replaced")
+    make_folder(path.parent)
+    if not os.access(path.parent, os.W_OK):
+        raise PictureError(f"report {path}: its folder cannot be written to; give another")
 
 
 def write_report(

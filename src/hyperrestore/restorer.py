@@ -17,6 +17,7 @@ from hyperrestore.errors import UsageError
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.picture import Picture, enlarged_alpha
 from hyperrestore.quantize import load_ranges
+from hyperrestore.transparency import VisibleOnly, VisibleRows, find_surroundings
 
 MODELS = Path(__file__).parent / "models"
 
@@ -123,6 +124,10 @@ class Restorer:
             raise UsageError("a map of levels is not for upscaling: its level is the size of the result")
         return self._model.mapped(precision=self._precision, bits=bits)
 
+    def release_memory(self) -> None:
+        """Give back the memory that the network holds between two pictures; the next one takes it anew."""
+        self._model.release_memory()
+
     def __call__(self, image: Image, level: float | Pixels, *, grain: float = 0.0, size: int = TILE) -> Image:
         """Restore a picture.
 
@@ -134,6 +139,8 @@ class Restorer:
 
         Returns:
             The same kind, restored; by a model that upscales it is larger by the level, each side rounded.
+            What stands under a picture's full transparency changes nothing that is seen, and stays as it is
+            (see `transparency`).
 
         Raises:
             LevelError: The model does not accept the level.
@@ -143,6 +150,7 @@ class Restorer:
         pixels = _pixels_of(image)
         height, width = pixels.shape[1:]
         backend, levels = self._backend(image, level, grain)
+        pixels, backend = _without_hidden(image, pixels, backend)
         if self.task == Task.UPSCALE:
             width, height = self.result_size(width, height, float(level))
             pixels = resize_bicubic(pixels, height, width, antialias=True)
@@ -184,6 +192,7 @@ class Restorer:
         pixels = _pixels_of(image)
         before = pixels.shape[1:]
         backend, levels = self._backend(image, level, grain)
+        pixels, backend = _without_hidden(image, pixels, backend)
 
         def read(part: Region) -> Pixels:
             rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
@@ -237,6 +246,22 @@ class Restorer:
 def _with_levels(pixels: Pixels, levels: Pixels | None) -> Pixels:
     """A picture (c, h, w) with its levels (h, w) as the last channel, if there are some."""
     return pixels if levels is None else np.concatenate([pixels, levels[None].astype(pixels.dtype)])
+
+
+def _without_hidden(image: Picture | Pixels, pixels: Pixels, backend: Backend) -> tuple[Pixels, Backend]:
+    """What the network is to see of a picture with transparency, and what restores it."""
+    if not isinstance(image, Picture) or image.alpha is None:
+        return pixels, backend
+    bands = np.concatenate([pixels, image.alpha])
+
+    def read(top: int, bottom: int) -> Pixels:
+        return bands[:, top:bottom]
+
+    surroundings = find_surroundings(read, height=bands.shape[1])
+    if surroundings is None:
+        return pixels, backend
+    rows = VisibleRows(read, surroundings, bits=image.info.bits)
+    return rows.rows(0, bands.shape[1]), VisibleOnly(backend)
 
 
 def _pixels_of(image: Picture | Pixels) -> Pixels:

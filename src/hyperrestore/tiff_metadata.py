@@ -103,6 +103,26 @@ def read_tiff_metadata(path: Path) -> tuple[bytes | None, bytes | None]:
     return exif, iptc.data if isinstance(iptc, _Value) else None
 
 
+def without_thumbnail(exif: bytes) -> bytes:
+    """Cut the thumbnail off an EXIF block: it shows the picture as it was, and not upright.
+
+    Args:
+        exif: EXIF block, a small TIFF.
+
+    Returns:
+        The block with nothing behind its first directory; one that cannot be read as it is.
+    """
+    try:
+        layout, start = _header(exif)
+        (count,) = struct.unpack_from(layout.count_format, exif, start)
+        end = start + struct.calcsize(layout.count_format) + count * struct.calcsize(layout.entry_format)
+        struct.unpack_from(layout.offset_format, exif, end)
+    except _UNREADABLE:
+        return exif
+    width = struct.calcsize(layout.offset_format)
+    return exif[:end] + bytes(width) + exif[end + width :]
+
+
 def is_raw(path: Path) -> bool:
     """Tell whether a TIFF file is a camera raw file, in which a small preview stands before the photo.
 
