@@ -61,13 +61,15 @@ def client(serving):
         yield client
 
 
-def make_photo(path, *, channels=3, height=90, width=110, bits=8, alpha=False, seed=0, **info):
+def make_photo(path, *, channels=3, height=90, width=110, bits=8, alpha=False, hidden=False, seed=0, **info):
     """Smooth colours with noise, so that every task has something to do."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     planes = [0.5 + 0.3 * np.sin(x / (7 + band)) * np.cos(y / (9 + band)) for band in range(channels)]
     pixels = (np.stack(planes) + generator.normal(0, 0.05, (channels, height, width))).clip(0, 1)
     transparency = generator.random((1, height, width), np.float32) if alpha else None
+    if hidden:
+        transparency[:, height // 3 : height // 2, width // 4 :] = 0
     details = PictureInfo(width, height, channels, bits, alpha, **info)
     write_picture(path, Picture(pixels.astype(np.float32), transparency, details))
     return path
@@ -394,7 +396,7 @@ def test_a_damaged_profile_is_left_out(client, tmp_path):
     assert np.array_equal(shown, in_8_bits(read_picture(path)))
 
 
-MADE = [{}, {"bits": 16}, {"channels": 1, "bits": 16}, {"alpha": True}]
+MADE = [{}, {"bits": 16}, {"channels": 1, "bits": 16}, {"alpha": True}, {"alpha": True, "hidden": True}]
 
 
 @pytest.mark.parametrize("made", MADE)
@@ -580,7 +582,7 @@ def test_who_goes_away_is_not_restored_for(client, serving, tmp_path, priority):
     calls = []
     page = serving.shared.pages.find(client.headers["X-Page"])
     real = page.photos[photo["id"]]
-    names = ("identity", "colours", "size", "alpha")
+    names = ("identity", "inputs", "size", "alpha")
     spied = SimpleNamespace(**{name: getattr(real, name) for name in names})
     spied.restored = lambda *words, **more: calls.append(words)
     page.photos[photo["id"]] = spied

@@ -284,7 +284,7 @@ async def show_region(
     if (region.right - region.left) * (region.bottom - region.top) > shared.limits.view_pixels:
         raise HTTPException(422, f"a region has at most {shared.limits.view_pixels} pixels; ask for parts")
     level_map = None if view.map is None else _map(page, photo, view.map)
-    if view.reduce not in photo.colours or (level_map and view.reduce not in level_map.shares):
+    if view.reduce not in photo.inputs or (level_map and view.reduce not in level_map.shares):
         await _unless_gone(request, shared.files.submit(prepare, photo, level_map, view.reduce))
     if restorer is None or view.level is None:
         showing = shared.encoder.submit(photo.shown, region, view.reduce)

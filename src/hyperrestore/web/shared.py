@@ -92,8 +92,9 @@ def take_in(shared: Shared, path: Path, identity: str, name: str) -> Photo:
             f"{name}: has {info.width} x {info.height} pixels, and at most {shared.limits.pixels} are "
             "taken here; the command line takes more"
         )
-    samples = info.width * info.height * (info.channels + info.has_alpha)
-    needed = samples * info.dtype.itemsize * 4 // 3  # with all that are reduced
+    # With alpha, what is shown to the network is kept besides.
+    planes = info.channels + (2 * info.channels + 2 if info.has_alpha else 0)
+    needed = info.width * info.height * planes * info.dtype.itemsize * 4 // 3  # with all that are reduced
     if shutil.disk_usage(shared.folder).free < needed + SPARE_DISK:
         raise OSError(errno.ENOSPC, "no space left")
     return keep_photo(path, identity=identity, name=name, max_pixels=shared.limits.pixels)
