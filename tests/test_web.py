@@ -192,6 +192,18 @@ def test_a_page_that_is_not_heard_of_ends_unless_its_events_are_open(models, tmp
         assert shared.pages.find(listening) is None
 
 
+def test_a_page_that_waits_for_an_answer_is_not_lost(models, tmp_path):
+    with running(tmp_path, models, patience=0.3) as (address, shared), page_at(address) as client:
+        photo = add(client, make_photo(tmp_path / "a.png"))
+        gate = threading.Event()
+        shared.views.submit("another", lambda: gate.wait(20))
+        threading.Timer(1.5, gate.set).start()
+        assert view(client, photo, task="denoise", level=5).shape == (3, 90, 110)
+        page = shared.pages.find(client.headers["X-Page"])
+        assert page.waiting == 0
+        wait_for(lambda: page.closed)
+
+
 def test_too_many_pages_are_refused(models, tmp_path, monkeypatch):
     monkeypatch.setattr("hyperrestore.web.app.PAGES", 2)
     with running(tmp_path, models) as (address, _), page_at(address) as client:

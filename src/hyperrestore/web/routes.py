@@ -6,6 +6,7 @@ import asyncio
 import mimetypes
 import shutil
 import threading
+from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
@@ -74,15 +75,21 @@ def _shared(request: Request) -> Shared:
     return shared
 
 
-def _page(
+async def _page(
     request: Request,
     x_page: Annotated[str | None, Header(description="The page's identity.")] = None,
     page: Annotated[str | None, Query(description="The same, where no header can be sent.")] = None,
-) -> Page:
+) -> AsyncIterator[Page]:
     identity = x_page or page
     if identity is None:
         raise HTTPException(400, "name the page in the header X-Page or as ?page=; POST /api/pages opens one")
-    return _open_page(request, identity)
+    found = _open_page(request, identity)
+    found.waiting += 1
+    try:
+        yield found
+    finally:
+        found.waiting -= 1
+        found.heard()
 
 
 def _open_page(request: Request, identity: str) -> Page:
