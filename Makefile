@@ -2,7 +2,7 @@ PYTHON ?= python3
 DEMO = .venv-demo/bin
 DEV = .venv/bin
 
-.PHONY: demo test test-slow check clean
+.PHONY: demo test test-slow test-web check clean
 
 demo: .venv-demo/ready  ## Restore a real photograph at three levels.
 	$(DEMO)/python examples/demo.py demo
@@ -11,7 +11,10 @@ test: .venv/ready  ## The quick test suite.
 	$(DEV)/python -m pytest
 
 test-slow: .venv/ready  ## Everything, also what needs minutes.
-	$(DEV)/python -m pytest -m "slow or not slow"
+	$(DEV)/python -m pytest -m "not web"
+
+test-web: .venv/ready-web  ## The page, driven by a browser; what its interface answers to anything.
+	$(DEV)/python -m pytest -m web
 
 check: .venv/ready  ## Style, types and the direction of imports.
 	$(DEV)/ruff check . && $(DEV)/ruff format --check .
@@ -26,6 +29,11 @@ check: .venv/ready  ## Style, types and the direction of imports.
 	$(PYTHON) -m venv .venv
 	$(DEV)/pip install --quiet --disable-pip-version-check --constraint constraints.txt 'torch'
 	$(DEV)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' && touch $@
+
+.venv/ready-web: .venv/ready
+	$(DEV)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test-web]'
+	test -x /usr/bin/chromium || { apt-get update --quiet && apt-get install --quiet --yes chromium; }
+	touch $@
 
 clean:
 	rm -rf .venv .venv-demo demo

@@ -61,13 +61,15 @@ def client(serving):
         yield client
 
 
-def make_photo(path, *, channels=3, height=90, width=110, bits=8, alpha=False, seed=0, **info):
+def make_photo(path, *, channels=3, height=90, width=110, bits=8, alpha=False, hidden=False, seed=0, **info):
     """Smooth colours with noise, so that every task has something to do."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     planes = [0.5 + 0.3 * np.sin(x / (7 + band)) * np.cos(y / (9 + band)) for band in range(channels)]
     pixels = (np.stack(planes) + generator.normal(0, 0.05, (channels, height, width))).clip(0, 1)
     transparency = generator.random((1, height, width), np.float32) if alpha else None
+    if hidden:
+        transparency[:, height // 3 : height // 2, width // 4 :] = 0
     details = PictureInfo(width, height, channels, bits, alpha, **info)
     write_picture(path, Picture(pixels.astype(np.float32), transparency, details))
     return path
@@ -188,6 +190,18 @@ def test_a_page_that_is_not_heard_of_ends_unless_its_events_are_open(models, tmp
                 assert (tmp_path / f"page-{listening}").exists()
             wait_for(lambda: not (tmp_path / f"page-{listening}").exists())
         assert shared.pages.find(listening) is None
+
+
+def test_a_page_that_waits_for_an_answer_is_not_lost(models, tmp_path):
+    with running(tmp_path, models, patience=0.3) as (address, shared), page_at(address) as client:
+        photo = add(client, make_photo(tmp_path / "a.png"))
+        gate = threading.Event()
+        shared.views.submit("another", lambda: gate.wait(20))
+        threading.Timer(1.5, gate.set).start()
+        assert view(client, photo, task="denoise", level=5).shape == (3, 90, 110)
+        page = shared.pages.find(client.headers["X-Page"])
+        assert page.waiting == 0
+        wait_for(lambda: page.closed)
 
 
 def test_too_many_pages_are_refused(models, tmp_path, monkeypatch):
@@ -394,7 +408,7 @@ def test_a_damaged_profile_is_left_out(client, tmp_path):
     assert np.array_equal(shown, in_8_bits(read_picture(path)))
 
 
-MADE = [{}, {"bits": 16}, {"channels": 1, "bits": 16}, {"alpha": True}]
+MADE = [{}, {"bits": 16}, {"channels": 1, "bits": 16}, {"alpha": True}, {"alpha": True, "hidden": True}]
 
 
 @pytest.mark.parametrize("made", MADE)
@@ -580,7 +594,7 @@ def test_who_goes_away_is_not_restored_for(client, serving, tmp_path, priority):
     calls = []
     page = serving.shared.pages.find(client.headers["X-Page"])
     real = page.photos[photo["id"]]
-    names = ("identity", "colours", "size", "alpha")
+    names = ("identity", "inputs", "size", "alpha")
     spied = SimpleNamespace(**{name: getattr(real, name) for name in names})
     spied.restored = lambda *words, **more: calls.append(words)
     page.photos[photo["id"]] = spied

@@ -120,10 +120,9 @@ class Screen:
 
     def pixels(self) -> np.ndarray:
         """The canvas of the photo, (h, w, 3) of uint8."""
-        # Two frames later what was asked for is drawn.
+        self.rest()
         width, height, data = self.page.evaluate(
-            """async () => {
-                await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+            """() => {
                 const canvas = document.querySelector('.stage > canvas');
                 const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
                 let text = '';
@@ -134,7 +133,14 @@ class Screen:
         )
         return np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)[..., :3]
 
+    def rest(self) -> None:
+        """Wait until what was done is on the screen."""
+        self.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+
     def level(self) -> float:
+        self.rest()
         return float(self.page.input_value("input.number"))
 
     def type_level(self, level: float | str) -> None:
@@ -143,6 +149,7 @@ class Screen:
 
     def turn(self, position: float, *, release: bool = True) -> None:
         """Turn the dial to a position between 0 and 1, as a drag does: input events, then a change event."""
+        self.rest()
         self.page.evaluate(
             """([share, release]) => {
                 const dial = document.querySelector('.slider input');

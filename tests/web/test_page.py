@@ -49,12 +49,12 @@ def by_command(folder):
     """The command line's result for a photo, each made once."""
     made = {}
 
-    def restore(task, photo, level, suffix=".png"):
-        key = (task, photo, level, suffix)
+    def restore(task, photo, level, suffix=".png", *more):
+        key = (task, photo, level, suffix, *more)
         if key not in made:
-            made[key] = folder / f"{photo.stem}-{task}-{level}{suffix}"
+            made[key] = folder / f"{len(made)}{suffix}"
             option = "-s" if task == "upscale" else "-l"
-            run(task, photo, "-o", made[key], option, level)
+            run(task, photo, "-o", made[key], option, level, *more)
         return made[key]
 
     return restore
@@ -337,6 +337,25 @@ def holds(picture, part):
 # --- The brush --------------------------------------------------------------------------------------
 
 
+def catch_map(screen):
+    """Keep the map that is sent next; returns a function that waits for it."""
+    screen.page.evaluate(
+        """() => {
+            const send = window.fetch;
+            window.fetch = (address, options) => {
+                if (options.method === 'PUT') options.body.arrayBuffer().then((body) => (window.sent = body));
+                return send(address, options);
+            };
+        }"""
+    )
+
+    def wait():
+        screen.page.wait_for_function("() => window.sent")
+        return bytes(screen.page.evaluate("() => Array.from(new Uint8Array(window.sent))"))
+
+    return wait
+
+
 def test_the_brush_restores_what_is_painted_and_leaves_the_rest(screen, noisy, by_command):
     screen.add(noisy)
     screen.type_level(25)
@@ -356,21 +375,12 @@ def test_the_brush_restores_what_is_painted_and_leaves_the_rest(screen, noisy, b
     screen.press("Clear")
     box = screen.page.locator(".stage > canvas").bounding_box()
     left, top = box["x"] + box["width"] / 2 - 225, box["y"] + box["height"] / 2 - 150
-    screen.page.evaluate(
-        """() => {
-            const send = window.fetch;
-            window.fetch = (address, options) => {
-                if (options.method === 'PUT') options.body.arrayBuffer().then((body) => (window.sent = body));
-                return send(address, options);
-            };
-        }"""
-    )
+    map_sent = catch_map(screen)
     screen.page.mouse.move(left + 30, top - 20)
     screen.page.mouse.down()
     screen.page.mouse.move(left + 30, top + 320, steps=6)
     screen.page.mouse.up()
-    screen.page.wait_for_function("() => window.sent")
-    png = bytes(screen.page.evaluate("() => Array.from(new Uint8Array(window.sent))"))
+    png = map_sent()
     assert (png[:8], png[24:26]) == (b"\x89PNG\r\n\x1a\n", b"\x08\x00")  # 8 bits, grey
     screen.page.mouse.move(5, 60)
     screen.settle()
@@ -412,6 +422,49 @@ def test_a_download_is_the_command_lines_file(screen, noisy, by_command, task, l
     assert download.value.suggested_filename.endswith(suffix)
     expected = by_command(task, noisy, level, suffix)
     assert download.value.path().read_bytes() == expected.read_bytes()
+
+
+def test_grain_is_seen_and_saved(screen, noisy, by_command):
+    screen.add(noisy)
+    screen.type_level(25)
+    grain = screen.page.get_by_label("Grain kept")
+    grain.focus()
+    for _ in range(10):
+        grain.press("ArrowRight")
+    screen.settle()
+    saved = by_command("denoise", noisy, 25, ".png", "--grain", 0.5)
+    expected = pixels_of(saved)
+    assert decibels(expected, pixels_of(by_command("denoise", noisy, 25))) < 40  # it is there
+    assert_same(middle(screen.pixels(), expected.shape[:2]), expected)
+    screen.press("Save")
+    screen.press("Restore the whole photo")
+    with screen.page.expect_download() as download:
+        screen.page.get_by_role("link", name="Download").click()
+    assert download.value.path().read_bytes() == saved.read_bytes()
+
+
+def test_what_the_brush_painted_is_saved(screen, noisy, by_command, folder):
+    screen.add(noisy)
+    screen.type_level(25)
+    screen.page.locator(".stage").focus()
+    screen.page.keyboard.press("b")
+    screen.page.get_by_label("Show the red").uncheck()
+    map_sent = catch_map(screen)
+    screen.page.mouse.move(500, 200)
+    screen.page.mouse.down()
+    screen.page.mouse.move(600, 400, steps=6)
+    screen.page.mouse.up()
+    screen.page.mouse.move(5, 60)
+    (folder / "mask.png").write_bytes(map_sent())
+    screen.settle()
+    seen = middle(screen.pixels(), (300, 451))
+    screen.press("Save")
+    screen.press("Restore the whole photo")
+    with screen.page.expect_download() as download:
+        screen.page.get_by_role("link", name="Download").click()
+    saved = by_command("denoise", noisy, "0,25", ".png", "--level-map", folder / "mask.png")
+    assert download.value.path().read_bytes() == saved.read_bytes()
+    assert_same(seen, pixels_of(saved))
 
 
 def test_the_quality_of_a_lossy_file_can_be_chosen(screen, compressed, folder):
@@ -458,8 +511,16 @@ def test_the_dial_is_turned_by_keys_and_spoken(screen, noisy):
     assert screen.level() == 75
     screen.settle()
     assert screen.page.locator("[role=status][aria-live=polite]").inner_text() == "sigma 75, exact"
+    dial.evaluate(
+        """(dial) => {
+            for (const key of ['ArrowLeft', 'PageDown', 'ArrowLeft'])
+                dial.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+        }"""
+    )
+    assert screen.level() == 69
+    screen.page.wait_for_timeout(500)
     screen.press("Undo")
-    assert screen.level() == 20  # quick presses are one choice
+    assert screen.level() == 75  # quick presses are one choice
 
 
 def test_everything_that_can_be_pressed_has_a_name_and_is_reached_by_tab(screen, noisy):

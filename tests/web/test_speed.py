@@ -1,4 +1,4 @@
-"""From the turn of the dial to the changed frame, and to the exact pixels: `pytest -m web -s` prints the figures."""
+"""From the turn of the dial to the changed frame, and to the exact pixels; `-s` prints the figures."""
 
 import time
 
@@ -19,7 +19,8 @@ TURNS = """async (turns) => {
     const canvas = document.querySelector('.stage > canvas');
     const dial = document.querySelector('.slider input');
     const context = canvas.getContext('2d');
-    const part = () => context.getImageData(canvas.width / 2 - 64, canvas.height / 2 - 64, 128, 128).data.join();
+    const [left, top] = [canvas.width / 2 - 64, canvas.height / 2 - 64];
+    const part = () => context.getImageData(left, top, 128, 128).data.join();
     const times = [];
     for (const share of turns) {
         const before = part();

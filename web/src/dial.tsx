@@ -1,6 +1,6 @@
 /** The dial, and above it the filmstrip of its levels. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Frame } from "./frames";
 import { levelAt, phrase, positionOf, stepped, TITLES, unitOf, written, type TaskName } from "./levels";
 import { chooseGrain, chooseLevel, chooseTask } from "./actions";
@@ -56,7 +56,7 @@ function Findings() {
 function LevelBox() {
   const known = task.value!;
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (document.activeElement !== field.current || liveLevel.value !== null) field.current!.value = written(level.value);
   }, [level.value, known]);
   const take = () => {

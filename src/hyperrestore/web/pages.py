@@ -85,6 +85,7 @@ class Page:
         maps: Maps of levels, by photo and identity.
         listeners: One for each open stream of events.
         seen: When it was last heard of, by the monotonic clock, seconds.
+        waiting: How many of its requests are being answered.
         closed: Whether it has ended.
     """
 
@@ -95,7 +96,12 @@ class Page:
     jobs: dict[str, Job] = field(default_factory=dict)
     maps: dict[tuple[str, str], LevelMap] = field(default_factory=dict)
     listeners: list[_Listener] = field(default_factory=list)
+    waiting: int = 0
     closed: bool = False
+
+    def heard(self) -> None:
+        """Note that it was heard of."""
+        self.seen = time.monotonic()
 
     def tell(self, job: Job) -> None:
         """Let all streams of events tell how far a job is."""
@@ -128,7 +134,7 @@ class Page:
                     yield f"event: job\ndata: {job.told().model_dump_json()}\n\n"
         finally:
             self.listeners.remove(listener)
-            self.seen = time.monotonic()
+            self.heard()
 
 
 @dataclass
@@ -146,7 +152,7 @@ class Pages:
     Args:
         folder: For their files.
         most: How many may be open.
-        patience: How long a page may be unheard of while no stream of its events is open, seconds.
+        patience: How long a page may be unheard of while nothing is open to it, seconds.
         drop: Called with the identity of a page that has ended.
     """
 
@@ -172,7 +178,7 @@ class Pages:
         """The page of that identity, which is heard of by that."""
         page = self._pages.get(identity)
         if page is not None:
-            page.seen = time.monotonic()
+            page.heard()
         return page
 
     def close(self, page: Page) -> None:
@@ -186,10 +192,10 @@ class Pages:
         shutil.rmtree(page.folder, ignore_errors=True)
 
     def close_lost(self) -> None:
-        """End the pages that were unheard of for too long."""
+        """End the pages that were unheard of for too long, and wait for nothing."""
         now = time.monotonic()
         for page in list(self._pages.values()):
-            if not page.listeners and now - page.seen > self._patience:
+            if not page.listeners and not page.waiting and now - page.seen > self._patience:
                 self.close(page)
 
     def end_streams(self) -> None:

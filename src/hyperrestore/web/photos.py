@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,11 @@ from hyperrestore.level import Task
 from hyperrestore.level_map import level_rows
 from hyperrestore.picture import PictureInfo, open_picture
 from hyperrestore.restorer import Restorer
+from hyperrestore.transparency import VisibleOnly, VisibleRows, find_surroundings
 
 REDUCTIONS = (1, 2, 4, 8, 16, 32, 64)
 _STRIP = 512  # rows moved at a time; a multiple of two
-_POLITE_TILE = 1000  # side of a tile in the background: half a usual view, so that others wait half as long
+_BACKGROUND_TILE = 1000  # half a usual view, so that others wait half as long
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,14 @@ class Raster:
         return np.ascontiguousarray(part.transpose(1, 0, 2))
 
 
+def write_raster(raster: Raster, read: Callable[[int, int], Rows]) -> None:
+    """Fill a raster's file with rows (channels, n, width), which are read once from top to bottom."""
+    with raster.path.open("wb") as file:
+        for top in range(0, raster.height, _STRIP):
+            rows = read(top, min(top + _STRIP, raster.height))
+            file.write(np.ascontiguousarray(rows.transpose(1, 0, 2)).data)
+
+
 @dataclass(frozen=True)
 class LevelMap:
     """Where a photo is to be restored more or less.
@@ -85,9 +94,7 @@ class LevelMap:
         read = level_rows(self.mask, height=height, width=width, black=0.0, white=1.0)
         path = self.mask.with_name(f"{self.mask.name}-{reduce}")
         raster = Raster(path, width, height, 1, np.dtype(np.float32))
-        with path.open("wb") as file:
-            for top in range(0, height, _STRIP):
-                file.write(np.ascontiguousarray(read(top, min(top + _STRIP, height))).data)
+        write_raster(raster, read)
         self.shares[reduce] = raster
 
     def remove(self) -> None:
@@ -115,6 +122,8 @@ class Photo:
         findings: What is wrong with it.
         colours: Its samples without alpha, by how much they are reduced.
         alpha: Its alpha, likewise; empty if it has none.
+        inputs: What the network is shown, likewise: the colours, or, where some are hidden, the rows of
+            `transparency.VisibleRows`.
     """
 
     identity: str
@@ -125,6 +134,7 @@ class Photo:
     findings: Findings
     colours: dict[int, Raster] = field(repr=False)
     alpha: dict[int, Raster] = field(repr=False)
+    inputs: dict[int, Raster] = field(repr=False)
 
     def size(self, reduce: int) -> tuple[int, int]:
         """Width and height of the photo reduced; what is left over counts as a whole pixel."""
@@ -132,10 +142,12 @@ class Photo:
 
     def prepare(self, reduce: int) -> None:
         """Make the photo reduced, if it is not there yet; one thread at a time."""
-        if reduce in self.colours:
+        if reduce in self.inputs:
             return
-        self.prepare(reduce // 2)
-        halve(self.colours, self.alpha, reduce)
+        if reduce > 1:
+            self.prepare(reduce // 2)
+            halve(self.colours, self.alpha, reduce)
+        self.inputs[reduce] = without_hidden(self.colours[reduce], self.alpha.get(reduce))
 
     def shown(self, region: Region, reduce: int) -> bytes:
         """A region of the photo itself as PNG."""
@@ -152,7 +164,7 @@ class Photo:
         level_map: LevelMap | None = None,
         black: float = 0.0,
         grain: float = 0.0,
-        give_way: Callable[[], None] | None = None,
+        between: Callable[[], None] | None = None,
     ) -> Rows:
         """A region of the photo restored, in its own depth: the same as of the full result.
 
@@ -164,22 +176,23 @@ class Photo:
             level_map: Where it is white, `level` holds.
             black: The level where it is black.
             grain: Share of the luminance noise that is put back, 0 to 1.
-            give_way: Called before every window, where this is work in the background.
+            between: Called before every window of work in the background; others may be served meanwhile, and
+                what it raises ends the work.
 
         Raises:
             UsageError: The model does not accept a level, or takes no map.
         """
-        colours = self.colours[reduce]
-        width, height = restorer.result_size(colours.width, colours.height, level)
+        inputs = self.inputs[reduce]
+        width, height = restorer.result_size(inputs.width, inputs.height, level)
 
         def read(part: Region) -> Pixels:
-            pixels = to_floats(colours.read(part))
+            pixels = to_floats(inputs.read(part))
             if level_map is None:
                 return pixels
             return np.concatenate([pixels, level_map.levels(part, reduce, black=black, white=level)])
 
         def read_enlarged(part: Region) -> Pixels:
-            return enlarged_region(read, part, size=(colours.height, colours.width), to=(height, width))
+            return enlarged_region(read, part, size=(inputs.height, inputs.width), to=(height, width))
 
         backend: Backend
         if level_map is None:
@@ -189,13 +202,15 @@ class Photo:
             backend = restorer.mapped(bits=self.info.bits)
         if grain:
             backend = Grain(backend, grain)
+        if inputs.channels > self.info.channels:
+            backend = VisibleOnly(backend)
         pixels = restore_region(
-            backend if give_way is None else Polite(backend, give_way),
+            backend if between is None else Interrupted(backend, between),
             read_enlarged if restorer.task == Task.UPSCALE else read,
             region,
             height=height,
             width=width,
-            size=TILE if give_way is None else _POLITE_TILE,
+            size=TILE if between is None else _BACKGROUND_TILE,
         )
         rows = np.empty(pixels.shape, self.info.dtype)
         from_floats(pixels, rows)
@@ -222,11 +237,11 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class Polite:
-    """A backend that gives way before every window."""
+class Interrupted:
+    """A backend that calls something before every window."""
 
     backend: Backend
-    give_way: Callable[[], None]
+    between: Callable[[], None]
 
     @property
     def halo(self) -> int:
@@ -240,7 +255,7 @@ class Polite:
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window."""
-        self.give_way()
+        self.between()
         return self.backend(window)
 
 
@@ -271,17 +286,36 @@ def keep_photo(path: Path, *, identity: str, name: str, max_pixels: int) -> Phot
     """
     known, info = read_info(path, max_pixels=max_pixels)
     colours = Raster(path.with_name("colours-1"), info.width, info.height, info.channels, info.dtype)
-    with open_picture(path, max_pixels=max_pixels) as reader, colours.path.open("wb") as file:
-        for top in range(0, info.height, _STRIP):
-            rows = reader.rows(top, min(top + _STRIP, info.height))
-            file.write(np.ascontiguousarray(rows.transpose(1, 0, 2)).data)
+    with open_picture(path, max_pixels=max_pixels) as reader:
+        write_raster(colours, reader.rows)
     alpha = {}
     if info.has_alpha:
         alpha[1] = Raster(path.with_name("alpha-1"), info.width, info.height, 1, info.dtype)
         image, _ = load(path, max_pixels)
         image[image.bands - 1].rawsave(os.fsencode(alpha[1].path))
     findings = inspect(path, max_pixels=max_pixels)
-    return Photo(identity, name, path, known, info, findings, {1: colours}, alpha)
+    photo = Photo(identity, name, path, known, info, findings, {1: colours}, alpha, {})
+    photo.prepare(1)
+    return photo
+
+
+def without_hidden(colours: Raster, alpha: Raster | None) -> Raster:
+    """What a network is to be shown of colours and alpha; the colours themselves, if none are hidden."""
+    if alpha is None:
+        return colours
+
+    def read(top: int, bottom: int) -> Rows:
+        part = Region(0, top, colours.width, bottom)
+        return np.concatenate([colours.read(part), alpha.read(part)])
+
+    surroundings = find_surroundings(read, height=colours.height)
+    if surroundings is None:
+        return colours
+    visible = VisibleRows(read, surroundings, bits=8 * colours.dtype.itemsize)
+    path = colours.path.with_name(colours.path.name.replace("colours", "inputs"))
+    raster = replace(colours, path=path, channels=2 * colours.channels + 1)
+    write_raster(raster, visible.rows)
+    return raster
 
 
 def halve(colours: dict[int, Raster], alpha: dict[int, Raster], reduce: int) -> None:

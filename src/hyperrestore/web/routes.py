@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import shutil
-from concurrent.futures import Future
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
@@ -73,15 +75,21 @@ def _shared(request: Request) -> Shared:
     return shared
 
 
-def _page(
+async def _page(
     request: Request,
     x_page: Annotated[str | None, Header(description="The page's identity.")] = None,
     page: Annotated[str | None, Query(description="The same, where no header can be sent.")] = None,
-) -> Page:
+) -> AsyncIterator[Page]:
     identity = x_page or page
     if identity is None:
         raise HTTPException(400, "name the page in the header X-Page or as ?page=; POST /api/pages opens one")
-    return _open_page(request, identity)
+    found = _open_page(request, identity)
+    found.waiting += 1
+    try:
+        yield found
+    finally:
+        found.waiting -= 1
+        found.heard()
 
 
 def _open_page(request: Request, identity: str) -> Page:
@@ -283,13 +291,20 @@ async def show_region(
     if (region.right - region.left) * (region.bottom - region.top) > shared.limits.view_pixels:
         raise HTTPException(422, f"a region has at most {shared.limits.view_pixels} pixels; ask for parts")
     level_map = None if view.map is None else _map(page, photo, view.map)
-    if view.reduce not in photo.colours or (level_map and view.reduce not in level_map.shares):
+    if view.reduce not in photo.inputs or (level_map and view.reduce not in level_map.shares):
         await _unless_gone(request, shared.files.submit(prepare, photo, level_map, view.reduce))
     if restorer is None or view.level is None:
         showing = shared.encoder.submit(photo.shown, region, view.reduce)
     else:
         level = view.level
         black = weakest(restorer.scale) if view.map_level is None else view.map_level
+
+        left = threading.Event()
+
+        def between() -> None:
+            if left.is_set():
+                raise CancelledError
+            shared.views.give_way()
 
         def restore() -> Rows:
             return photo.restored(
@@ -300,12 +315,15 @@ async def show_region(
                 level_map=level_map,
                 black=black,
                 grain=view.grain,
-                give_way=shared.views.give_way if view.background else None,
+                between=between if view.background else None,
             )
 
-        rows = await _unless_gone(
-            request, shared.views.submit(page.identity, restore, background=view.background)
-        )
+        waiting = shared.views.submit(page.identity, restore, background=view.background)
+        try:
+            rows = await _unless_gone(request, waiting)
+        except ClientDisconnect:
+            left.set()
+            raise
         showing = shared.encoder.submit(photo.shown_result, rows, region, view.reduce, (width, height))
     png = await _unless_gone(request, showing)
     exact = "yes" if view.reduce == 1 else "no"

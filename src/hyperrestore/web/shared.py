@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -91,8 +92,9 @@ def take_in(shared: Shared, path: Path, identity: str, name: str) -> Photo:
             f"{name}: has {info.width} x {info.height} pixels, and at most {shared.limits.pixels} are "
             "taken here; the command line takes more"
         )
-    samples = info.width * info.height * (info.channels + info.has_alpha)
-    needed = samples * info.dtype.itemsize * 4 // 3  # with all that are reduced
+    # With alpha, what is shown to the network is kept besides.
+    planes = info.channels + (2 * info.channels + 2 if info.has_alpha else 0)
+    needed = info.width * info.height * planes * info.dtype.itemsize * 4 // 3  # with all that are reduced
     if shutil.disk_usage(shared.folder).free < needed + SPARE_DISK:
         raise OSError(errno.ENOSPC, "no space left")
     return keep_photo(path, identity=identity, name=name, max_pixels=shared.limits.pixels)
@@ -163,8 +165,9 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
         sentence = str(error).replace(str(source), job.photo.name).replace(str(job.target), job.name)
         change(state="failed", error=sentence)
     except Exception:
+        # Nobody waits for the result of this call, who could tell.
+        logging.getLogger(__name__).exception("a job failed that should not")
         change(state="failed", error="something went wrong that should not; the server's terminal says more")
-        raise
     else:
         change(state="done", notes=report.notes)
     finally:
