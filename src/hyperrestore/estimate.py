@@ -21,7 +21,7 @@ from hyperrestore.transparency import hidden_pixels
 
 SAMPLE = 2**21  # pixels that are looked at, in bands spread over the picture
 BANDS, WIDEST = 8, 4096
-CLEAN = 2.0  # sigma below which a picture counts as clean
+CLEAN, SURE = 2.0, 1.5  # sigma below which a picture counts as clean; spreads that noise must lie above it
 WORTH_REPAIR = 97  # quality above which JPEG shows nowhere
 HEAD = 2**24  # bytes of a file in which its tables stand
 
@@ -55,7 +55,7 @@ class Findings:
     def levels(self) -> dict[Task, float]:
         """What is worth repairing, at which level, in the order that restores best."""
         levels: dict[Task, float] = {}
-        if self.noise is not None and self.noise.sigma - self.noise.spread >= CLEAN:
+        if self.noise is not None and self.noise.sigma - SURE * self.noise.spread >= CLEAN:
             levels[Task.DENOISE] = round(self.noise.sigma, 1)
         if self.compression.quality is not None and self.compression.quality <= WORTH_REPAIR:
             levels[Task.DEJPEG] = self.compression.quality
