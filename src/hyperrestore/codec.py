@@ -141,7 +141,7 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
     with reading(path):
         if (least := least_size(head)) > path.stat().st_size:  # libjpeg would fill it up with grey
             raise PictureError(
-                f"{path}: is damaged: at the size that it says it has, it would be at least {least} bytes long"
+                f"{path}: is damaged: for the size that it states, it would be at least {least} bytes long"
             )
         if known.name == "TIFF" and is_raw(path):
             raise PictureError(
