@@ -490,7 +490,7 @@ def changed(data, changes):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.integers(0, 10**6), CHANGES), min_size=40, max_size=60))
 def test_damaged_bytes_are_a_picture_or_a_clear_error(valid, batch):
     """In a process of its own, which must not crash; nothing is left behind and nothing else is said."""
