@@ -139,10 +139,6 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
     vips = vips_library()
     decode = getattr(vips.Image, known.load)
     with reading(path):
-        if (least := least_size(head)) > path.stat().st_size:  # libjpeg would fill it up with grey
-            raise PictureError(
-                f"{path}: is damaged: for the size that it states, it would be at least {least} bytes long"
-            )
         if known.name == "TIFF" and is_raw(path):
             raise PictureError(
                 f"{path}: is a camera raw file, or begins with a small preview; develop it to TIFF first"
@@ -167,6 +163,11 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
         raise PictureError(
             f"{path}: has {image.width} x {image.height} pixels; at most {max_pixels} are accepted, "
             "cut it or raise `max_pixels`"
+        )
+    least = least_size(head)
+    if least > path.stat().st_size:  # libjpeg would fill it up with grey
+        raise PictureError(
+            f"{path}: is damaged: with so many pixels as it says it has, it would have at least {least} bytes"
         )
     if bits is None or not colours or image.bands - colours not in (0, 1):
         raise PictureError(
