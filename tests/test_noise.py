@@ -7,8 +7,7 @@ import pytest
 from test_compression import PHOTOS
 
 from hyperrestore.degrade import jpeg
-from hyperrestore.estimate import Compression, Findings
-from hyperrestore.noise import describe_blocks, find_noise
+from hyperrestore.noise import find_noise, noise_features
 
 CLEAN = {name: pixels[:, ::2, ::2] * 255 for name, pixels in PHOTOS.items()}  # their own noise averaged away
 
@@ -34,31 +33,6 @@ def test_noise_is_found(name, sigma):
 def test_noise_is_found_after_jpeg(sigma):
     saved = [jpeg(stored(noisy(clean, sigma)) / 255, 85) * 255 for clean in CLEAN.values()]
     assert np.mean([abs(find_noise(pixels).sigma - sigma) for pixels in saved]) < 4
-
-
-@pytest.mark.parametrize("name", CLEAN)
-@pytest.mark.parametrize("sigma", [10, 30])
-def test_noise_that_is_not_white_is_found(name, sigma):
-    clean = CLEAN[name]
-    random = np.random.default_rng(0)
-    uneven = clean + sigma * np.sqrt(clean / clean.mean()) * random.standard_normal(clean.shape)
-    grey = clean + sigma * random.standard_normal(clean.shape[1:])
-    assert find_noise(stored(uneven)).sigma == pytest.approx(sigma, abs=2 + 0.1 * sigma)
-    assert find_noise(stored(grey)).sigma == pytest.approx(sigma, abs=2 + 0.1 * sigma)
-    # Coarse noise of that standard deviation counts for more, up to what takes it out best.
-    small = random.standard_normal((3, *(side // 2 + 2 for side in clean.shape[1:])))
-    fine = small.repeat(2, axis=1).repeat(2, axis=2)
-    grain = (fine[:, 1:, 1:] + fine[:, :-1, 1:] + fine[:, 1:, :-1] + fine[:, :-1, :-1])[
-        :, : clean.shape[1], : clean.shape[2]
-    ]
-    assert 0.7 * sigma < find_noise(stored(clean + sigma / grain.std() * grain)).sigma < 1.7 * sigma
-
-
-@pytest.mark.parametrize("quality", [40, 75, 92])
-def test_clean_photos_stay_untouched_after_jpeg(quality):
-    for clean in CLEAN.values():
-        noise = find_noise(jpeg(clean / 255, quality) * 255)
-        assert Findings(Compression(None, ""), noise).levels == {}
 
 
 def test_clean_photos_count_as_clean():
@@ -90,7 +64,7 @@ def test_a_flat_picture_is_clean(value):
 def test_features_are_finite_for_hostile_pixels():
     random = np.random.default_rng(0)
     for pixels in (random.integers(0, 2, (3, 64, 64)) * 255, random.random((1, 32, 800)) * 1e6 - 5e5):
-        assert all(np.isfinite(blocks).all() for blocks in describe_blocks(pixels.astype(np.float32)))
+        assert np.isfinite(noise_features(pixels.astype(np.float32))).all()
         noise = find_noise(pixels.astype(np.float32))
         assert noise is None or np.isfinite(noise.sigma)
 
