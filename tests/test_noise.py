@@ -122,3 +122,9 @@ def test_a_plain_border_hides_no_noise(value):
     framed = np.pad(noisy_part, ((0, 0), (40, 30), (10, 25)), constant_values=value)
     assert find_noise(framed).sigma == pytest.approx(25, abs=3)
     assert find_noise(np.pad(CLEAN["coffee"], ((0, 0), (40, 30), (10, 25)))).sigma < 2
+
+
+def test_nothing_is_said_where_every_block_has_a_hidden_pixel(rng):
+    pixels = rng.normal(128, 10, (3, 96, 96)).astype(np.float32)
+    pixels[:, 4::16, 4::16] = np.nan  # one in each block of the picture shrunk by two
+    assert find_noise(pixels) is None

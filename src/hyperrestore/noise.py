@@ -105,7 +105,10 @@ def describe_blocks(pixels: Floats) -> list[Floats] | None:
     if (height // 4) * (width // 4) < FEWEST_BLOCKS or min(height, width) < 8:
         return None
     halves = pixels[:, : 2 * height, : 2 * width].reshape(-1, height, 2, width, 2).mean(axis=(2, 4))
-    return [_describe(cut_blocks(planes, BLOCKS)) for planes in (pixels, halves)]
+    scales = [cut_blocks(planes, BLOCKS) for planes in (pixels, halves)]
+    if min(blocks.shape[1] for blocks in scales) == 0:  # there is none without a hidden pixel
+        return None
+    return [_describe(blocks) for blocks in scales]
 
 
 def _describe(blocks: Floats) -> Floats:
