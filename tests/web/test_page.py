@@ -462,7 +462,7 @@ def test_what_the_brush_painted_is_saved(screen, noisy, by_command, folder):
     screen.press("Restore the whole photo")
     with screen.page.expect_download() as download:
         screen.page.get_by_role("link", name="Download").click()
-    saved = by_command("denoise", noisy, "0,25", ".png", "--level-map", folder / "mask.png")
+    saved = by_command("denoise", noisy, "0:25", ".png", "--level-map", folder / "mask.png")
     assert download.value.path().read_bytes() == saved.read_bytes()
     assert_same(seen, pixels_of(saved))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -49,7 +50,11 @@ def _remove_stale(parent: Path) -> None:
     if sys.platform == "win32":  # without such locks, nobody can tell
         return
     for folder in parent.glob(f"{PREFIX}*"):
-        if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+        try:
+            entry = folder.lstat()
+        except OSError:  # its owner has removed it meanwhile
+            continue
+        if not stat.S_ISDIR(entry.st_mode) or entry.st_uid != os.getuid():
             continue
         lock = _locked(folder / _LOCK, create=False)
         if lock is not None:
