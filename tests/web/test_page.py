@@ -541,9 +541,11 @@ def test_everything_that_can_be_pressed_has_a_name_and_is_reached_by_tab(screen,
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_follows_the_systems_theme_until_it_is_switched(open_page, scheme):
-    page = open_page(color_scheme=scheme).page
+    screen = open_page(color_scheme=scheme)
+    page = screen.page
 
     def luminance():
+        screen.rest()
         colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
         return int(colour.split("(")[1].split(",")[0])
 
