@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import pyvips
 from serving import OWN, page_at, running, wait_for
+from skimage import data
 
 import hyperrestore.web.routes as routes
 import hyperrestore.web.shared as shared_module
@@ -26,8 +27,10 @@ from hyperrestore import PictureInfo, Restorer, read_picture
 from hyperrestore.cli import main
 from hyperrestore.estimate import inspect
 from hyperrestore.level import Task
+from hyperrestore.metrics import psnr
 from hyperrestore.picture import Picture, write_picture
 from hyperrestore.web.app import LIMITS
+from hyperrestore.web.photos import reduced_level
 
 SOURCE = Path(routes.__file__).parents[2]
 Serving = namedtuple("Serving", "address shared folder")
@@ -473,11 +476,27 @@ def test_a_reduced_result_is_that_of_the_reduced_photo(client, tmp_path, models)
     photo = add(client, make_photo(tmp_path / "a.png", bits=16))
     small = view(client, photo, (0, 0, 55, 45), reduce=2) / np.float32(255)
     shown = view(client, photo, (0, 0, 55, 45), reduce=2, task="denoise", level=30)
-    expected = Restorer.load(models[Task.DENOISE])(small.astype(np.float32), 30) * 255
+    expected = Restorer.load(models[Task.DENOISE])(small.astype(np.float32), 15) * 255
     assert np.abs(shown - expected).mean() < 1
     assert np.abs(shown - small * 255).mean() > 2
     large = view(client, photo, (0, 0, 110, 90), reduce=2, task="upscale", level=2)
     assert large.shape == (3, 90, 110)
+
+
+def test_a_weaker_level_of_the_reduced_photo_shows_what_the_result_will_be():
+    restorer = Restorer.load("denoise")
+    clean = data.chelsea()[100:260, 100:260].transpose(2, 0, 1) / np.float32(255)
+    noisy = (clean + np.random.default_rng(0).normal(0, 20 / 255, clean.shape)).clip(0, 1).astype(np.float32)
+
+    def halved(pixels):
+        return pixels.reshape(3, 80, 2, 80, 2).mean(axis=(2, 4))
+
+    result = halved(restorer(noisy, 20))
+    assert reduced_level(restorer, 20, 2) == 10
+    previews = {level: psnr(restorer(halved(noisy), level), result) for level in (10, 20)}
+    assert previews[10] > previews[20] + 3
+    assert reduced_level(Restorer.load("dejpeg"), 30, 2) == 65
+    assert reduced_level(Restorer.load("upscale"), 3, 2) == 3
 
 
 def put_map(client, photo, grey):

@@ -172,7 +172,8 @@ class Photo:
             restorer: The model.
             level: In its unit.
             region: Of the result, pixels.
-            reduce: How much smaller a photo is restored instead; with 1 it is the result's region.
+            reduce: How much smaller a photo is restored instead; with 1 it is the result's region. Shrinking
+                averages damage away, so the levels are weaker then (see `reduced_level`).
             level_map: Where it is white, `level` holds.
             black: The level where it is black.
             grain: Share of the luminance noise that is put back, 0 to 1.
@@ -183,6 +184,7 @@ class Photo:
             UsageError: The model does not accept a level, or takes no map.
         """
         inputs = self.inputs[reduce]
+        level, black = (reduced_level(restorer, one, reduce) for one in (level, black))
         width, height = restorer.result_size(inputs.width, inputs.height, level)
 
         def read(part: Region) -> Pixels:
@@ -316,6 +318,18 @@ def without_hidden(colours: Raster, alpha: Raster | None) -> Raster:
     raster = replace(colours, path=path, channels=2 * colours.channels + 1)
     write_raster(raster, visible.rows)
     return raster
+
+
+def reduced_level(restorer: Restorer, level: float, reduce: int) -> float:
+    """The level of a photo shrunk by `reduce`, whose own level is given; scales stay.
+
+    The mean of r x r pixels has a r-th of the standard deviation of white noise. JPEG has no such law: what
+    is lost to quality 100 is taken for as many times less, too.
+    """
+    if restorer.task == Task.UPSCALE:
+        return level
+    origin = restorer.scale.origin
+    return origin + (level - origin) / reduce
 
 
 def halve(colours: dict[int, Raster], alpha: dict[int, Raster], reduce: int) -> None:
