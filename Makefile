@@ -14,7 +14,7 @@ test-slow: .venv/ready  ## Everything, also what needs minutes.
 	$(DEV)/python -m pytest -m "not web"
 
 test-web: .venv/ready-web  ## The page, driven by a browser; what its interface answers to anything.
-	$(DEV)/python -m pytest -m web
+	$(DEV)/python -m pytest -m "web and not slow"
 
 check: .venv/ready  ## Style, types and the direction of imports.
 	$(DEV)/ruff check . && $(DEV)/ruff format --check .
