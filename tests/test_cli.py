@@ -273,10 +273,18 @@ def test_a_sheet_to_choose_from(denoise):
     assert names(Path()) == ["in.jpg", "sheet.png"]
     denoise("in.jpg", "-o", "5.png", level="5")
     assert denoise(*words, "-o", "more/", "-f", "png", "--singles", level=None)[0] == 0
-    assert names(Path("more")) == ["in-30.jpg", "in-5.jpg", "in-60.jpg", "in.png"]
+    assert names(Path("more")) == ["in-30.png", "in-5.png", "in-60.png", "in.png"]
     assert Path("more/in.png").read_bytes() == Path("sheet.png").read_bytes()
-    denoise("in.jpg", "-o", "30.jpg", level="30")
-    assert Path("30.jpg").read_bytes() == Path("more/in-30.jpg").read_bytes()
+    denoise("in.jpg", "-o", "30.png", level="30")
+    assert Path("30.png").read_bytes() == Path("more/in-30.png").read_bytes()
+    # The sheet is the last file: without it, the others are kept and it is made.
+    Path("more/in.png").unlink()
+    Path("more/in-5.png").unlink()
+    Path("more/in-30.png").write_bytes(b"kept")
+    assert denoise(*words, "-o", "more/", "-f", "png", "--singles", "--skip-existing", level=None)[0] == 0
+    assert Path("more/in.png").read_bytes() == Path("sheet.png").read_bytes()
+    assert Path("more/in-30.png").read_bytes() == b"kept"
+    assert names(Path("more")) == ["in-30.png", "in-5.png", "in-60.png", "in.png"]
     sheet, restored = read_picture("sheet.png").pixels, read_picture("5.png").pixels[:, 20:50, 10:110]
     shown = [
         sheet[:, top : top + 30, left : left + 100]
@@ -285,6 +293,62 @@ def test_a_sheet_to_choose_from(denoise):
         if left + 100 <= sheet.shape[2]
     ]
     assert min(np.abs(panel - restored).max() for panel in shown) <= 1.01 / 255
+
+
+def test_singles_take_the_place_of_nothing_else(denoise):
+    Path("full").mkdir()
+    for name in ("photo.png", "photo-10.png"):
+        photo(Path("full") / name, seed=len(name))
+    words = ("--sweep", "10,20", "--singles", "--overwrite")
+    text = only_error(denoise("full", "-r", "-o", "out", *words, level=None), 2)
+    assert "photo-10.png of full/photo.png would be written over" in text and not Path("out").exists()
+    before = Path("full/photo-10.png").read_bytes()
+    text = only_error(denoise("full/photo-10.png", "-o", "full/photo.png", *words, level=None), 2)
+    assert "would be written over full/photo-10.png" in text
+    assert Path("full/photo-10.png").read_bytes() == before
+
+
+def test_sheets_say_what_was_converted(denoise):
+    values = np.random.default_rng(0).integers(0, 256, (24, 36, 4), dtype=np.uint8)
+    Image.fromarray(values, "CMYK").save("in.tif")
+    _, _, said = denoise("in.tif", "-o", "sheet.png", "--sweep", "80,90", level=None)
+    assert sum("CMYK" in line for line in said) == 1
+    assert sum("extrapolates" in line for line in said) == 2
+
+
+def test_a_mask_is_not_replaced_while_it_is_needed(denoise):
+    Path("full").mkdir()
+    for name in ("a.png", "mask.png"):
+        photo(Path("full") / name, channels=1)
+    before = Path("full/mask.png").read_bytes()
+    words = ("-r", "-o", "full", "--level-map", "full/mask.png", "--overwrite")
+    assert "mask would be replaced" in only_error(denoise("full", *words, level="0:40"), 2)
+    assert Path("full/mask.png").read_bytes() == before
+    photo(Path("large.png"), height=40, width=40)
+    words = ("full/a.png", "-o", "b.png", "--level-map", "large.png", "--max-pixels", "900")
+    assert "large.png: has 40 x 40 pixels" in only_error(denoise(*words, level="0:40"), 1)
+
+
+def test_nothing_is_told_to_anyone():
+    """Importing OpenVINO would report its use to a server."""
+    photo(Path("a.png"))
+    program = (
+        "import sys\n"
+        "def refuse(event, arguments):\n"
+        "    if event.startswith(('socket.', 'urllib.')):\n"
+        "        print('NETWORK', event, arguments)\n"
+        "sys.addaudithook(refuse)\n"
+        "from hyperrestore.cli import main\n"
+        "code = main(['denoise', 'a.png', '-o', 'b.png', '-l', '25'])\n"
+        "print(code, 'openvino' in sys.modules, sys.modules.get('openvino_telemetry'))\n"
+    )
+    home = {**ENVIRONMENT, "HOME": str(Path("home").resolve())}
+    Path("home").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, env=home, timeout=60, text=True
+    )
+    assert done.stdout.splitlines() == ["b.png", "0 True None"], done.stdout + done.stderr
+    assert names(Path("home")) == []
 
 
 def test_sheets_do_not_overwrite(denoise):

@@ -30,6 +30,7 @@ def test_every_picture_has_its_status(tmp_path):
         [pair(f"{name}.png") for name in "abcde"],
         results,
         skipped=[pair("\udcff.png")],
+        unreadable=[Path("in/closed")],
         models={"denoise": "denoise"},
         settings={"level": None, "tile": 512},
         seconds=12.3456,
@@ -51,6 +52,7 @@ def test_every_picture_has_its_status(tmp_path):
     assert fourth["source"] == "in/\udcff.png", "a name that is no text comes back as it was"
     assert fifth == {"status": "left", "source": "in/d.png", "target": "out/d.png"}
     assert document["complete"] is False and document["seconds"] == 12.346
+    assert document["unreadable_folders"] == ["in/closed"]
     assert document["settings"] == {"level": None, "tile": 512}
     digest = hashlib.sha256((MODELS / "denoise.safetensors").read_bytes()).hexdigest()
     assert document["models"] == [{"task": "denoise", "model": "denoise", "sha256": digest}]

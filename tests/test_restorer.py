@@ -144,6 +144,14 @@ def test_a_region_is_that_part_of_the_result(request, rng, model, region):
         restorer.region(pixels, -1, region)
 
 
+def test_a_region_of_an_enlarged_8_bit_picture_is_that_part_of_it(rng):
+    restorer = Restorer.load("upscale")
+    picture = Picture(rng.random((3, 60, 80), np.float32), None, PictureInfo(width=80, height=60, channels=3))
+    whole = restorer(picture, 2.73).pixels
+    part = restorer.region(picture, 2.73, Region(40, 30, 200, 150))
+    assert np.abs(part - whole[:, 30:150, 40:200]).max() <= 1e-3
+
+
 @pytest.mark.parametrize("device", ["auto", "torch"])
 @pytest.mark.parametrize("model", ["tiny_model", "paper_model", "dejpeg_model"])
 def test_a_level_for_each_pixel(request, rng, model, device):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -353,8 +354,16 @@ def _openvino_core() -> Any:
     A core installs a stack for signal handlers and takes it away when it is dropped. Several cores that are
     dropped in the order they were made leave a stack behind that is gone, and the next Ctrl-C crashes.
     """
-    import openvino
-
+    # Where its telemetry can be imported, importing OpenVINO reports its use to a server.
+    telemetry = "openvino_telemetry"
+    silenced = telemetry not in sys.modules
+    if silenced:
+        sys.modules[telemetry] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        if silenced:
+            del sys.modules[telemetry]
     return openvino.Core()
 
 

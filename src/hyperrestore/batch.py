@@ -345,7 +345,9 @@ def restore_file(
             read = Enlargement(read, size=(info.height, info.width), to=(height, width)).rows
         if level_map is not None and isinstance(level, tuple):
             black, white = level
-            levels_of = level_rows(level_map, height=height, width=width, black=black, white=white)
+            levels_of = level_rows(
+                level_map, height=height, width=width, black=black, white=white, max_pixels=max_pixels
+            )
             read = _with_levels(read, levels_of)
         notes: tuple[str, ...]
         if not used and quality is None and copy_picture(reader, target, overwrite=overwrite):

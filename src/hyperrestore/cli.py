@@ -376,12 +376,12 @@ def _share(text: str) -> float:
 
 
 def _region(text: str) -> tuple[int, int, int, int]:
-    """X,Y,W,H -> left, top, right, bottom."""
+    """X,Y,W,H -> left, top, width, height."""
     parts = text.split(",")
     if len(parts) != 4:
         raise argparse.ArgumentTypeError(f"{text!r} is not X,Y,W,H: left, top, width and height, pixels")
     left, top, width, height = map(_whole(0), parts)
-    return left, top, left + width, top + height
+    return left, top, width, height
 
 
 def _numbers(text: str) -> list[float]:
@@ -522,6 +522,8 @@ def _restore(options: argparse.Namespace) -> int:
     skipped = [] if options.overwrite else _skipped(pairs, options)
     kept = set(skipped)
     pairs = [pair for pair in pairs if pair not in kept]
+    if options.level_map:
+        _check_mask(options.level_map, pairs, options.max_pixels or MAX_PIXELS)
     models = {task: options.model or task for task in options.tasks}
     restorers = [_load(model, options) for model in models.values()]
     for restorer, task in zip(restorers, options.tasks, strict=True):
@@ -553,11 +555,22 @@ def _restore(options: argparse.Namespace) -> int:
     restore: Callable[..., Report]
     if options.sweep:
         from hyperrestore.engine import Region
-        from hyperrestore.sweep import sweep_file
+        from hyperrestore.sweep import check_singles, sweep_file
 
-        region = options.region and Region(*options.region)
+        region = None
+        if options.region:
+            left, top, width, height = options.region
+            region = Region(left, top, left + width, top + height)
+        if options.singles:
+            check_singles(pairs, options.sweep)
         restore = functools.partial(
-            sweep_file, restorers[0], levels=options.sweep, region=region, singles=options.singles, **common
+            sweep_file,
+            restorers[0],
+            levels=options.sweep,
+            region=region,
+            singles=options.singles,
+            keep_singles=options.recursive or options.skip_existing,
+            **common,
         )
     else:
         restore = functools.partial(
@@ -577,7 +590,7 @@ def _restore(options: argparse.Namespace) -> int:
     folders = all(target != Path(options.out) for _, target in pairs)  # it lies in that folder
     try:
         with _progress(labels[0] if labels else "") as show, warnings.catch_warnings():
-            if options.level is not None:
+            if options.level is not None or options.sweep:
                 warnings.simplefilter("ignore", ExtrapolationWarning)  # said above, once
             made = restore_files(
                 restore,
@@ -617,13 +630,14 @@ def _restore(options: argparse.Namespace) -> int:
                 pairs,
                 results,
                 skipped=skipped,
+                unreadable=unreadable,
                 models=models,
                 settings={
                     word: str(value) if isinstance(value := getattr(options, word), Path) else value
                     for word in words
                 },
                 seconds=time.perf_counter() - start,
-                complete=len(results) == len(pairs),
+                complete=len(results) == len(pairs) and not unreadable,
             )
     failed = [result.error for result in results if isinstance(result, Failure)]
     if len(pairs) > 1 and failed:
@@ -648,6 +662,16 @@ def _check_choice(options: argparse.Namespace) -> None:
         raise UsageError("--sweep takes its levels instead of -l, --level-map and --grain; give only one")
     if not options.sweep and (options.region or options.singles):
         raise UsageError("--region and --singles are for a sheet: give --sweep LEVEL,...")
+
+
+def _check_mask(mask: Path, pairs: Sequence[tuple[Path, Path]], max_pixels: int) -> None:
+    """Refuse a mask that cannot be read, or that a batch would replace while others need it."""
+    from hyperrestore.level_map import level_rows
+
+    level_rows(mask, height=1, width=1, black=0, white=1, max_pixels=max_pixels)
+    place = os.path.realpath(mask)
+    if len(pairs) > 1 and any(os.path.realpath(target) == place for _, target in pairs):
+        raise UsageError(f"{mask}: the mask would be replaced by a result; write to another folder")
 
 
 def _skipped(pairs: Sequence[tuple[Path, Path]], options: argparse.Namespace) -> list[tuple[Path, Path]]:

@@ -163,7 +163,8 @@ def restore_region(
         (3, 40, 20)
     """
     if not (0 <= region.left < region.right <= width and 0 <= region.top < region.bottom <= height):
-        raise UsageError(f"{region} is not a part of a picture of {width} x {height} pixels")
+        corners = f"from column {region.left} and row {region.top} to {region.right} and {region.bottom}"
+        raise UsageError(f"a region {corners} is not a part of a picture of {width} x {height} pixels")
     # Windows of the part start where windows of the whole may start, and see as far as the network does.
     seen = Region(
         left=max(0, region.left - backend.halo) // backend.multiple * backend.multiple,

@@ -42,6 +42,7 @@ def write_report(
     results: Sequence[Report | Failure],
     *,
     skipped: Sequence[tuple[Path, Path]] = (),
+    unreadable: Sequence[Path] = (),
     models: Mapping[str, str | Path],
     settings: Mapping[str, Any],
     seconds: float,
@@ -57,6 +58,7 @@ def write_report(
         pairs: Sources and targets of the batch.
         results: What became of them, as far as the batch came.
         skipped: Sources and targets that were left out, because the targets existed.
+        unreadable: Folders that could not be searched for pictures.
         models: By task, the model that repaired it, as `Restorer.load` takes it.
         settings: What was asked for; anything that JSON can hold.
         seconds: How long the batch took.
@@ -91,6 +93,7 @@ def write_report(
             **{name: counts[name] for name in names},
             "megapixels": sum(r.width * r.height for r in results if isinstance(r, Report)) / 1e6,
         },
+        "unreadable_folders": [str(folder) for folder in unreadable],
         "settings": dict(settings),
         "models": [
             {"task": task, "model": str(model), "sha256": _digest(model_path(model))}

@@ -10,7 +10,6 @@ import numpy as np
 
 from hyperrestore.backends import MapBackend, NetworkBackend, OpenVINOModel, Precision, TorchModel
 from hyperrestore.checkpoint import Description, read_description
-from hyperrestore.degrade import resize_bicubic
 from hyperrestore.engine import TILE, Backend, Grain, Pixels, Region, restore_region, run_tiled
 from hyperrestore.enlarge import enlarged_region, enlarged_size
 from hyperrestore.errors import UsageError
@@ -153,7 +152,7 @@ class Restorer:
         pixels, backend = _without_hidden(image, pixels, backend)
         if self.task == Task.UPSCALE:
             width, height = self.result_size(width, height, float(level))
-            pixels = resize_bicubic(pixels, height, width, antialias=True)
+            pixels = _enlarged(pixels, Region(0, 0, width, height), to=(height, width))
         restored = run_tiled(backend, _with_levels(pixels, levels), size=size)
         if not isinstance(image, Picture):
             return restored
@@ -199,7 +198,7 @@ class Restorer:
             return _with_levels(pixels[:, rows, columns], None if levels is None else levels[rows, columns])
 
         def read_enlarged(part: Region) -> Pixels:
-            return enlarged_region(read, part, size=before, to=(height, width))
+            return _enlarged(pixels, part, to=(height, width))
 
         height, width = before
         if self.task == Task.UPSCALE:
@@ -232,7 +231,7 @@ class Restorer:
         if levels is None:
             backend: Backend = self.at(float(level) if isinstance(level, np.ndarray) else level, bits=bits)
         else:
-            if levels.shape != (height, width) or not np.issubdtype(levels.dtype, np.number):
+            if levels.shape != (height, width) or levels.dtype.kind not in "iuf":
                 raise UsageError(
                     f"levels of shape {levels.shape} and type {levels.dtype} do not fit: a picture of "
                     f"{width} x {height} pixels takes numbers ({height}, {width})"
@@ -241,6 +240,16 @@ class Restorer:
             self.scale.check(float(levels.max()))
             backend = self.mapped(bits=bits)
         return (Grain(backend, grain) if grain else backend), levels
+
+
+def _enlarged(pixels: Pixels, part: Region, *, to: tuple[int, int]) -> Pixels:
+    """A part of a picture enlarged to that height and width, to the bit that part of the whole."""
+    return enlarged_region(
+        lambda seen: pixels[:, seen.top : seen.bottom, seen.left : seen.right],
+        part,
+        size=pixels.shape[1:],
+        to=to,
+    ).astype(pixels.dtype)
 
 
 def _with_levels(pixels: Pixels, levels: Pixels | None) -> Pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -33,6 +34,7 @@ def sweep_file(
     *,
     region: Region | None = None,
     singles: bool = False,
+    keep_singles: bool = False,
     tile: int | None = None,
     quality: int | None = None,
     overwrite: bool = False,
@@ -48,8 +50,9 @@ def sweep_file(
         target: The sheet, all or nothing; its suffix chooses the format.
         levels: In the model's unit.
         region: See `sweep`.
-        singles: Whether the whole picture is written at every level, too, beside the sheet: as `single_path`
-            names it.
+        singles: Whether the whole picture is written at every level, too, beside the sheet and before it: as
+            `single_path` names it.
+        keep_singles: Whether those that exist are kept; so what was interrupted goes on.
         tile: Side of a tile of the whole pictures, pixels.
         quality: 1 to 100, for lossy formats.
         overwrite: Whether existing files may be replaced.
@@ -66,22 +69,24 @@ def sweep_file(
         LevelError: The model does not accept a level.
     """
     start = time.perf_counter()
-    wholes = {single_path(target, source, level): level for level in levels} if singles else {}
-    for path in wholes:
-        if path.exists() and not overwrite:
-            raise UsageError(f"{path}: exists already; give another name for the sheet, or allow overwriting")
+    wholes = {single_path(target, level): level for level in levels} if singles else {}
+    existing = [path for path in wholes if path.exists()]
+    if existing and not (overwrite or keep_singles):
+        raise UsageError(f"{existing[0]}: exists already; name the sheet otherwise, or allow overwriting")
     steps = 1 + len(wholes)
     picture = read_picture(source, max_pixels=max_pixels)
-    with turn or nullcontext():
-        region = region or telling_region(restorer, picture, levels)
-        sheet = sweep(restorer, picture, levels, region=region)
+    try:
+        with turn or nullcontext():
+            region = region or telling_region(restorer, picture, levels)
+            sheet = sweep(restorer, picture, levels, region=region)
+    except UsageError as error:
+        raise type(error)(f"{source}: {error}") from error
     shown = (region.left, region.top, region.right - region.left, region.bottom - region.top)
-    notes = [
-        f"shows region {','.join(map(str, shown))}",
-        *write_picture(target, sheet, quality=quality, overwrite=overwrite),
-    ]
+    notes = [f"shows region {','.join(map(str, shown))}"]
     progress(1, steps)
     for done, (single, level) in enumerate(wholes.items(), 2):
+        if single in existing and not overwrite:
+            continue
         report = restore_file(
             restorer,
             source,
@@ -93,23 +98,48 @@ def sweep_file(
             max_pixels=max_pixels,
             turn=turn,
         )
-        notes += [f"{single}: {restorer.scale.unit} {level:g}", *report.notes]
+        notes.append(f"{single}: {restorer.scale.unit} {level:g}")
+        notes += [note for note in report.notes if note not in picture.info.notes]
         progress(done, steps)
+    # The last: where there is a sheet, all of it is there.
+    notes += [*picture.info.notes, *write_picture(target, sheet, quality=quality, overwrite=overwrite)]
     height, width = sheet.pixels.shape[1:]
     seconds = round(time.perf_counter() - start, 3)
     shown_levels = {str(restorer.task): tuple(map(float, levels))}
     return Report(str(source), str(target), shown_levels, width, height, seconds, tuple(notes))
 
 
-def single_path(sheet: str | Path, source: str | Path, level: float) -> Path:
-    """Where the whole picture at a level is written: beside the sheet, in the format of the picture.
+def check_singles(pairs: Sequence[tuple[Path, Path]], levels: Sequence[float]) -> None:
+    """Refuse a batch of sheets whose whole pictures would replace something else of the batch.
+
+    Args:
+        pairs: Sources and sheets.
+        levels: In the model's unit.
+
+    Raises:
+        UsageError: A whole picture would be written over a source, a sheet or another whole picture.
+    """
+    taken = {os.path.realpath(path): path for pair in pairs for path in pair}
+    for source, sheet in pairs:
+        for single in {single_path(sheet, level) for level in levels}:
+            place = os.path.realpath(single)
+            if place in taken:
+                raise UsageError(
+                    f"the whole picture {single} of {source} would be written over {taken[place]}; name the "
+                    "sheet otherwise, or make the sheets of these pictures one by one"
+                )
+            taken[place] = single
+
+
+def single_path(sheet: str | Path, level: float) -> Path:
+    """Where the whole picture at a level is written: beside the sheet, in its format.
 
     Example:
-        >>> single_path("out/sheet.png", "photo.jpg", 12.5).as_posix()
-        'out/sheet-12.5.jpg'
+        >>> single_path("out/sheet.png", 12.5).as_posix()
+        'out/sheet-12.5.png'
     """
     sheet = Path(sheet)
-    return sheet.with_name(f"{sheet.stem}-{level:g}{Path(source).suffix}")
+    return sheet.with_name(f"{sheet.stem}-{level:g}{sheet.suffix}")
 
 
 def sweep(
@@ -131,6 +161,7 @@ def sweep(
         LevelError: The model does not accept a level.
         UsageError: No levels, a model that upscales, or a region that is not within the picture.
     """
+    levels = tuple(dict.fromkeys(levels))
     if not levels:
         raise UsageError("a sweep needs at least one level")
     if restorer.task == Task.UPSCALE:
