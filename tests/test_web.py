@@ -544,14 +544,14 @@ def test_a_map_is_black_at_the_weakest_level_unless_told(client, tmp_path):
 def test_what_is_no_map_is_refused(client, tmp_path):
     photo = add(client, make_photo(tmp_path / "a.png"))
     address = f"/api/photos/{photo['id']}/map"
-    for made, fragment in (
-        ({"alpha": True}, "no transparency"),
-        ({"bits": 16}, "give a grey PNG with 8"),
-        ({"height": 400, "width": 251}, "at most 100000"),
+    for made, fragment, code in (
+        ({"alpha": True}, "no transparency", 415),
+        ({"bits": 16}, "give a grey PNG with 8", 415),
+        ({"height": 400, "width": 251}, "at most 100000", 413),
     ):
         body = make_photo(tmp_path / "mask.png", **made).read_bytes()
         (tmp_path / "mask.png").unlink()
-        said = sentence(client.put(address, content=body), 415)
+        said = sentence(client.put(address, content=body), code)
         assert fragment in said
         assert said.startswith("the map ")
     assert "give a grey PNG" in sentence(
@@ -564,6 +564,27 @@ def test_what_is_no_map_is_refused(client, tmp_path):
     assert "sigma 999" in sentence(ask(client, photo, task="denoise", level=5, map=given, map_level=999), 422)
     other = add(client, tmp_path / "a.png")
     assert "no such map" in sentence(ask(client, other, task="denoise", level=5, map=given), 404)
+
+
+def test_a_result_that_is_too_large_or_too_much_for_the_disk_is_refused(
+    client, serving, tmp_path, monkeypatch
+):
+    photo = add(client, make_photo(tmp_path / "a.png"))
+    address = f"/api/photos/{photo['id']}/jobs"
+    limits = serving.shared.limits.model_copy(update={"result_pixels": 220 * 180 - 1})
+    with monkeypatch.context() as patched:
+        patched.setattr(serving.shared, "limits", limits)
+        asked = (
+            client.post(address, json={"task": "upscale", "level": 2}),
+            ask(client, photo, task="upscale", level=2),
+        )
+        for response in asked:
+            assert "the result would have 220 x 180 pixels, and at most 39599" in sentence(response, 422)
+        assert ask(client, photo, task="upscale", level=1.9).status_code == 200
+    monkeypatch.setattr(shared_module, "SPARE_DISK", 2**62)
+    assert "disk is full" in sentence(client.post(address, json={"task": "denoise", "level": 5}), 503)
+    body = make_photo(tmp_path / "mask.png", channels=1).read_bytes()
+    assert "disk is full" in sentence(client.put(f"/api/photos/{photo['id']}/map", content=body), 503)
 
 
 def test_only_so_many_maps_are_kept(client, serving, tmp_path, monkeypatch):
@@ -594,6 +615,7 @@ def test_only_so_many_maps_are_kept(client, serving, tmp_path, monkeypatch):
         ({"task": "denoise", "level": 101}, "is not accepted"),
         ({"task": "upscale", "level": 0.5}, "is not accepted"),
         ({"task": "upscale", "level": 4, "width": 440, "height": 360}, "at most 60000 pixels"),
+        ({"task": "denoise", "level": 5, "map_level": "nan"}, "query map_level"),
         ({"task": "denoise", "level": 5, "grain": 2}, "query grain"),
         ({"task": "dejpeg", "level": 50, "grain": 0.1}, "dejpeg takes none out"),
         ({"priority": "high"}, "query priority"),

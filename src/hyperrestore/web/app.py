@@ -33,7 +33,9 @@ PAGES = 64
 VIEWS = 32  # of a page that wait
 PATIENCE = 30.0  # seconds in which a page may come back
 SWEEP = 5.0  # seconds between two looks for pages that do not
-LIMITS = Limits(bytes=2**29, pixels=10**8, view_pixels=4 * 10**6, reductions=list(REDUCTIONS))
+LIMITS = Limits(
+    bytes=2**29, pixels=10**8, result_pixels=4 * 10**8, view_pixels=4 * 10**6, reductions=list(REDUCTIONS)
+)
 # Named here, as what the system believes of suffixes may be anything.
 _KINDS = {
     ".html": "text/html; charset=utf-8",

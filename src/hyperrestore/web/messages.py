@@ -37,7 +37,8 @@ class Limits(BaseModel):
     """What is refused."""
 
     bytes: int = Field(description="The most bytes of a file.")
-    pixels: int = Field(description="The most pixels of a photo, and of a result.")
+    pixels: int = Field(description="The most pixels of a photo.")
+    result_pixels: int = Field(description="The most pixels of a result.")
     view_pixels: int = Field(description="The most pixels of a region.")
     reductions: list[int] = Field(description="The values that `reduce` may have.")
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response, StreamingResponse
-from pydantic import ValidationError
+from pydantic import FiniteFloat, ValidationError
 from starlette.requests import ClientDisconnect
 
 from hyperrestore import __version__
@@ -42,6 +42,7 @@ from hyperrestore.web.safety import OWN_HEADER
 from hyperrestore.web.shared import (
     Shared,
     TooLargeError,
+    check_disk,
     check_map,
     end,
     forget,
@@ -149,7 +150,7 @@ def _view(
     task: Annotated[Task | None, Query(description="None shows the photo itself.")] = None,
     level: Annotated[float | None, Query(description="In the task's unit.")] = None,
     map: Annotated[str | None, Query(description="A map of the photo.")] = None,
-    map_level: Annotated[float | None, Query(description="Where it is black.")] = None,
+    map_level: Annotated[FiniteFloat | None, Query(description="Where it is black.")] = None,
     grain: Annotated[float, Query(ge=0, le=1, description="Share of the noise put back.")] = 0.0,
     priority: Annotated[Literal["now", "background"], Query()] = "now",
 ) -> View:
@@ -280,7 +281,7 @@ async def show_region(
     if restorer is not None:
         if view.level is None:
             raise HTTPException(422, f"{view.task} needs a level; give one in {restorer.scale.unit}")
-        width, height = restorer.result_size(width, height, view.level)
+        width, height = _result_size(shared, restorer, width, height, view.level)
         _check_extras(restorer, mapped=view.map is not None, map_level=view.map_level, grain=view.grain)
     region = view.region
     if region.right > width or region.bottom > height:
@@ -346,6 +347,8 @@ async def add_map(shared: Here, page: FoundPage, photo: FoundPhoto, request: Req
         await _receive(request, level_map.mask, MAP_BYTES)
         await _unless_gone(request, shared.files.submit(check_map, shared, photo, level_map))
         kept = True
+    except TooLargeError as error:
+        raise HTTPException(413, str(error)) from error
     except PictureError as error:
         raise HTTPException(415, str(error).replace(f"{level_map.mask}: ", "the map ", 1)) from error
     finally:
@@ -362,14 +365,15 @@ async def add_map(shared: Here, page: FoundPage, photo: FoundPhoto, request: Req
     "/api/photos/{photo}/jobs",
     status_code=202,
     dependencies=CHANGES,
-    responses=_failures(400, 404, 413, 422, 429),
+    responses=_failures(400, 404, 413, 422, 429, 503),
     openapi_extra=_body("application/json", {"$ref": "#/components/schemas/JobWanted"}),
 )
 async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: Request) -> JobTold:
     """Restore the whole photo, as the command line does; events tell how far it is."""
     wanted = await _wanted(request)
     restorer = shared.restorers[wanted.task]
-    restorer.result_size(photo.info.width, photo.info.height, wanted.level)
+    width, height = _result_size(shared, restorer, photo.info.width, photo.info.height, wanted.level)
+    check_disk(shared, 2 * width * height * photo.info.channels * photo.info.dtype.itemsize)  # rows, and file
     _check_extras(restorer, mapped=wanted.map is not None, map_level=wanted.map_level, grain=wanted.grain)
     level_map = None if wanted.map is None else _map(page, photo, wanted.map)
     ended = [job for job in page.jobs.values() if job.ended]
@@ -431,6 +435,20 @@ async def show_static(request: Request, path: str) -> Response:
 
 
 # --- How it is done ---------------------------------------------------------------------------------
+
+
+def _result_size(
+    shared: Shared, restorer: Restorer, width: int, height: int, level: float
+) -> tuple[int, int]:
+    """Width and height of a result, if it is not too large."""
+    width, height = restorer.result_size(width, height, level)
+    if width * height > shared.limits.result_pixels:
+        raise HTTPException(
+            422,
+            f"the result would have {width} x {height} pixels, and at most {shared.limits.result_pixels} are "
+            "made here; give a smaller scale, or use the command line",
+        )
+    return width, height
 
 
 def _levels(task: Task, restorer: Restorer) -> TaskLevels:

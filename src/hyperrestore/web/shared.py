@@ -95,9 +95,18 @@ def take_in(shared: Shared, path: Path, identity: str, name: str) -> Photo:
     # With alpha, what is shown to the network is kept besides.
     planes = info.channels + (2 * info.channels + 2 if info.has_alpha else 0)
     needed = info.width * info.height * planes * info.dtype.itemsize * 4 // 3  # with all that are reduced
+    check_disk(shared, needed)
+    return keep_photo(path, identity=identity, name=name, max_pixels=shared.limits.pixels)
+
+
+def check_disk(shared: Shared, needed: int) -> None:
+    """Refuse what would leave less than `SPARE_DISK` to others; `needed` is in bytes.
+
+    Raises:
+        OSError: It would.
+    """
     if shutil.disk_usage(shared.folder).free < needed + SPARE_DISK:
         raise OSError(errno.ENOSPC, "no space left")
-    return keep_photo(path, identity=identity, name=name, max_pixels=shared.limits.pixels)
 
 
 def prepare(photo: Photo, level_map: LevelMap | None, reduce: int) -> None:
@@ -111,11 +120,20 @@ def check_map(shared: Shared, photo: Photo, level_map: LevelMap) -> None:
     """Take in a map of levels that a page has sent.
 
     Raises:
-        PictureError: It is no grey or RGB picture in 8 bits, too large, or no PNG.
+        TooLargeError: It has too many pixels.
+        PictureError: It is no grey or RGB picture in 8 bits, or no PNG.
+        OSError: The disk is full.
     """
-    known, info = read_info(level_map.mask, max_pixels=shared.limits.pixels)
+    known, info = read_info(level_map.mask, max_pixels=2**62)
+    if info.width * info.height > shared.limits.pixels:
+        raise TooLargeError(
+            f"the map has {info.width} x {info.height} pixels, and at most {shared.limits.pixels} are taken"
+        )
+    if info.has_alpha:
+        raise PictureError(f"{level_map.mask}: has transparency, and is to have no transparency; flatten it")
     if known.name != "PNG" or info.bits != 8:
         raise PictureError(f"{level_map.mask}: is {known.name} with {info.bits} bits; give a grey PNG with 8")
+    check_disk(shared, photo.info.width * photo.info.height * 6)  # floats, with all that are reduced
     level_map.prepare(1, *photo.size(1))
 
 
