@@ -959,7 +959,8 @@ def test_the_document_describes_every_route(client):
     assert document["info"]["title"] == "hyperrestore"
     described = {(path, method) for path, methods in document["paths"].items() for method in methods}
     assert described == {
-        ("/api/pages", "post"), ("/api/pages/{page}", "delete"), ("/api/pages/{page}/events", "get"),
+        ("/api/pages", "post"), ("/api/pages/{page}", "get"), ("/api/pages/{page}", "delete"),
+        ("/api/pages/{page}/events", "get"),
         ("/api/photos", "post"), ("/api/photos/{photo}", "delete"), ("/api/photos/{photo}/region", "get"),
         ("/api/photos/{photo}/map", "put"), ("/api/photos/{photo}/jobs", "post"), ("/api/jobs/{job}", "get"),
         ("/api/jobs/{job}", "delete"), ("/api/jobs/{job}/file", "get"),

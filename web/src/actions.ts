@@ -1,28 +1,27 @@
 /** What a person can do. */
 
-import { batch, effect } from "@preact/signals";
+import { batch, computed, effect, untracked } from "@preact/signals";
 import { encoded, filled, type BrushMap } from "./brushmap";
-import { begun, chosen, lastLevel, redone, undone, type Choice, type History } from "./history";
+import { begun, chosen, lastLevel, lastMap, redone, undone, type Choice, type History } from "./history";
 import type { TaskName } from "./levels";
 import { Photo } from "./photo";
 import { fetchRegion, repairOf } from "./scenes";
-import { sentenceOf, Server, type Job, type JobWanted, type PhotoInfo } from "./server";
+import { sentenceOf, Server, ServerError, type Job, type JobWanted, type PhotoInfo } from "./server";
 import { brush, choice, current, currentKey, liveLevel, panes, photos, scale, server, taskOf, tool, trouble } from "./state";
 import { clamped, shrunk, type Pane, type Size, type View } from "./view";
 
+const STAY = 20_000; // ms between two signs of life
+
 let keys = 0;
-let stopListening = () => {};
 
 /** Begin a session; also again after the server has let go of the last one. The photos are sent again. */
 export async function connect(): Promise<void> {
-  stopListening();
   try {
     const opened = await Server.open();
     batch(() => {
       server.value = opened;
       trouble.value = null;
     });
-    stopListening = opened.listen(heard, () => void connect());
   } catch (error) {
     trouble.value = sentenceOf(error);
     setTimeout(() => void connect(), 3000);
@@ -32,10 +31,45 @@ export async function connect(): Promise<void> {
     batch(() => {
       photo.mapId.value = null;
       photo.job.value = null;
+      photo.jobError.value = null;
     });
     await send(photo);
   }
 }
+
+/** Tell the server that the page is still there; begin again where it has let go of it. */
+export async function stay(): Promise<void> {
+  const connection = server.peek();
+  try {
+    await connection?.stay();
+  } catch (error) {
+    if (server.peek() === connection && error instanceof ServerError) void connect();
+  }
+}
+setInterval(() => void stay(), STAY);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) void stay();
+});
+addEventListener("pagehide", () => server.peek()?.leave());
+addEventListener("pageshow", (event) => {
+  if (event.persisted) void connect();
+});
+
+const working = computed(() => photos.value.some((photo) => ["queued", "running"].includes(photo.job.value?.state ?? "")));
+
+effect(() => {
+  const connection = server.value;
+  if (connection && working.value) return untracked(() => connection.listen(heard, () => void connect()));
+  return undefined;
+});
+
+addEventListener("beforeunload", (event) => {
+  const unfinished = photos.peek().some((photo) => {
+    const state = photo.job.peek()?.state;
+    return state === "queued" || state === "running" || (state === "done" && !photo.kept) || photo.history.peek().now.map;
+  });
+  if (unfinished) event.preventDefault();
+});
 
 function heard(job: Job): void {
   for (const photo of photos.peek()) if (photo.job.peek()?.id === job.id) photo.job.value = job;
@@ -59,6 +93,10 @@ async function send(photo: Photo): Promise<void> {
   photo.error.value = null;
   try {
     const info = await connection.upload(photo.file);
+    if (!photos.peek().includes(photo)) { // it was removed meanwhile
+      await connection.remove(info.id);
+      return;
+    }
     batch(() => {
       photo.info.value = info;
       if (again) return;
@@ -125,7 +163,7 @@ export function chooseTask(name: TaskName, wanted?: number): void {
   if (!photo || !info) return;
   const before = photo.history.peek();
   const maps = taskOf(name)?.maps === true;
-  const map = maps ? before.now.map : null;
+  const map = maps ? lastMap(before, (one) => taskOf(one)?.maps === true) : null;
   choose({ task: name, level: wanted ?? lastLevel(before, name) ?? startLevel(info, name), map });
   if (!maps) brush.value = false;
 }
@@ -227,6 +265,7 @@ export async function startJob(photo: Photo, format: string, quality: number | n
     const job = await connection.startJob(id, wanted);
     batch(() => {
       photo.job.value = job;
+      photo.kept = false;
       photo.jobChoice.value = now;
     });
   } catch (error) {

@@ -72,7 +72,8 @@ function LevelBox() {
       ref={field} class="number" inputMode="decimal" aria-label={`Level: ${unitOf(known.task)[0]}`} autocomplete="off"
       onInput={(event) => event.currentTarget.setCustomValidity("")} onChange={take}
       onBlur={(event) => {
-        if (event.currentTarget.validity.valid) event.currentTarget.value = written(level.value);
+        event.currentTarget.setCustomValidity("");
+        event.currentTarget.value = written(level.value);
       }}
     />
   );

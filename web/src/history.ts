@@ -42,6 +42,11 @@ export function redone(history: History): History {
   return { past: [...history.past, history.now], now, future };
 }
 
+/** The map of the last choice whose task takes one: what it does not take is not lost. */
+export function lastMap(history: History, takes: (task: TaskName) => boolean): BrushMap | null {
+  return [...history.past, history.now].findLast((choice) => takes(choice.task))?.map ?? null;
+}
+
 /** The level that was last chosen for a task, if any. */
 export function lastLevel(history: History, task: TaskName): number | undefined {
   return [...history.past, history.now].findLast((choice) => choice.task === task)?.level;

@@ -8,6 +8,17 @@ export function toggleBrush(): void {
   if (!task.peek()?.maps) return;
   brush.value = !brush.value;
   if (brush.value) loupe.value = false;
+  if (brush.value && narrow()) saving.value = false;
+}
+
+export function toggleSaving(): void {
+  saving.value = !saving.value;
+  if (saving.value && narrow()) brush.value = false;
+}
+
+/** Whether two panels would hide the photo. */
+function narrow(): boolean {
+  return matchMedia("(max-width: 700px)").matches;
 }
 
 const NEXT_LARGER = 2 ** 0.5;

@@ -16,7 +16,7 @@ export function BrushPanel() {
     <section class="panel brush" aria-label="Brush">
       <header><h2>Brush</h2><Close what="brush" onClick={() => (brush.value = false)} /></header>
       <p class="quiet long">
-        Red is restored at {phrase(now.task, now.level)}, the rest at {phrase(now.task, task.value.weakest)}.
+        Red is restored at {phrase(now.task, now.level)}, the rest at {phrase(now.task, task.value.weakest)}, the least that the network does.
         {!painted && " Paint what needs it, or erase what does not."}
       </p>
       <div class="segments" role="group" aria-label="Tool">
@@ -97,7 +97,7 @@ function Progress({ photo }: { photo: Photo }) {
   if (job.state === "done") {
     return (
       <div role="status">
-        <a class="button main" href={server.value!.fileOf(job.id)} download>
+        <a class="button main" href={server.value!.fileOf(job.id)} download onClick={() => (photo.kept = true)}>
           <Icon name="download" />Download{made && `, ${phrase(made.task, made.level)}`}
         </a>
         {job.notes.map((note) => <p key={note} class="quiet">{note}</p>)}

@@ -19,6 +19,8 @@ export class Photo {
   /** What the job was asked for: the dial may have moved on since. */
   readonly jobChoice = signal<Choice | null>(null);
   readonly jobError = signal<string | null>(null);
+  /** Whether the result was downloaded. */
+  kept = false;
   readonly mapError = signal<string | null>(null);
   /** The map as it is painted, before the stroke ends. */
   readonly draft = signal<{ map: BrushMap } | null>(null);

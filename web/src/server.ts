@@ -86,7 +86,20 @@ export class Server {
     return new Server((await answer.json()) as Page);
   }
 
-  /** Hear of jobs; the open connection is also what keeps the photos. `lost` is called once it is gone for good. */
+  /** A sign of life, without which the server lets the photos go. */
+  async stay(): Promise<void> {
+    await this.call("GET", `/api/pages/${this.page.page}`);
+  }
+
+  /** End the session, also while the page is being left. */
+  leave(): void {
+    void this.call("DELETE", `/api/pages/${this.page.page}`, { keepalive: true }).catch(() => undefined);
+  }
+
+  /**
+   * Hear of jobs, which are told first. A browser opens only a few connections to a server, for all its tabs:
+   * this one is for the time that a job takes. `lost` is called once it is gone for good.
+   */
   listen(onJob: (job: Job) => void, lost: () => void): () => void {
     const source = new EventSource(this.address(`/api/pages/${this.page.page}/events`));
     source.addEventListener("job", (event) => onJob(JSON.parse((event as MessageEvent<string>).data) as Job));

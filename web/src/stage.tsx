@@ -31,10 +31,15 @@ export function Stage() {
       {loupe.value && info && <Loupe />}
       {info && <Tags />}
       {info && <Status />}
-      {photo?.error.value && <p class="error centred" role="alert">{photo.file.name}: {photo.error.value}</p>}
+      {photo?.error.value && <p class="error centred" role="alert">{named(photo.file.name, photo.error.value)}</p>}
       {photo && !info && !photo.error.value && <p class="centred quiet">Reading {photo.file.name}…</p>}
     </section>
   );
+}
+
+/** A sentence that begins with the file's name; the server's own begin so already. */
+function named(name: string, sentence: string): string {
+  return sentence.startsWith(`${name}: `) ? sentence : `${name}: ${sentence}`;
 }
 
 function describe(photo: Photo | null): string {

@@ -3,7 +3,7 @@
 import { redo, undo, zoomTo } from "./actions";
 import { Tasks } from "./dial";
 import { Icon, type IconName } from "./icon";
-import { toggleBrush } from "./keys";
+import { toggleBrush, toggleSaving } from "./keys";
 import { brush, choice, current, held, loupe, mode, saving, task, theme, type Mode, type Theme } from "./state";
 
 export function Top() {
@@ -37,7 +37,7 @@ export function Top() {
         </div>
       </div>
       <ThemeSwitch />
-      <button class="main save" aria-label="Save" aria-expanded={saving.value} disabled={!ready} onClick={() => (saving.value = !saving.value)}>
+      <button class="main save" aria-label="Save" aria-expanded={saving.value} disabled={!ready} onClick={toggleSaving}>
         <Icon name="download" /><span>Save</span>
       </button>
     </header>

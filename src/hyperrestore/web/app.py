@@ -31,7 +31,7 @@ from hyperrestore.web.turns import Turns
 STATIC = Path(__file__).parent / "static"  # the page, already built
 PAGES = 64
 VIEWS = 32  # of a page that wait
-PATIENCE = 30.0  # seconds in which a page may come back
+PATIENCE = 150.0  # seconds in which a page may come back; hidden tabs wake but once in 60
 SWEEP = 5.0  # seconds between two looks for pages that do not
 LIMITS = Limits(
     bytes=2**29, pixels=10**8, result_pixels=4 * 10**8, view_pixels=4 * 10**6, reductions=list(REDUCTIONS)

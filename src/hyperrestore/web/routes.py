@@ -179,7 +179,7 @@ router = APIRouter()
 
 @router.post("/api/pages", status_code=201, dependencies=CHANGES, responses=_failures(422, 429))
 async def open_page(shared: Here) -> PageOpened:
-    """Open a page. It ends when no stream of its events is open and nothing is heard of it for 30 s."""
+    """Open a page. It ends when no stream of its events is open and nothing is heard of it for 150 s."""
     page = shared.pages.open()
     if page is None:
         raise HTTPException(429, "no more pages can be open at a time; close one, or try again later")
@@ -196,6 +196,12 @@ async def open_page(shared: Here) -> PageOpened:
 async def close_page(shared: Here, request: Request, page: str) -> None:
     """End a page at once: its jobs are stopped, its photos and files removed."""
     shared.pages.close(_open_page(request, page))
+
+
+@router.get("/api/pages/{page}", status_code=204, responses=_failures(404, 422))
+async def keep_page(request: Request, page: str) -> None:
+    """Keep a page open for a while, as every other request of it does."""
+    _open_page(request, page).heard()
 
 
 @router.get(
