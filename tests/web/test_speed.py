@@ -108,7 +108,10 @@ def test_the_dial_is_live_on_24_megapixels(open_page, photo):
         start = time.perf_counter()
         with screen.page.expect_request("**/region?*&level=*") as asked:
             screen.release()
-        screen.page.wait_for_selector(".stage[data-kind=exact]:not([data-busy])")
+        # Looked at in every frame; waiting for a selector looks but twice a second.
+        screen.page.wait_for_function(
+            "() => document.querySelector('.stage[data-kind=exact]:not([data-busy])')", polling="raf"
+        )
         waits.append(1000 * (time.perf_counter() - start))
         qualities.append(decibels(preview, screen.pixels()))
     report("exact view after release", waits)
@@ -120,4 +123,4 @@ def test_the_dial_is_live_on_24_megapixels(open_page, photo):
     assert late < 200
     assert min(qualities) >= 40
     # How long the network takes is the machine's affair; what the page adds to it is not.
-    assert np.median(waits) < np.median(computed) + 500
+    assert np.median(waits) < np.median(computed) + 300
