@@ -577,6 +577,7 @@ def test_it_fits_360_pixels_and_touch(open_page, noisy):
 
 def test_photos_are_sent_again_to_a_server_that_has_let_go(open_page, noisy, address):
     screen = open_page(expect_failures=True)
+    screen.page.wait_for_load_state("networkidle")  # the first session's answer is not the one looked for
     with screen.page.expect_response("**/api/pages") as opened:
         screen.page.reload()
     identity = opened.value.json()["page"]
