@@ -2,12 +2,14 @@
 
     python benchmarks/quality.py TEST --paper MODEL.safetensors --cache scores.jsonl
     python benchmarks/quality.py TEST --task upscale --also 'ours, equal steps=MODEL'
+    python benchmarks/quality.py TEST --task denoise --only ours,int8 --keep    # after a new training
     python benchmarks/quality.py --choose-nlm PHOTOS     # how the strength of non-local means was chosen
 
 TEST is a folder that holds the folders CBSD68, LIVE1, Classic5, Set5 and Set14, or some of them. All methods
 see the same degraded pictures and are scored by the same code, `hyperrestore.evaluate`. BM3D needs much time:
 with `--cache` everything is measured once, and an interruption loses nothing. The page has a section for each
-task; those of tasks that were not measured stay as they are.
+task; those of tasks that were not measured stay as they are, and with `--keep` so do the rows of methods that
+were not, marked with the version that measured them.
 """
 
 from __future__ import annotations
@@ -168,8 +170,10 @@ def row(key: str, evaluation: Evaluation, count: int, total: int) -> Row:
     return Row(key, name, protocol, run_by, count, means)
 
 
-def measure(methods: Sequence[Method], table: Table, cache: Cache, options: argparse.Namespace) -> list[Row]:
-    """All rows of one table; ours a second time where peers are measured on fewer pictures."""
+def measure(
+    methods: Sequence[Method], table: Table, cache: Cache, kept: Sequence[Row], options: argparse.Namespace
+) -> list[Row]:
+    """All rows of one table; ours again for each number of pictures that others were measured on."""
     methods = [
         method
         for method in methods
@@ -179,8 +183,9 @@ def measure(methods: Sequence[Method], table: Table, cache: Cache, options: argp
     if not methods or not wanted:
         return []
     pictures = find_pictures(options.test / table.photos)
-    few, total, rows = pictures[: options.peers_pictures], len(pictures), []
-    peers = any(method.peer for method in methods)
+    few, total = pictures[: options.peers_pictures], len(pictures)
+    rows: list[Row] = []
+    ours: Evaluation | None = None
     for method in methods:
         print(f"{table.name}: {name_of(method.key)}", file=sys.stderr, flush=True)
         levels = [level for level in wanted if method.level in (None, level)]
@@ -189,11 +194,50 @@ def measure(methods: Sequence[Method], table: Table, cache: Cache, options: argp
             protocol=table.protocol, grey=table.grey, only_cached=options.cached and method.peer,
         )  # fmt: skip
         rows.append(row(method.key, scores, len(few) if method.peer else total, total))
-        if method.key == "ours" and peers and len(few) < total:
-            rows.append(row(method.key, scores, len(few), total))
-    if len(protocols := {one.protocol for one in rows if one.means}) > 1:
+        ours = scores if method.key == "ours" else ours
+    rows = [one for one in rows if one.means]
+    rows += [one for one in kept if one.key not in {method.key for method in methods}]
+    if ours:
+        counts = sorted({one.count for one in rows} - {total}, reverse=True)
+        rows[1:1] = [row("ours", ours, count, total) for count in counts]
+    if len(protocols := {one.protocol for one in rows}) > 1:
         raise SystemExit(f"the methods were scored by different protocols: {' / '.join(protocols)}")
-    return [one for one in rows if one.means]
+    for level in {level for one in rows for level in one.means}:
+        inputs = {
+            f"{one.means[level].input_psnr:.2f}" for one in rows if one.count == total and level in one.means
+        }
+        if len(inputs) > 1:
+            raise SystemExit(f"{table.name}: kept rows are of other inputs ({' and '.join(inputs)} dB)")
+    return rows
+
+
+def kept_rows(earlier: str, table: Table, total: int) -> list[Row]:
+    """The rows of a table on an earlier page; SSIM and PSNR as they were written there."""
+    part = earlier.partition(f"## {HEADINGS[table.task]}\n")[2].partition("\n## ")[0]
+    version = part.partition("Measured with hyperrestore ")[2].partition(".\n")[0]
+    text = part.partition(f"### {table.pictures}, protocol {table.protocol}\n")[2].partition("\n### ")[0]
+    protocol = text.partition(" Protocol ")[2].partition(".\n")[0]
+    lines = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    heads = [index for index, (first, *_) in enumerate(lines) if first.startswith(("PSNR in dB", "SSIM at"))]
+    if len(heads) != 2:
+        return []
+    levels = [float(cell) for cell in lines[heads[0]][1:]]
+    inputs, *psnr = lines[heads[0] + 2 : heads[1]]
+    ssim = {name: cells for name, *cells in lines[heads[1] + 2 :]}
+    rows = []
+    for name, *cells in psnr:
+        run_by = text.partition(f"\n- {name}: ")[2].partition("\n")[0]
+        if "; measured with" not in run_by:
+            run_by += f"; measured with hyperrestore {version}"
+        base, _, count = name.removesuffix(" pictures").partition(", first ")
+        key = next((key for key, its_name in NAMES.items() if its_name == base), base)
+        means = {
+            level: Score(level, "", float(of_input), float(mine), float(similar), 0.0)
+            for level, of_input, mine, similar in zip(levels, inputs[1:], cells, ssim[name], strict=True)
+            if mine != "-"
+        }
+        rows.append(Row(key, name, protocol, run_by, int(count or total), means))
+    return rows
 
 
 def grid(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -224,12 +268,23 @@ def scores_text(table: Table, rows: Sequence[Row]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs, counted on the model itself."""
+    """What a model costs, counted on the model itself, and how it was trained.
+
+    Attributes:
+        stored: Parameters.
+        generated: Of which one level generates.
+        multiply_adds: Millions for a pixel.
+        radius: Receptive, pixels.
+        trained_for: The levels.
+        steps: Of the training; a dash where the model does not say so.
+    """
 
     stored: int
     generated: int
     multiply_adds: float
-    description: Description
+    radius: int
+    trained_for: str
+    steps: str
 
 
 Costs = dict[tuple[Task, str], Cost]  # by task and method
@@ -238,11 +293,28 @@ Costs = dict[tuple[Task, str], Cost]  # by task and method
 def cost(path: Path) -> Cost:
     """Count a model's parameters, and multiply-adds per pixel."""
     checkpoint = load_checkpoint(path)
-    network, scale = load_network(checkpoint), checkpoint.description.scale
-    plain = materialize(network, scale.reference)
+    network, description = load_network(checkpoint), checkpoint.description
+    plain = materialize(network, description.scale.reference)
     return Cost(
-        count_parameters(network), count_parameters(plain), multiply_adds(plain), checkpoint.description
+        count_parameters(network),
+        count_parameters(plain),
+        multiply_adds(plain) / 1e6,
+        description.halo,
+        trained_for(description),
+        f"{description.history.get('steps', '-')}",
     )
+
+
+def kept_costs(earlier: str, task: Task) -> dict[str, Cost]:
+    """The table of networks of a task on an earlier page, by method."""
+    part = earlier.partition(f"## {HEADINGS[task]}\n")[2].partition("\n## ")[0]
+    lines = part.partition("| network |")[2].partition("\n\n")[0].splitlines()[2:]
+    costs = {}
+    for name, stored, generated, adds, radius, levels, steps in (line[2:-2].split(" | ") for line in lines):
+        key = next((key for key, its_name in NAMES.items() if its_name == name), name)
+        numbers = int(stored.replace(",", "")), int(generated.replace(",", ""))
+        costs[key] = Cost(*numbers, float(adds.removesuffix(" M")), int(radius), levels, steps)
+    return costs
 
 
 def costs_text(costs: Mapping[str, Cost]) -> str:
@@ -251,9 +323,7 @@ def costs_text(costs: Mapping[str, Cost]) -> str:
             "receptive radius, pixels", "trained for", "steps"]  # fmt: skip
     lines = (
         [name_of(key), f"{one.stored:,}", f"{one.generated:,}",
-         f"{one.multiply_adds / 1e6:.3f} M", f"{one.description.halo}",
-         trained_for(one.description),
-         f"{one.description.history.get('steps', '-')}"]
+         f"{one.multiply_adds:.3f} M", f"{one.radius}", one.trained_for, one.steps]
         for key, one in costs.items()
     )  # fmt: skip
     return grid(head, lines)
@@ -335,9 +405,7 @@ def plots(task: Task, tables: dict[str, list[Row]], costs: Costs, output: Path) 
         title = TABLES[NOISE].pictures
         draw_sigma(title, rows, output / "psnr-vs-sigma.png")
         yield "![PSNR against sigma](psnr-vs-sigma.png)"
-        millions = {
-            key: one.multiply_adds / 1e6 for (one_task, key), one in costs.items() if one_task == task
-        }
+        millions = {key: one.multiply_adds for (one_task, key), one in costs.items() if one_task == task}
         if draw_multiply_adds(title, rows, millions, output / "psnr-vs-multiply-adds.png"):
             yield "![PSNR against multiply-adds per pixel](psnr-vs-multiply-adds.png)"
     name = {Task.DEJPEG: COLOUR, Task.UPSCALE: "Set14-standard-colour"}.get(task, "")
@@ -429,6 +497,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--peers-pictures", type=int, metavar="N", help="peers on the first N pictures only")
     parser.add_argument("--cache", type=Path, metavar="FILE", help="keeps every score")
     parser.add_argument("--cached", action="store_true", help="take peers only from the cache")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the page's rows of methods that are not measured"
+    )
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder of the results")
     parser.add_argument("--choose-nlm", type=Path, metavar="PHOTOS", help="try strengths of non-local means")
     options = parser.parse_args(arguments)
@@ -456,15 +527,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     for _, line in left_out:
         print(line, file=sys.stderr)
+    result = options.output / "RESULTS.md"
+    earlier = result.read_text(encoding="utf-8") if result.is_file() else ""
+    if options.keep:
+        for task in {TABLES[name].task for name in options.tables}:
+            costs |= {
+                (task, key): one for key, one in kept_costs(earlier, task).items() if (task, key) not in costs
+            }
     cache = Cache(options.cache)
-    tables = {name: measure(methods, TABLES[name], cache, options) for name in options.tables}
+    tables = {}
+    for name in options.tables:
+        total = len(find_pictures(options.test / TABLES[name].photos))
+        kept = kept_rows(earlier, TABLES[name], total) if options.keep else []
+        tables[name] = measure(methods, TABLES[name], cache, kept, options)
+    there = {f"{name_of(one.key)}:" for rows in tables.values() for one in rows}
+    left_out = [(task, line) for task, line in left_out if not line.startswith(tuple(there))]
     measured = {
         task: "\n\n".join(section(task, options, costs, left_out, tables))
         for task in HEADINGS
         if any(rows and TABLES[name].task == task for name, rows in tables.items())
     }
-    result = options.output / "RESULTS.md"
-    earlier = result.read_text(encoding="utf-8") if result.is_file() else ""
     write_atomically(result, page(measured, earlier).encode())
 
 

@@ -200,6 +200,30 @@ def test_sections_of_tasks_that_were_not_measured_stay(quality, folder, tiny_mod
         run(quality, folder, *both, "--task", "upscale")
 
 
+def test_rows_of_methods_that_are_not_measured_can_be_kept(
+    quality, folder, fake_bm3d, tiny_model, paper_model
+):
+    arguments = ("--model", tiny_model, "--levels", 15, 25, "--task", "denoise")
+    peers = ("--only", "ours,paper,bm3d", "--paper", paper_model, "--peers-pictures", 1)
+    before, page = run(quality, folder, *arguments, *peers)
+    fake_bm3d.clear()
+    (folder.parent / "RESULTS.md").write_text(
+        re.sub(r"hyperrestore [0-9.]+\.\n", "hyperrestore 0.0.1.\n", page)
+    )
+    again, page = run(quality, folder, *arguments, "--only", "ours", "--keep")
+    assert again == before
+    assert not fake_bm3d
+    assert page.count("tiles of 1536 pixels; measured with hyperrestore 0.0.1\n") == 8, (
+        "two rows, four tables"
+    )
+    third, again = run(quality, folder, *arguments, "--only", "ours", "--keep")
+    assert (third, again) == (before, page)
+    photo, other = sorted(folder.iterdir())
+    photo.write_bytes(other.read_bytes())
+    with pytest.raises(SystemExit, match="other inputs"):
+        run(quality, folder, *arguments, "--only", "ours", "--keep")
+
+
 def test_a_network_for_one_level_or_protocol_is_measured_there(quality, folder, dejpeg_model):
     checkpoint = load_checkpoint(dejpeg_model)
     training = {"levels": [10], "protocol": "hyperres"}
