@@ -521,6 +521,21 @@ def test_a_full_disk_is_told_apart():
     assert not isinstance(caught.value, DiskFullError)
 
 
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_disk_that_is_full_only_when_it_writes_for_good_gets_no_file(
+    denoiser, tmp_path, monkeypatch, copied
+):
+    def full(number):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    pixels = np.full((3, 40, 40), 0.5, np.float32)  # nothing is to be repaired
+    write_picture(tmp_path / "a.png", Picture(pixels, None, PictureInfo(40, 40, 3)))
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(DiskFullError, match="No space left"):
+        restore_file(denoiser, tmp_path / "a.png", tmp_path / "b.png", None if copied else 20)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
 def test_a_batch_that_is_closed_leaves_only_whole_files(tmp_path):
     class Slow(Identity):
         def __call__(self, window, /):

@@ -371,7 +371,9 @@ def _to_integers(values: Pixels, info: PictureInfo) -> Rows:
 
 
 def _rename(finished: Path, path: Path, target: Path, overwrite: bool) -> None:
-    """Give a finished file its name."""
+    """Give a finished file its name, once it is safely on the disk: some disks report errors only then."""
+    with finished.open("rb+") as file:
+        os.fsync(file.fileno())
     if target.exists():
         if not overwrite:
             raise PictureError(f"{path}: appeared meanwhile and was kept; choose another name")
