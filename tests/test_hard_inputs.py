@@ -22,7 +22,7 @@ from test_picture import KINDS, XMP, copy, exif, integers, names, picture_of, re
 
 from hyperrestore import cli
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.picture import read_picture, write_picture
+from hyperrestore.picture import open_picture, read_picture, write_picture
 
 
 @pytest.fixture
@@ -349,6 +349,31 @@ def test_truncated_turned_files_are_an_error(tmp_path, orientation):
     data = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "a.jpg").write_bytes(data[: len(data) // 2])
     refused(tmp_path / "a.jpg", "premature")
+
+
+JPEGS = {
+    "sequential": {},
+    "progressive": {"progressive": True},
+    "turned": {"exif": exif(6).tobytes()},
+    "restarting": {"restart_marker_rows": 2},
+}
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_whose_middle_is_lost_is_an_error_and_needless_bytes_are_not(tmp_path, kind):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(integers(3, 190, 220).transpose(1, 2, 0)).save(path, **JPEGS[kind])
+    whole, pixels, end = path.read_bytes(), read_picture(path).pixels, b"\xff\xd9"
+    assert whole.endswith(end)
+    path.write_bytes(whole[: len(whole) * 6 // 10] + end)
+    refused(path, "Corrupt JPEG data: premature end")
+    path.write_bytes(whole[:-2] + bytes(5) + end)
+    np.testing.assert_array_equal(read_picture(path).pixels, pixels)
+    path.write_bytes(whole[:-2] + bytes(5) + end + b"more")
+    np.testing.assert_array_equal(read_picture(path).pixels, pixels)
+    with open_picture(path) as reader:  # the warning comes at the last rows, when others were read
+        parts = [reader.rows(top, top + 10) for top in range(0, reader.info.height, 10)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), np.rint(pixels * 255))
 
 
 def test_truncation_also_fails_a_copy_and_leaves_nothing(tmp_path):

@@ -6,7 +6,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,8 +132,11 @@ _SRGB_CHUNKS = {
 _DEFAULT_QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 90}
 
 
-def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
-    """Open a file as an upright grey or RGB libvips image, alpha last, of which no pixel is decoded yet."""
+def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, PictureInfo]:
+    """Open a file as an upright grey or RGB libvips image, alpha last, of which no pixel is decoded yet.
+
+    Strictly, reading the pixels of a JPEG fails at whatever libjpeg warns of, see `is_harmless`.
+    """
     head = _head(path)
     known = _recognise(path, head)
     vips = vips_library()
@@ -146,6 +149,10 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
         # "error" refuses truncated files too; "warning" would refuse good pictures with odd metadata.
         fail_on = "error"
         image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)
+        if known.name == "JPEG" and strictly:  # libjpeg only warns of lost data, and makes them grey
+            fail_on = "warning"
+            with suppress(vips.Error):
+                image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)
         if image.get_typeof("tile-width"):  # a lost or damaged tile is only a warning to libvips
             fail_on = "warning"
             image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)
@@ -239,6 +246,16 @@ def load(path: Path, max_pixels: int) -> tuple[Any, PictureInfo]:
         quality=quality_of_table(table)[0] if (table := jpeg_tables(head)) else None,
         subsampling=jpeg_subsampling(head),
     )
+
+
+# As libjpeg says it: pixels are lost.
+_LOSSES = ("premature end", "Premature end", "bad Huffman code", "bad arithmetic code", "found marker")
+
+
+def is_harmless(error: Exception) -> bool:
+    """Whether reading failed only at a warning of libjpeg that no pixel is lost by, as of needless bytes."""
+    detail = getattr(error, "detail", "")
+    return "VipsJpeg" in detail and not any(words in detail for words in _LOSSES)
 
 
 def file_format(path: Path) -> Format:

@@ -24,6 +24,7 @@ from hyperrestore.codec import (
     carried,
     encode,
     file_format,
+    is_harmless,
     load,
     output_format,
     reading,
@@ -102,17 +103,29 @@ class PictureReader:
             )
         bands = np.empty((info.channels + info.has_alpha, bottom - top, info.width), info.dtype)
         with reading(self.path):
-            if self._region is None:
-                self._region = vips_library().Region.new(self._image)
             for row in range(top, bottom, _FETCH):
                 count = min(_FETCH, bottom - row)
-                data = self._region.fetch(0, row, info.width, count)
+                data = self._fetch(row, count)
                 interleaved = np.frombuffer(data, info.dtype).reshape(count, info.width, -1)
                 bands[:, row - top : row - top + count] = interleaved.transpose(2, 0, 1)
         self._next = bottom
         if bottom == info.height:  # some decoders hold the whole picture
             self._region = self._image = None
         return bands
+
+    def _fetch(self, top: int, count: int) -> Any:
+        """The bytes of some rows. After a harmless warning the file is read anew, to heed none any more."""
+        vips, width = vips_library(), self.info.width
+        if self._region is None:
+            self._region = vips.Region.new(self._image)
+        try:
+            return self._region.fetch(0, top, width, count)
+        except vips.Error as error:
+            if not is_harmless(error):
+                raise
+            self._image, _ = load(self.path, width * self.info.height, strictly=False)
+            self._region = vips.Region.new(self._image)
+            return self._region.fetch(0, top, width, count)
 
 
 class PictureWriter:
