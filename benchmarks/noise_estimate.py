@@ -2,6 +2,7 @@
 
     python benchmarks/noise_estimate.py PHOTOS --train    # writes src/hyperrestore/models/noise.safetensors
     python benchmarks/noise_estimate.py PHOTOS            # measures it on photos held out of training
+    python benchmarks/noise_estimate.py PHOTOS --best     # at which levels `denoise` takes each kind out best
 
 Photos are cut, sometimes shrunk, and get noise of a known level, of every kind that `KINDS` names. The table
 compares the trained estimator with the classical way, which takes the level from the blocks of least energy.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,31 @@ import numpy.typing as npt
 from PIL import Image
 from safetensors.numpy import save
 
+from hyperrestore import Restorer, run_tiled
 from hyperrestore.blocks import Floats
 from hyperrestore.checkpoint import write_atomically
 from hyperrestore.degrade import jpeg
 from hyperrestore.drawings import draw_pictures
-from hyperrestore.estimate import CLEAN, SURE
-from hyperrestore.metrics import full_range_luma
-from hyperrestore.noise import FLOOR, LEAST_SPREAD, WEIGHTS, estimate, noise_features
-from hyperrestore.photos import PhotoFile, find_photos, read_rgb, split_photos
+from hyperrestore.estimate import Compression, Findings
+from hyperrestore.metrics import LUMA, full_range_luma, psnr
+from hyperrestore.noise import FLOOR, LEAST_SPREAD, WEIGHTS, Noise, describe_blocks, estimate
+from hyperrestore.photos import PhotoFile, find_photos, read_rgb, split_photos, validation_crops
 
 MOST = 75.0  # sigma
-NOISELESS = 0.15  # share of samples
+NOISELESS = 0.2  # share of samples
 GREY = 0.15  # share of grey samples
+CONVERTED = 0.2  # share of those with noise of their own in each channel that become grey with it
 DRAWN = 0.1  # share of drawn pictures instead of photos
-HIDDEN = 64
+WIDTH, DEEPER, HEADS, HIDDEN = 64, 32, 4, 64  # of the network's layers
+SEEN = (256, 64)  # blocks of a piece, at full and half size
+BATCH, RATE = 64, 2e-3
+NOT_COMPRESSED = Compression(None, "")
+OVER_COARSE = 1.25  # the best level for coarse noise over its standard deviation
+RATIOS = (0.5, 0.7, 0.85, 1, 1.2, 1.5, 2)
+WAYS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 LIMITS = (0, 1, 10, 25, 50, 75)  # of the classes of sigma in the table
 Random = np.random.Generator
+Halves = npt.NDArray[np.float16]
 
 
 def stored(pixels: Floats) -> Floats:
@@ -91,85 +101,221 @@ def from_camera(clean: Floats, sigma: float, random: Random) -> Floats:
     return jpeg(demosaiced(clean, sigma, random) / 255, int(random.integers(75, 99))) * 255
 
 
+def signal_dependent(clean: Floats, sigma: float, random: Random) -> Floats:
+    """Noise whose variance grows with brightness, as that of light does; sigma is the root of its mean."""
+    constant = random.uniform(0, 0.7)
+    variance = constant + (1 - constant) * clean / max(clean.mean(), 1)
+    return stored(clean + sigma * np.sqrt(variance) * random.standard_normal(clean.shape, dtype=np.float32))
+
+
+def brightness_only(clean: Floats, sigma: float, random: Random) -> Floats:
+    """The same Gaussian noise in every channel."""
+    return stored(clean + sigma * random.standard_normal(clean.shape[1:], dtype=np.float32))
+
+
+def coarse(clean: Floats, sigma: float, random: Random) -> Floats:
+    """Noise that neighbours share, as of film or of an enlarged photo, whose detail is as coarse then."""
+    scale = 4 ** random.random()
+    small = [max(2, round(side / scale)) for side in clean.shape[1:]]
+    if random.random() < 0.5:
+        white = random.standard_normal((len(clean), *small), dtype=np.float32)
+        grain = resized(white, clean.shape[1:], random)
+    else:
+        grain = blurred(random.standard_normal(clean.shape, dtype=np.float32), 0.4 * scale)
+    if random.random() < 0.5:
+        clean = resized(resized(clean, small, random), clean.shape[1:], random)
+    if random.random() < 0.3:  # of brightness only
+        grain = grain[:1]
+    over = np.interp(scale, (1, 1.5), (1, OVER_COARSE))
+    return stored(clean + np.float32(sigma / over / grain.std()) * grain)
+
+
+def blurred(planes: Floats, radius: float) -> Floats:
+    """Planes (c, h, w) convolved with a Gaussian of that standard deviation; they go on at the other edge."""
+    height, width = planes.shape[1:]
+    squares = np.fft.fftfreq(height)[:, None] ** 2 + np.fft.rfftfreq(width) ** 2
+    kept = np.fft.rfft2(planes) * np.exp(-2 * (np.pi * radius) ** 2 * squares)
+    return np.fft.irfft2(kept, s=(height, width)).astype(np.float32)
+
+
+def resized(planes: Floats, size: Sequence[int], random: Random) -> Floats:
+    """(c, h, w) to another size, by one of the usual ways."""
+    way = Image.Resampling(int(random.choice(WAYS)))
+    return np.stack([np.asarray(Image.fromarray(plane).resize(size[::-1], way)) for plane in planes])
+
+
+def coarse_compressed(clean: Floats, sigma: float, random: Random) -> Floats:
+    """Coarse noise, then JPEG."""
+    return jpeg(coarse(clean, sigma, random) / 255, int(random.integers(40, 99))) * 255
+
+
 KINDS: dict[str, Callable[[Floats, float, Random], Floats]] = {
     "not clipped": floating,
     "8 bit": clipped,
     "8 bit, then JPEG": compressed,
     "demosaiced": demosaiced,
     "demosaiced, then JPEG": from_camera,
+    "signal-dependent": signal_dependent,
+    "brightness only": brightness_only,
+    "coarse": coarse,
+    "coarse, then JPEG": coarse_compressed,
 }
 
 
-def samples(
-    files: Sequence[PhotoFile], count: int, seed: int
-) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
-    """Features (n, f), sigmas (n) and numbers of kinds (n) of random pieces of photos and drawn pictures."""
+INDEPENDENT = (floating, clipped, compressed, signal_dependent)  # noise of its own in each channel
+
+
+def pieces(files: Sequence[PhotoFile], count: int, seed: int) -> Iterator[tuple[Floats, float, int]]:
+    """Random pieces of photos and drawn pictures with noise, its sigma and the number of its kind."""
     random = np.random.default_rng(seed)
     drawn = draw_pictures(200, size=256, seed=seed + 1)
-    rows, sigmas, kinds = [], [], []
+    photos = [read_rgb(file.path) for file in files]
     for index in range(count):
-        file = files[random.integers(len(files))]
-        is_drawn = random.random() < DRAWN
-        photo = drawn[random.integers(len(drawn))] if is_drawn else read_rgb(file.path)
-        if random.random() < 0.3:  # detail of another size
-            half = (photo.shape[2] // 2, photo.shape[1] // 2)
-            photo = np.asarray(
-                Image.fromarray(photo.transpose(1, 2, 0)).resize(half, Image.Resampling.LANCZOS)
-            ).transpose(2, 0, 1)
+        source = drawn if random.random() < DRAWN else photos
+        clean = source[random.integers(len(source))].astype(np.float32)
+        chance = random.random()
+        if chance < 0.45:  # detail of another size
+            factor = 0.5 if chance < 0.3 else random.uniform(1.2, 2.5)
+            clean = stored(resized(clean, [round(factor * side) for side in clean.shape[1:]], random))
         side = int(random.choice([64, 96, 128, 192, 256]))
-        height, width = (min(side, length) for length in photo.shape[1:])
+        height, width = (min(side, length) for length in clean.shape[1:])
         top, left = (
             random.integers(0, most - length + 1)
-            for most, length in zip(photo.shape[1:], (height, width), strict=True)
+            for most, length in zip(clean.shape[1:], (height, width), strict=True)
         )
-        clean = photo[:, top : top + height, left : left + width].astype(np.float32)
+        clean = clean[:, top : top + height, left : left + width]
         if random.random() < GREY:
-            clean = full_range_luma(clean / 255).astype(np.float32) * 255
+            clean = _grey(clean)
         sigma = 0.0 if random.random() < NOISELESS else MOST * random.random() ** 1.3
         kind = index % len(KINDS)
-        features = noise_features(list(KINDS.values())[kind](clean, sigma, random))
-        assert features is not None
-        rows.append(features)
+        degrade = list(KINDS.values())[kind]
+        pixels = degrade(clean, sigma, random)
+        if len(pixels) == 3 and degrade in INDEPENDENT and random.random() < CONVERTED:
+            pixels, sigma = _grey(pixels), sigma * float(np.linalg.norm(LUMA))
+        yield pixels, sigma, kind
+
+
+def _grey(pixels: Floats) -> Floats:
+    """The luminance (1, h, w) of an RGB picture on the 8-bit scale."""
+    luma: Floats = full_range_luma(pixels / 255).astype(np.float32) * 255
+    return luma
+
+
+def collect(samples: Iterable[tuple[Floats, float, int]]) -> tuple[list[Halves], Floats]:
+    """What the network learns from: by scale some blocks of each piece (n, SEEN, 197); sigmas (n)."""
+    random = np.random.default_rng(0)
+    scales: list[list[Halves]] = [[] for _ in SEEN]
+    sigmas = []
+    for pixels, sigma, _ in samples:
+        for kept, blocks, most in zip(scales, described(pixels), SEEN, strict=True):
+            kept.append(blocks[np.resize(random.permutation(len(blocks)), most)].astype(np.float16))
         sigmas.append(sigma)
-        kinds.append(kind)
-    return np.stack(rows), np.array(sigmas, np.float32), np.array(kinds)
+    return [np.stack(kept) for kept in scales], np.array(sigmas, np.float32)
 
 
-def fit(features: Floats, sigmas: Floats, *, epochs: int) -> dict[str, Floats]:
-    """Train the network: sigma, and how far off it is to be expected, by the likelihood of Laplace."""
+def fit(pieces: list[Halves], sigmas: Floats, *, epochs: int) -> dict[str, Floats]:
+    """Train the network: sigma by its absolute error, and that error by the likelihood of Laplace."""
     import torch
     import torch.nn.functional as F
-    from torch import nn
+    from torch import Tensor, nn
 
     torch.manual_seed(0)
-    mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
-    x = torch.from_numpy(((features - mean) / deviation).clip(-4, 4))
-    y = torch.from_numpy(sigmas)
-    network = nn.Sequential(
-        nn.Linear(x.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2)
-    )
-    steps = epochs * (len(x) // 64)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    for _ in range(steps):
-        chosen = torch.randint(0, len(x), (64,))
-        noisy = x[chosen] + 0.03 * torch.randn(64, x.shape[1])
-        sigma, spread = network(noisy).T
-        scale = F.softplus(spread) + LEAST_SPREAD
-        loss = ((sigma - y[chosen]).abs() / scale + scale.log()).mean()
+    scales = [torch.from_numpy(blocks) for blocks in pieces]
+    target = torch.from_numpy(sigmas)
+    size = scales[0].shape[-1]
+    network = nn.ModuleDict({"whole": nn.Linear(2 * HEADS * DEEPER, HIDDEN), "level": nn.Linear(HIDDEN, 2)})
+    centres = []
+    for number, blocks in enumerate(scales):
+        some = blocks[:2000].float()
+        centres.append((some.mean(dim=(0, 1)), some.std(dim=(0, 1)) + 0.05))
+        network[f"block{number}"] = nn.Linear(size, WIDTH)
+        network[f"deeper{number}"] = nn.Linear(WIDTH, DEEPER)
+        network[f"score{number}"] = nn.Linear(DEEPER, HEADS)
+
+    def predict(batch: Tensor) -> Tensor:
+        pooled = []
+        for number, (blocks, (mean, deviation)) in enumerate(zip(scales, centres, strict=True)):
+            # Half of the blocks, others each time, so that no piece is learnt by heart.
+            half = blocks.shape[1] // 2
+            first = int(torch.randint(half, ()))
+            x = (blocks[batch, first : first + half].float() - mean) / deviation
+            x = x + 0.05 * torch.randn_like(x)
+            x = network[f"block{number}"](x).relu()
+            x = network[f"deeper{number}"](x).relu()
+            shares = network[f"score{number}"](x).softmax(dim=1)  # (b, n, heads)
+            pooled.append((shares.transpose(1, 2) @ x).flatten(1))
+        prediction: Tensor = network["level"](network["whole"](torch.cat(pooled, dim=1)).relu())
+        return prediction
+
+    steps = epochs * (len(target) // BATCH)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=5e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+    for step in range(steps):
+        batch = torch.randint(0, len(target), (BATCH,))
+        logarithm, spread = predict(batch).T  # of 1 + sigma
+        factor = logarithm.clamp(0, 6).exp()
+        error = (factor - 1 - target[batch]).abs()
+        scale = factor.detach() * F.softplus(spread) + LEAST_SPREAD
+        # Weak noise is to be known more closely than strong noise. Below 0 the clamp has no slope of its own.
+        loss = (error / (1.5 + 0.08 * target[batch]) + (-logarithm).relu()).mean()
+        loss = loss + 0.2 * (error.detach() / scale + scale.log()).mean()
         optimizer.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-    layers = [module for module in network if isinstance(module, nn.Linear)]
-    weights = {"mean": mean, "deviation": deviation}
-    for number, layer in enumerate(layers):
-        weights[f"kernel{number}"] = layer.weight.detach().numpy()
-        weights[f"bias{number}"] = layer.bias.detach().numpy()
+        if step % 500 == 0:
+            print(f"step {step} of {steps}: {loss.item():.3f}", flush=True)
+    weights = {}
+    for name, module in network.items():
+        kernel, bias = module.weight.detach().T, module.bias.detach()
+        if name.startswith("block"):  # takes over what brings its input to mean 0 and deviation 1
+            mean, deviation = centres[int(name[-1])]
+            kernel = kernel / deviation[:, None]
+            bias = bias - mean @ kernel
+        weights |= {f"{name}.kernel": kernel.numpy(), f"{name}.bias": bias.numpy()}
     return {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in weights.items()}
 
 
-def table(estimates: dict[str, npt.NDArray[Any]], sigmas: Floats, kinds: npt.NDArray[np.int64]) -> str:
+def described(pixels: Floats) -> list[Floats]:
+    """What the estimator sees of a piece, all of which are large enough."""
+    scales = describe_blocks(pixels)
+    assert scales is not None
+    return scales
+
+
+def best_levels(files: Sequence[PhotoFile]) -> str:
+    """The level at which `denoise` restores best over sigma, and what a ratio of 1 loses, in Markdown."""
+    restorer = Restorer.load("denoise")
+    crops = validation_crops(files, count=8, size=192)
+    lines = ["| kind of noise | sigma | best level / sigma | lost at sigma, dB |", "|---|---|---|---|"]
+    for kind, degrade in KINDS.items():
+        for sigma in (6, 15, 35):
+            noisy = [
+                degrade(clean * 255, sigma, np.random.default_rng(seed)) / 255
+                for seed, clean in enumerate(crops)
+            ]
+            means = []
+            for ratio in RATIOS:
+                network = restorer.at(ratio * sigma, bits=8)
+                scores = [
+                    psnr(run_tiled(network, picture), clean[:, -picture.shape[1] :, -picture.shape[2] :])
+                    for picture, clean in zip(noisy, crops, strict=True)
+                ]
+                means.append(np.mean(scores))
+            lost = max(means) - means[RATIOS.index(1)]
+            lines.append(f"| {kind} | {sigma} | {RATIOS[int(np.argmax(means))]:g} | {lost:.2f} |")
+    return "\n".join(lines)
+
+
+def classical(blocks: Floats) -> float:
+    """Sigma as the 2 % of blocks show it whose brightness has the least energy at high frequencies."""
+    high = np.add.outer(np.arange(8), np.arange(8)).ravel() >= 8
+    energies = np.exp(2 * blocks[:, :64][:, high]).mean(axis=1)
+    return float(np.sqrt(max(np.quantile(energies, 0.02) - FLOOR, 0)))
+
+
+def table(estimates: dict[str, npt.NDArray[Any]], sigmas: Floats, kinds: npt.NDArray[Any]) -> str:
     """Mean absolute error of each way for each kind and class of sigma, in Markdown."""
     classes = list(itertools.pairwise(LIMITS))
     head = ["way", "kind of noise", "all", *(f"{low} to {high}" for low, high in classes)]
@@ -192,37 +338,38 @@ def main() -> None:
     )
     parser.add_argument("photos", type=Path)
     parser.add_argument("--train", action="store_true")
-    parser.add_argument("--samples", type=int, default=20000, help="to train on; a tenth to measure")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--best", action="store_true", help="only measure which levels restore best")
+    parser.add_argument("--samples", type=int, default=36000, help="to train on; a tenth to measure")
+    parser.add_argument("--epochs", type=int, default=45)
     options = parser.parse_args()
     training, held_out = split_photos(find_photos(options.photos))
+    if options.best:
+        print(best_levels(held_out))
+        return
     if options.train:
-        features, sigmas, _ = samples(training, options.samples, seed=0)
-        write_atomically(WEIGHTS, save(fit(features, sigmas, epochs=options.epochs)))
-    features, sigmas, kinds = samples(held_out, options.samples // 10, seed=1)
-    # Of the luminance's 2 % of blocks with the least energy at the highest frequencies.
-    classical = np.sqrt(np.maximum(np.exp(2 * features[:, 2]) - FLOOR, 0))
-    noises = [estimate(row) for row in features]
-    found = {
-        "trained": np.array([noise.sigma for noise in noises]),
-        "classical": classical,
-    }
+        blocks, sigmas = collect(pieces(training, options.samples, seed=0))
+        write_atomically(WEIGHTS, save(fit(blocks, sigmas, epochs=options.epochs)))
+    rows = []
+    for pixels, sigma, kind in pieces(held_out, options.samples // 10, seed=1):
+        scales = described(pixels)
+        noise = estimate(scales)
+        rows.append((noise.sigma, noise.spread, classical(scales[0]), sigma, kind))
+    trained, _, calmest, sigmas, kinds = np.array(rows).T
+    found = {"trained": trained, "classical": calmest}
     print(
         f"Mean absolute error on {len(sigmas)} pieces of {len({file.photo for file in held_out})} photos "
         "held out of training, and of drawn pictures"
     )
     print(table(found, sigmas, kinds))
-    sure = found["trained"] - SURE * np.array([noise.spread for noise in noises]) >= CLEAN
+    sure = np.array([bool(Findings(NOT_COMPRESSED, Noise(*row[:2])).levels) for row in rows])
     print("\nPieces without noise that `denoise` would change, since it is sure of noise in them;")
     print("pieces of sigma 4 to 10, and from 10 on, that it would leave alone:")
     for kind, name in enumerate(KINDS):
-        weak, strong = (
-            (sigmas >= low) & (sigmas < high) & (kinds == kind) for low, high in ((4, 10), (10, 76))
+        clean, weak, strong = (
+            sure[(kinds == kind) & (sigmas >= low) & (sigmas < high)].mean()
+            for low, high in ((0, 1e-9), (4, 10), (10, 76))
         )
-        clean = (sigmas == 0) & (kinds == kind)
-        print(
-            f"- {name}: {sure[clean].mean():.0%}; {1 - sure[weak].mean():.0%}, {1 - sure[strong].mean():.0%}"
-        )
+        print(f"- {name}: {clean:.0%}; {1 - weak:.0%}, {1 - strong:.0%}")
 
 
 if __name__ == "__main__":

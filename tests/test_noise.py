@@ -7,7 +7,8 @@ import pytest
 from test_compression import PHOTOS
 
 from hyperrestore.degrade import jpeg
-from hyperrestore.noise import find_noise, noise_features
+from hyperrestore.estimate import Compression, Findings
+from hyperrestore.noise import describe_blocks, find_noise
 
 CLEAN = {name: pixels[:, ::2, ::2] * 255 for name, pixels in PHOTOS.items()}  # their own noise averaged away
 
@@ -33,6 +34,37 @@ def test_noise_is_found(name, sigma):
 def test_noise_is_found_after_jpeg(sigma):
     saved = [jpeg(stored(noisy(clean, sigma)) / 255, 85) * 255 for clean in CLEAN.values()]
     assert np.mean([abs(find_noise(pixels).sigma - sigma) for pixels in saved]) < 4
+
+
+@pytest.mark.parametrize("name", CLEAN)
+@pytest.mark.parametrize("sigma", [10, 30])
+def test_noise_that_is_not_white_is_found(name, sigma):
+    clean = CLEAN[name]
+    random = np.random.default_rng(0)
+    variance = 0.3 + 0.7 * clean / clean.mean()
+    uneven = clean + sigma * np.sqrt(variance) * random.standard_normal(clean.shape)
+    grey = clean + sigma * random.standard_normal(clean.shape[1:])
+    assert find_noise(stored(uneven)).sigma == pytest.approx(sigma, abs=2 + 0.1 * sigma)
+    assert find_noise(stored(grey)).sigma == pytest.approx(sigma, abs=2 + 0.1 * sigma)
+    soft = random.standard_normal(clean.shape[1:])
+    for axis in (0, 1):
+        soft = 0.8 * soft + 0.1 * np.roll(soft, 1, axis) + 0.1 * np.roll(soft, -1, axis)
+    scanned = stored(clean.mean(axis=0, keepdims=True) + sigma / soft.std() * soft)
+    assert 0.7 * sigma < find_noise(scanned).sigma < 1.3 * sigma
+    # Coarse noise of that standard deviation counts for more, up to what takes it out best.
+    small = random.standard_normal((3, *(side // 2 + 2 for side in clean.shape[1:])))
+    fine = small.repeat(2, axis=1).repeat(2, axis=2)
+    grain = (fine[:, 1:, 1:] + fine[:, :-1, 1:] + fine[:, 1:, :-1] + fine[:, :-1, :-1])[
+        :, : clean.shape[1], : clean.shape[2]
+    ]
+    assert 0.7 * sigma < find_noise(stored(clean + sigma / grain.std() * grain)).sigma < 1.7 * sigma
+
+
+@pytest.mark.parametrize("quality", [40, 75, 92])
+def test_clean_photos_stay_untouched_after_jpeg(quality):
+    for clean in CLEAN.values():
+        noise = find_noise(jpeg(clean / 255, quality) * 255)
+        assert Findings(Compression(None, ""), noise).levels == {}
 
 
 def test_clean_photos_count_as_clean():
@@ -64,7 +96,7 @@ def test_a_flat_picture_is_clean(value):
 def test_features_are_finite_for_hostile_pixels():
     random = np.random.default_rng(0)
     for pixels in (random.integers(0, 2, (3, 64, 64)) * 255, random.random((1, 32, 800)) * 1e6 - 5e5):
-        assert np.isfinite(noise_features(pixels.astype(np.float32))).all()
+        assert all(np.isfinite(blocks).all() for blocks in describe_blocks(pixels.astype(np.float32)))
         noise = find_noise(pixels.astype(np.float32))
         assert noise is None or np.isfinite(noise.sigma)
 
@@ -96,3 +128,9 @@ def test_a_plain_border_hides_no_noise(value):
     framed = np.pad(noisy_part, ((0, 0), (40, 30), (10, 25)), constant_values=value)
     assert find_noise(framed).sigma == pytest.approx(25, abs=3)
     assert find_noise(np.pad(CLEAN["coffee"], ((0, 0), (40, 30), (10, 25)))).sigma < 2
+
+
+def test_nothing_is_said_where_every_block_has_a_hidden_pixel(rng):
+    pixels = rng.normal(128, 10, (3, 96, 96)).astype(np.float32)
+    pixels[:, 4::16, 4::16] = np.nan  # one in each block of the picture shrunk by two
+    assert find_noise(pixels) is None

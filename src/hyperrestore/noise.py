@@ -1,14 +1,13 @@
-"""Pixels -> the standard deviation of their noise, by a small network on statistics of DCT coefficients.
+"""Pixels -> the standard deviation of their noise, by a small network on DCT coefficients.
 
-Noise is everywhere, detail is not: among the blocks of a picture those with the least energy at high
-frequencies show little but noise. How far that holds depends on clipping, JPEG, demosaicing and texture, so a
-small network, trained on photos with known noise, reads the level off the quantiles of block energies
-(`benchmarks/noise_estimate.py` trains and measures it). It needs NumPy alone.
+Noise is everywhere, detail is not: the calm blocks of a picture show little but noise. How far that holds
+depends on clipping, JPEG, demosaicing, grain and texture, so a small network, trained on photos with known
+noise, looks at the blocks of the picture and of the picture shrunk by two, decides which of them count, and
+reads the level off those (`benchmarks/noise_estimate.py` trains and measures it). It needs NumPy alone.
 """
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,16 +18,13 @@ from safetensors.numpy import load_file
 from hyperrestore.blocks import Floats, block_dct, cut_blocks
 
 WEIGHTS = Path(__file__).parent / "models" / "noise.safetensors"
-BLOCKS = 8192  # of 8x8 pixels, that are looked at
+BLOCKS = 4096  # of 8x8 pixels, that are looked at
 FEWEST_BLOCKS = 16  # below which statistics say nothing
-BANDS = ((2, 4), (5, 7), (8, 14))  # of the sum of the two frequencies
-QUANTILES = (0.02, 0.1, 0.3, 0.6, 0.9)
-BRIGHTNESS = (0, 24, 72, 184, 232, 256)  # limits of the classes of blocks, 8-bit scale
 LEAST_SPREAD = 0.05
 MOST = 85.0  # sigma that is still taken for noise
 DRAWN_VALUES = 16  # different values; a photo has more
 PLAIN = 4  # largest difference within a row of a border, 8-bit scale: JPEG may have touched it
-FLOOR = 0.03  # added to energies, so that flat blocks have a logarithm
+FLOOR = 0.03  # added to squared coefficients, so that flat blocks have a logarithm
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Noise:
     """What is known of a picture's noise.
 
     Attributes:
-        sigma: Standard deviation that Gaussian noise before clipping, JPEG or demosaicing had, 8-bit scale.
+        sigma: Standard deviation of the noise, 8-bit scale, before clipping, JPEG or demosaicing.
         spread: Mean error to be expected of it.
     """
 
@@ -56,9 +52,9 @@ def find_noise(pixels: Floats) -> Noise | None:
     """
     if len(np.unique(pixels[0, ::4, ::4])) <= DRAWN_VALUES and len(np.unique(pixels)) <= DRAWN_VALUES:
         flat = pixels.max() == pixels.min()
-        return Noise(0.0, LEAST_SPREAD) if flat and noise_features(pixels) is not None else None
-    features = noise_features(_without_border(pixels))
-    noise = None if features is None else estimate(features)
+        return Noise(0.0, LEAST_SPREAD) if flat and describe_blocks(pixels) is not None else None
+    scales = describe_blocks(_without_border(pixels))
+    noise = None if scales is None else estimate(scales)
     return None if noise is not None and noise.sigma > MOST else noise
 
 
@@ -73,44 +69,60 @@ def _without_border(pixels: Floats) -> Floats:
     return pixels
 
 
-def estimate(features: Floats) -> Noise:
-    """The noise of a picture with these features (see `noise_features`)."""
+def estimate(scales: list[Floats]) -> Noise:
+    """The noise of a picture with these blocks (see `describe_blocks`)."""
     weights = _weights()
-    x = (features - weights["mean"]) / weights["deviation"]
-    x = x.clip(-4, 4)  # beyond what it was trained on nothing is known
-    for layer in range(2):
-        x = np.maximum(weights[f"kernel{layer}"] @ x + weights[f"bias{layer}"], 0)
-    sigma, spread = weights["kernel2"] @ x + weights["bias2"]
-    return Noise(float(max(sigma, 0.0)), float(np.log1p(np.exp(spread)) + LEAST_SPREAD))
+
+    def layer(name: str, x: Floats) -> Floats:
+        result: Floats = x @ weights[f"{name}.kernel"] + weights[f"{name}.bias"]
+        return result
+
+    pooled = []
+    for number, blocks in enumerate(scales):
+        x = np.maximum(layer(f"block{number}", blocks), 0)
+        x = np.maximum(layer(f"deeper{number}", x), 0)
+        scores = layer(f"score{number}", x)  # (n, heads): how much a block counts
+        shares = np.exp(scores - scores.max(axis=0))
+        pooled.append(((shares / shares.sum(axis=0)).T @ x).ravel())
+    x = np.maximum(layer("whole", np.concatenate(pooled)), 0)
+    logarithm, spread = layer("level", x)  # of 1 + sigma
+    factor = np.exp(np.clip(logarithm, 0, 6))
+    return Noise(float(factor - 1), float(factor * np.log1p(np.exp(spread)) + LEAST_SPREAD))
 
 
-def noise_features(pixels: Floats) -> Floats | None:
-    """Statistics of a picture from which the level of its noise can be read.
+def describe_blocks(pixels: Floats) -> list[Floats] | None:
+    """What the network sees of a picture.
 
     Args:
         pixels: (1 or 3, h, w) on the 8-bit scale.
 
     Returns:
-        One vector, of the same length for all pictures; None where there are too few blocks.
+        Of the picture, and of it shrunk by two, (n, 197): of each block the logarithms of the 64 DCT
+        coefficients of brightness and two colour differences, its brightness, the shares of its values at and
+        beyond both ends, and whether it is grey. None where there are too few blocks.
     """
-    grey = len(pixels) == 1 or (np.array_equal(pixels[0], pixels[1]) and np.array_equal(pixels[0], pixels[2]))
-    planes = pixels[:1] if grey else _opponents(pixels)
-    blocks = cut_blocks(planes, BLOCKS)  # (planes, n, 64)
-    if blocks.shape[1] < FEWEST_BLOCKS:
+    height, width = pixels.shape[1] // 2, pixels.shape[2] // 2
+    if (height // 4) * (width // 4) < FEWEST_BLOCKS or min(height, width) < 8:
         return None
-    energies = np.square(blocks @ block_dct()) @ _band_means()  # (planes, n, bands)
-    logarithms = 0.5 * np.log(energies + FLOOR)
-    brightness = cut_blocks(pixels.mean(axis=0, keepdims=True), BLOCKS)[0].mean(axis=1)
-    whole = np.quantile(logarithms, QUANTILES, axis=1)  # (quantiles, planes, bands)
-    colours = np.zeros((len(QUANTILES), 2, len(BANDS))) if grey else whole[:, 1:]
-    classes = []
-    for low, high in itertools.pairwise(BRIGHTNESS):
-        inside = (brightness >= low) & (brightness < high)
-        of_class = logarithms[0, inside] if inside.sum() >= FEWEST_BLOCKS // 4 else logarithms[0]
-        classes += [[inside.mean()], np.quantile(of_class[:, 1:], (0.1, 0.3), axis=0).ravel()]
-    beyond = ((pixels < -0.5) | (pixels > 255.5)).mean()  # noise that was not clipped
-    ends = [(pixels <= 0.5).mean(), (pixels >= 254.5).mean(), min(10 * beyond, 1.0), float(grey)]
-    return np.concatenate([whole[:, 0].ravel(), colours.ravel(), *classes, ends]).astype(np.float32)
+    halves = pixels[:, : 2 * height, : 2 * width].reshape(-1, height, 2, width, 2).mean(axis=(2, 4))
+    scales = [cut_blocks(planes, BLOCKS) for planes in (pixels, halves)]
+    if min(blocks.shape[1] for blocks in scales) == 0:  # there is none without a hidden pixel
+        return None
+    return [_describe(blocks) for blocks in scales]
+
+
+def _describe(blocks: Floats) -> Floats:
+    """(1 or 3, n, 64) on the 8-bit scale -> (n, 197)."""
+    grey = len(blocks) == 1 or (np.array_equal(blocks[0], blocks[1]) and np.array_equal(blocks[0], blocks[2]))
+    blocks = blocks[:1] if grey else blocks
+    planes = (
+        np.concatenate([blocks, np.zeros_like(blocks), np.zeros_like(blocks)]) if grey else _opponents(blocks)
+    )
+    logarithms = 0.5 * np.log(np.square(planes @ block_dct()) + FLOOR)  # (3, n, 64)
+    ends = [blocks <= 0.5, blocks >= 254.5, (blocks < -0.5) | (blocks > 255.5)]
+    others = [blocks.mean(axis=(0, 2)) / 255, *(end.mean(axis=(0, 2)) for end in ends)]
+    others.append(np.full(blocks.shape[1], float(grey)))
+    return np.concatenate([*logarithms, np.stack(others, axis=1)], axis=1).astype(np.float32)
 
 
 def _opponents(pixels: Floats) -> Floats:
@@ -122,15 +134,6 @@ def _opponents(pixels: Floats) -> Floats:
         (red - 2 * green + blue) / np.sqrt(6),
     )
     return np.stack(planes).astype(np.float32)
-
-
-@cache
-def _band_means() -> Floats:
-    """(64, bands): means over the frequencies of each band."""
-    order = np.add.outer(np.arange(8), np.arange(8)).ravel()
-    members = np.stack([(order >= low) & (order <= high) for low, high in BANDS], axis=1)
-    means: Floats = (members / members.sum(axis=0)).astype(np.float32)
-    return means
 
 
 @cache
