@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hyperrestore.errors import UsageError
-from hyperrestore.hyper import HyperConv2d, HyperConvTranspose2d, hyperize, materialize, pad_to_multiple
+from hyperrestore.hyper import (
+    HyperConv2d,
+    HyperConvTranspose2d,
+    hyperize,
+    materialize,
+    pad_to_multiple,
+    take_over,
+)
 from hyperrestore.level import LevelScale
 from hyperrestore.networks import build, build_plain, receptive_radius
 
@@ -342,3 +349,28 @@ def test_small_layers_can_have_a_full_w():
     adjustable = hyperize(module, SIGMA, rank=2, full_to=16)
     image = torch.rand(1, 3, 9, 9)
     torch.testing.assert_close(adjustable(image, 25.0), module(image))
+
+
+@layers
+@scales
+def test_weights_are_taken_over_by_another_rank(layer, scale):
+    """A higher rank loses nothing; a lower one keeps the largest singular values of each condition."""
+    low, full = (hyperize(LAYERS[layer]().double(), SCALES[scale], rank=rank) for rank in (1, None))
+    source = make(layer, scale, 2)
+    take_over(full, source)
+    level = torch.tensor(levels_of(scale, 40.0), dtype=torch.float64)
+    image = picture()
+    torch.testing.assert_close(full(image, level), source(image, level))
+    take_over(low, source)
+    for ours, theirs in zip(low.network.slopes(), source.network.slopes(), strict=True):
+        values = torch.linalg.svdvals(theirs.flatten(1))
+        kept = torch.linalg.svdvals(ours.flatten(1))
+        torch.testing.assert_close(kept[0], values[0])
+        torch.testing.assert_close((ours - theirs).square().sum(), values[1:].square().sum())
+    torch.testing.assert_close(low.network.weight, source.network.weight)
+
+
+def test_another_network_is_not_taken_over():
+    network, wider = (hyperize(nn.Conv2d(3, channels, 3), SIGMA) for channels in (4, 5))
+    with pytest.raises(RuntimeError):
+        take_over(network, wider)

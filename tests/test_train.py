@@ -383,11 +383,21 @@ def test_a_model_can_be_started_from(photos, tmp_path, start):
         np.testing.assert_allclose(tensor, load_file(start)[name], atol=1e-6)
 
 
+def test_a_model_with_another_rank_can_be_started_from(photos, tmp_path, start):
+    recipe = tiny_recipe(replace(TINY, rank=0), learning_rate=1e-9, validate_at=(15.0, 60.0))
+    run(photos, tmp_path / "out", recipe=recipe, steps=1, start_from=start)
+    image = torch.rand(1, 3, 24, 24)
+    started, before = (load_network(load_checkpoint(path)) for path in (tmp_path / "out" / MODEL, start))
+    assert [name for name in started.state_dict() if name.endswith("slope_left")] == []
+    for level in (0, 20, 70):
+        torch.testing.assert_close(started(image, level), before(image, level), atol=2e-3, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
         (tiny_recipe(replace(TINY, widths=(8, 12))), "another network"),
-        (tiny_recipe(replace(TINY, rank=0)), "another network"),
+        (tiny_recipe(replace(TINY, blocks=(1, 2), rank=0)), "another network"),
         (tiny_recipe(SMALL_PAPER), "another network"),
         (replace(tiny_recipe(), scale=replace(SIGMA, reference=75)), "another reference"),
         (replace(tiny_recipe(), scale=replace(SIGMA, powers=(2,))), "another powers"),

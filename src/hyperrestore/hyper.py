@@ -77,6 +77,18 @@ class _HyperConvolution(nn.Module):
             return self.slope
         return (self.slope_left @ self.slope_right).view(-1, *self.layout)
 
+    @torch.no_grad()
+    def set_slopes(self, slopes: Tensor) -> None:
+        """Take over a W of shape (conditions, *kernel), as nearly as the rank allows."""
+        if hasattr(self, "slope"):
+            self.slope.copy_(slopes)
+            return
+        rank = self.slope_left.shape[2]
+        left, values, right = torch.linalg.svd(slopes.flatten(2).double(), full_matrices=False)
+        values = values[:, :rank].sqrt()
+        self.slope_left.copy_(left[:, :, :rank] * values[:, None])
+        self.slope_right.copy_(values[:, :, None] * right[:, :rank])
+
     def kernel(self, phi: Tensor) -> tuple[Tensor, Tensor | None]:
         """Kernel and bias for one phi of shape (conditions,)."""
         # The sum is written out: it exports to plain multiplications and additions.
@@ -268,6 +280,30 @@ class Hypernetwork(nn.Module):
             return self.network(image)  # type: ignore[no-any-return]
         finally:
             _phi.reset(token)
+
+
+def take_over(network: Hypernetwork, other: Hypernetwork) -> None:
+    """Copy the weights of another network that differs at most in the ranks of its W.
+
+    Where they differ, W is cut to its largest singular values, which is the nearest of that rank.
+
+    Raises:
+        RuntimeError: It differs in more.
+    """
+    state, theirs = other.state_dict(), dict(other.named_modules())
+    for name, layer in network.named_modules():
+        source = theirs.get(name)
+        if not isinstance(layer, _HyperConvolution) or not isinstance(source, _HyperConvolution):
+            continue
+        own = {key: value for key, value in layer.state_dict().items() if key.startswith("slope")}
+        given = {key: value for key, value in source.state_dict().items() if key.startswith("slope")}
+        same = [value.shape for value in own.values()] == [value.shape for value in given.values()]
+        if not same and source.slopes().shape == (len(source.slopes()), *layer.layout):
+            layer.set_slopes(source.slopes())
+            for key in given:
+                del state[f"{name}.{key}"]
+            state |= {f"{name}.{key}": value for key, value in layer.state_dict().items() if key in own}
+    network.load_state_dict(state)
 
 
 def _pooled(phi: Tensor, height: int, width: int) -> Tensor:

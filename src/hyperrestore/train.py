@@ -34,7 +34,7 @@ from hyperrestore.checkpoint import (
     write_atomically,
 )
 from hyperrestore.errors import CheckpointError, TrainingError, UsageError
-from hyperrestore.hyper import Hypernetwork, materialize
+from hyperrestore.hyper import Hypernetwork, materialize, take_over
 from hyperrestore.networks import build, build_plain, receptive_radius
 from hyperrestore.optimizer import Optimizer
 from hyperrestore.pairs import margin, measured_pair, training_pair
@@ -72,6 +72,8 @@ class Run:
     def start_from(self, path: Path) -> None:
         """Take over a model's weights; those of another task, too: there equal strength means equal kernels.
 
+        Where its W has another rank than the recipe says, it is cut to that by its largest singular values.
+
         Raises:
             CheckpointError: It cannot be read, has another network than the recipe, or another level for the
                 same task.
@@ -83,7 +85,7 @@ class Run:
             if getattr(theirs, name) != getattr(ours, name):
                 raise CheckpointError(f"{path}: its level has another {name} than the recipe's")
         try:
-            self.network.load_state_dict(load_network(checkpoint).state_dict())
+            take_over(self.network, load_network(checkpoint).to(self.device))
         except RuntimeError as error:
             raise CheckpointError(f"{path}: has another network than the recipe ({error})") from error
         self.average = [parameter.detach().clone() for parameter in self.network.parameters()]
