@@ -376,12 +376,15 @@ def _save_options(known: Format, info: PictureInfo, quality: int | None) -> dict
         case "WebP":
             # The careful way to halve colour takes 10 bytes a pixel: too much for the largest pictures.
             careful = info.width * info.height <= 2**26
-            return {"Q": level, "lossless": level == 100, "exact": True, "smart_subsample": careful}
+            # The usual effort of 4 takes half as long again and saves nothing.
+            return {
+                "Q": level, "lossless": level == 100, "exact": True, "smart_subsample": careful, "effort": 2
+            }  # fmt: skip
         case "AVIF":
             bits = min(info.bits, known.bits)
             colour = {"lossless": True} if level == 100 else {"Q": level, "subsample_mode": "off"}
-            # The usual effort of 4 takes ten times as long, for 0.4 dB or a twentieth of the file.
-            return {"compression": "av1", "bitdepth": bits, "effort": 2, **colour}
+            # Efforts of 2 and more take up to ten times as long, for a hundredth to a twentieth of the file.
+            return {"compression": "av1", "bitdepth": bits, "effort": 1, **colour}
         case _:
             # Repaired colours are finer than those of a 4:2:0 original: saved at full resolution they are up
             # to 1 dB better (`benchmarks/fidelity.py --saving`). So libvips saves them from quality 90 on,
