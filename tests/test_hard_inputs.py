@@ -376,6 +376,15 @@ def test_a_jpeg_whose_middle_is_lost_is_an_error_and_needless_bytes_are_not(tmp_
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), np.rint(pixels * 255))
 
 
+def test_data_lost_before_a_restart_marker_are_an_error(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(integers(3, 190, 220).transpose(1, 2, 0)).save(path, restart_marker_rows=1)
+    data = path.read_bytes()
+    restart = data.index(b"\xff\xd3")
+    path.write_bytes(data[: restart - 300] + bytes(300) + data[restart:])
+    refused(path, "Corrupt JPEG data")
+
+
 def test_truncation_also_fails_a_copy_and_leaves_nothing(tmp_path):
     write_picture(tmp_path / "a.png", picture_of(integers(4, 90, 120), 3))
     data = (tmp_path / "a.png").read_bytes()

@@ -370,6 +370,16 @@ def test_weights_are_taken_over_by_another_rank(layer, scale):
     torch.testing.assert_close(low.network.weight, source.network.weight)
 
 
+@pytest.mark.parametrize("rank", [1, 2, None])
+def test_a_w_of_nothing_that_was_taken_over_learns(rank):
+    source = hyperize(nn.Conv2d(4, 6, 3), SCALES["two axes"], rank=rank)  # W = 0
+    network = hyperize(nn.Conv2d(4, 6, 3), SCALES["two axes"], rank=3)
+    take_over(network, source)
+    torch.testing.assert_close(network.network.slopes(), source.network.slopes(), rtol=0, atol=0)
+    network(picture().float(), torch.tensor([40.0, 60.0])).square().sum().backward()
+    assert (network.network.slope_left.grad.abs().amax(dim=1) > 0).all()
+
+
 def test_another_network_is_not_taken_over():
     network, wider = (hyperize(nn.Conv2d(3, channels, 3), SIGMA) for channels in (4, 5))
     with pytest.raises(RuntimeError):

@@ -32,6 +32,12 @@ def test_black_and_white_are_the_two_levels(tmp_path, name):
     np.testing.assert_allclose(levels[0], expected, rtol=0, atol=1e-4)
 
 
+def test_needless_bytes_in_a_jpeg_are_of_no_account(tmp_path):
+    path = save(tmp_path / "mask.jpg", np.full((20, 30), 255, np.uint8))
+    path.write_bytes(path.read_bytes()[:-2] + bytes(5) + b"\xff\xd9")
+    np.testing.assert_allclose(whole(path, 20, 30, black=0, white=40)[0], 40, atol=1e-4)
+
+
 def test_16_bit_and_colour(tmp_path):
     deep = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
     levels = whole(save(tmp_path / "deep.png", deep), 20, 30, black=0, white=40)

@@ -130,6 +130,13 @@ def test_a_plain_border_hides_no_noise(value):
     assert find_noise(np.pad(CLEAN["coffee"], ((0, 0), (40, 30), (10, 25)))).sigma < 2
 
 
+@pytest.mark.parametrize("side", [8, 16, 24])
+def test_nothing_is_said_of_less_than_16_visible_blocks(rng, side):
+    pixels = np.full((3, 256, 256), np.nan, np.float32)
+    pixels[:, :side, 8 : 8 + side] = rng.normal(128, 20, (3, side, side))
+    assert find_noise(pixels) is None
+
+
 def test_nothing_is_said_where_every_block_has_a_hidden_pixel(rng):
     pixels = rng.normal(128, 10, (3, 96, 96)).astype(np.float32)
     pixels[:, 4::16, 4::16] = np.nan  # one in each block of the picture shrunk by two

@@ -248,14 +248,17 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     )
 
 
-# As libjpeg says it: pixels are lost.
-_LOSSES = ("premature end", "Premature end", "bad Huffman code", "bad arithmetic code", "found marker")
+# As libjpeg says it: pixels are lost. Bytes to no purpose in front of a restart marker were pixels once.
+_LOSSES = re.compile(
+    "[Pp]remature end|bad Huffman code|bad arithmetic code|found marker"
+    "|extraneous bytes before marker 0xd[0-7]"
+)
 
 
 def is_harmless(error: Exception) -> bool:
     """Whether reading failed only at a warning of libjpeg that no pixel is lost by, as of needless bytes."""
     detail = getattr(error, "detail", "")
-    return "VipsJpeg" in detail and not any(words in detail for words in _LOSSES)
+    return "VipsJpeg" in detail and not _LOSSES.search(detail)
 
 
 def file_format(path: Path) -> Format:

@@ -45,7 +45,7 @@ def level_rows(
         PictureError: The mask cannot be read, or has transparency.
     """
     mask = Path(mask)
-    image, info = load(mask, max_pixels)
+    image, info = load(mask, max_pixels, strictly=False)
     if info.has_alpha:
         raise PictureError(f"{mask}: a mask is read by its brightness and has no transparency; flatten it")
     with reading(mask):

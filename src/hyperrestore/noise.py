@@ -106,7 +106,8 @@ def describe_blocks(pixels: Floats) -> list[Floats] | None:
         return None
     halves = pixels[:, : 2 * height, : 2 * width].reshape(-1, height, 2, width, 2).mean(axis=(2, 4))
     scales = [cut_blocks(planes, BLOCKS) for planes in (pixels, halves)]
-    if min(blocks.shape[1] for blocks in scales) == 0:  # there is none without a hidden pixel
+    full, half = (blocks.shape[1] for blocks in scales)  # those without a hidden pixel
+    if full < FEWEST_BLOCKS or half == 0:
         return None
     return [_describe(blocks) for blocks in scales]
 
