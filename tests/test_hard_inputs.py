@@ -376,6 +376,23 @@ def test_a_jpeg_whose_middle_is_lost_is_an_error_and_needless_bytes_are_not(tmp_
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), np.rint(pixels * 255))
 
 
+def test_a_resolution_beyond_reason_is_left_out(tmp_path, capfd):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(integers().transpose(1, 2, 0)).save(path, dpi=(300, 300))
+    assert read_picture(path).info.resolution == pytest.approx((300 / 25.4,) * 2)
+    data = path.read_bytes()
+    place = data.index(b"Exif") if b"Exif" in data else data.index(b"JFIF")
+    assert data[place + 7] == 1  # dots per inch, then two numbers of 16 bits
+    path.write_bytes(data[: place + 8] + bytes(4) + data[place + 12 :])
+    assert read_picture(path).info.resolution is None
+    block = exif()
+    block[0x0128], block[0x011A], block[0x011B] = 3, 4e9, 4e9  # centimetres
+    Image.fromarray(integers().transpose(1, 2, 0)).save(path, exif=block.tobytes())
+    assert read_picture(path).info.resolution is None
+    copy(path, tmp_path / "b.png")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_data_lost_before_a_restart_marker_are_an_error(tmp_path):
     path = tmp_path / "a.jpg"
     Image.fromarray(integers(3, 190, 220).transpose(1, 2, 0)).save(path, restart_marker_rows=1)
@@ -475,6 +492,11 @@ print(json.dumps(refused))
 """
 
 
+class Files(list):
+    def __repr__(self):
+        return f"{len(self)} files"  # in a report their bytes would hide what failed
+
+
 @pytest.fixture(scope="module")
 def valid(tmp_path_factory):
     """Valid small files of every format, with all that they can hold."""
@@ -490,7 +512,7 @@ def valid(tmp_path_factory):
             }
             picture = picture_of(bands, channels, **about)
             write_picture(folder / f"{number}.{suffix}", picture)
-    return [(path.suffix, path.read_bytes()) for path in sorted(folder.iterdir())]
+    return Files((path.suffix, path.read_bytes()) for path in sorted(folder.iterdir()))
 
 
 CHANGES = st.lists(

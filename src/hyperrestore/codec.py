@@ -215,8 +215,9 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
             exif, iptc = read_tiff_metadata(path)
     orientation = field("orientation", 1)
     resolution = (image.xres, image.yres) if orientation < 5 else (image.yres, image.xres)
-    # Both stand for nothing: libvips answers so where the file does not say.
+    # Two values stand for nothing: libvips answers so where the file does not say. It takes 1e6 at most.
     silent = np.allclose(resolution, 1) or np.allclose(resolution, _72_DPI, rtol=1e-3)
+    silent = silent or not all(0 < number <= 1e6 for number in resolution)
 
     with reading(path):
         if orientation > 2:  # rows come from columns or from below: libvips unpacks to memory or its own file
