@@ -484,7 +484,8 @@ for path in sorted(folder.iterdir()):
                     writer.write(reader.rows(top, min(top + 64, reader.info.height)))
         inspect(path, max_pixels=2**22)
     except (PictureError, UsageError) as error:
-        assert str(path) in str(error), (path, error)
+        # A header that was changed may ask for more than the format holds: then the file to be is named.
+        assert str(path) in str(error) or f"o{path.suffix}: " in str(error), (path, error)
         refused.append(path.name)
     left = [other.name for other in out.iterdir() if other.stem not in ("o", "last")]
     assert not left, (path, left)
