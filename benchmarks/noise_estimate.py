@@ -4,8 +4,8 @@
     python benchmarks/noise_estimate.py PHOTOS            # measures it on photos held out of training
     python benchmarks/noise_estimate.py PHOTOS --best     # at which levels `denoise` takes each kind out best
 
-Photos are cut, sometimes shrunk, and get noise of a known level, of every kind that `KINDS` names. The table
-compares the trained estimator with the classical way, which takes the level from the blocks of least energy.
+Photos are cut, sometimes shrunk or enlarged, and get noise of a known level, of every kind in `KINDS`. The
+table compares the trained estimator with the classical way, which takes the level from the calmest blocks.
 """
 
 from __future__ import annotations
@@ -160,8 +160,6 @@ KINDS: dict[str, Callable[[Floats, float, Random], Floats]] = {
     "coarse": coarse,
     "coarse, then JPEG": coarse_compressed,
 }
-
-
 INDEPENDENT = (floating, clipped, compressed, signal_dependent)  # noise of its own in each channel
 
 
@@ -213,14 +211,14 @@ def collect(samples: Iterable[tuple[Floats, float, int]]) -> tuple[list[Halves],
     return [np.stack(kept) for kept in scales], np.array(sigmas, np.float32)
 
 
-def fit(pieces: list[Halves], sigmas: Floats, *, epochs: int) -> dict[str, Floats]:
+def fit(collected: list[Halves], sigmas: Floats, *, epochs: int) -> dict[str, Floats]:
     """Train the network: sigma by its absolute error, and that error by the likelihood of Laplace."""
     import torch
     import torch.nn.functional as F
     from torch import Tensor, nn
 
     torch.manual_seed(0)
-    scales = [torch.from_numpy(blocks) for blocks in pieces]
+    scales = [torch.from_numpy(blocks) for blocks in collected]
     target = torch.from_numpy(sigmas)
     size = scales[0].shape[-1]
     network = nn.ModuleDict({"whole": nn.Linear(2 * HEADS * DEEPER, HIDDEN), "level": nn.Linear(HIDDEN, 2)})

@@ -160,6 +160,11 @@ def name_of(key: str) -> str:
     return NAMES.get(key, key)
 
 
+def key_of(name: str) -> str:
+    """The method that the page calls so."""
+    return next((key for key, its_name in NAMES.items() if its_name == name), name)
+
+
 def row(key: str, evaluation: Evaluation, count: int, total: int) -> Row:
     """The means over the first `count` pictures."""
     names = list(dict.fromkeys(score.picture for score in evaluation.scores))[:count]
@@ -171,9 +176,12 @@ def row(key: str, evaluation: Evaluation, count: int, total: int) -> Row:
 
 
 def measure(
-    methods: Sequence[Method], table: Table, cache: Cache, kept: Sequence[Row], options: argparse.Namespace
+    methods: Sequence[Method], table: Table, cache: Cache, kept: str, options: argparse.Namespace
 ) -> list[Row]:
-    """All rows of one table; ours again for each number of pictures that others were measured on."""
+    """All rows of one table; ours again for each number of pictures that others were measured on.
+
+    Of the section `kept`, an earlier page's, the rows of other methods stay.
+    """
     methods = [
         method
         for method in methods
@@ -196,7 +204,8 @@ def measure(
         rows.append(row(method.key, scores, len(few) if method.peer else total, total))
         ours = scores if method.key == "ours" else ours
     rows = [one for one in rows if one.means]
-    rows += [one for one in kept if one.key not in {method.key for method in methods}]
+    measured = {method.key for method in methods}
+    rows += [one for one in kept_rows(kept, table, total) if one.key not in measured]
     if ours:
         counts = sorted({one.count for one in rows} - {total}, reverse=True)
         rows[1:1] = [row("ours", ours, count, total) for count in counts]
@@ -212,10 +221,9 @@ def measure(
 
 
 def kept_rows(earlier: str, table: Table, total: int) -> list[Row]:
-    """The rows of a table on an earlier page; SSIM and PSNR as they were written there."""
-    part = earlier.partition(f"## {HEADINGS[table.task]}\n")[2].partition("\n## ")[0]
-    version = part.partition("Measured with hyperrestore ")[2].partition(".\n")[0]
-    text = part.partition(f"### {table.pictures}, protocol {table.protocol}\n")[2].partition("\n### ")[0]
+    """The rows of a table in the section of an earlier page; SSIM and PSNR as they were written there."""
+    version = earlier.partition("Measured with hyperrestore ")[2].partition(".\n")[0]
+    text = earlier.partition(f"### {table.pictures}, protocol {table.protocol}\n")[2].partition("\n### ")[0]
     protocol = text.partition(" Protocol ")[2].partition(".\n")[0]
     lines = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("| ")]
     heads = [index for index, (first, *_) in enumerate(lines) if first.startswith(("PSNR in dB", "SSIM at"))]
@@ -230,13 +238,12 @@ def kept_rows(earlier: str, table: Table, total: int) -> list[Row]:
         if "; measured with" not in run_by:
             run_by += f"; measured with hyperrestore {version}"
         base, _, count = name.removesuffix(" pictures").partition(", first ")
-        key = next((key for key, its_name in NAMES.items() if its_name == base), base)
         means = {
             level: Score(level, "", float(of_input), float(mine), float(similar), 0.0)
             for level, of_input, mine, similar in zip(levels, inputs[1:], cells, ssim[name], strict=True)
             if mine != "-"
         }
-        rows.append(Row(key, name, protocol, run_by, int(count or total), means))
+        rows.append(Row(key_of(base), name, protocol, run_by, int(count or total), means))
     return rows
 
 
@@ -305,15 +312,13 @@ def cost(path: Path) -> Cost:
     )
 
 
-def kept_costs(earlier: str, task: Task) -> dict[str, Cost]:
-    """The table of networks of a task on an earlier page, by method."""
-    part = earlier.partition(f"## {HEADINGS[task]}\n")[2].partition("\n## ")[0]
-    lines = part.partition("| network |")[2].partition("\n\n")[0].splitlines()[2:]
+def kept_costs(earlier: str) -> dict[str, Cost]:
+    """The table of networks in the section of an earlier page, by method."""
+    lines = earlier.partition("| network |")[2].partition("\n\n")[0].splitlines()[2:]
     costs = {}
     for name, stored, generated, adds, radius, levels, steps in (line[2:-2].split(" | ") for line in lines):
-        key = next((key for key, its_name in NAMES.items() if its_name == name), name)
         numbers = int(stored.replace(",", "")), int(generated.replace(",", ""))
-        costs[key] = Cost(*numbers, float(adds.removesuffix(" M")), int(radius), levels, steps)
+        costs[key_of(name)] = Cost(*numbers, float(adds.removesuffix(" M")), int(radius), levels, steps)
     return costs
 
 
@@ -391,12 +396,16 @@ def section(
         )
 
 
-def page(measured: Mapping[Task, str], earlier: str) -> str:
-    """The whole page: the sections that were measured, and of the others what an earlier page has."""
-    sections = {f"## {part}".splitlines()[0]: f"## {part}".strip() for part in earlier.split("\n## ")[1:]}
-    sections |= {f"## {HEADINGS[task]}": text for task, text in measured.items()}
-    order = [f"## {heading}" for heading in HEADINGS.values()]
-    return "\n\n".join([HEAD, *(sections[heading] for heading in order if heading in sections)]) + "\n"
+def sections_of(page: str) -> dict[Task, str]:
+    """The sections of a page, by task."""
+    parts = {part.splitlines()[0]: f"## {part}".strip() for part in page.split("\n## ")[1:]}
+    return {task: parts[heading] for task, heading in HEADINGS.items() if heading in parts}
+
+
+def page(measured: Mapping[Task, str], earlier: Mapping[Task, str]) -> str:
+    """The whole page: the sections that were measured, and of the others those of an earlier page."""
+    sections = {**earlier, **measured}
+    return "\n\n".join([HEAD, *(sections[task] for task in HEADINGS if task in sections)]) + "\n"
 
 
 def plots(task: Task, tables: dict[str, list[Row]], costs: Costs, output: Path) -> Iterator[str]:
@@ -528,18 +537,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for _, line in left_out:
         print(line, file=sys.stderr)
     result = options.output / "RESULTS.md"
-    earlier = result.read_text(encoding="utf-8") if result.is_file() else ""
-    if options.keep:
-        for task in {TABLES[name].task for name in options.tables}:
-            costs |= {
-                (task, key): one for key, one in kept_costs(earlier, task).items() if (task, key) not in costs
-            }
+    earlier = sections_of(result.read_text(encoding="utf-8")) if result.is_file() else {}
+    kept = earlier if options.keep else {}
+    for task, text in kept.items():
+        costs |= {(task, key): one for key, one in kept_costs(text).items() if (task, key) not in costs}
     cache = Cache(options.cache)
-    tables = {}
-    for name in options.tables:
-        total = len(find_pictures(options.test / TABLES[name].photos))
-        kept = kept_rows(earlier, TABLES[name], total) if options.keep else []
-        tables[name] = measure(methods, TABLES[name], cache, kept, options)
+    tables = {
+        name: measure(methods, TABLES[name], cache, kept.get(TABLES[name].task, ""), options)
+        for name in options.tables
+    }
     there = {f"{name_of(one.key)}:" for rows in tables.values() for one in rows}
     left_out = [(task, line) for task, line in left_out if not line.startswith(tuple(there))]
     measured = {

@@ -150,9 +150,9 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         fail_on = "error"
         image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)
         if known.name == "JPEG" and strictly:  # libjpeg only warns of lost data, and makes them grey
-            fail_on = "warning"
             with suppress(vips.Error):
-                image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)
+                image = decode(os.fsencode(path), access="sequential", fail_on="warning")
+                fail_on = "warning"
         if image.get_typeof("tile-width"):  # a lost or damaged tile is only a warning to libvips
             fail_on = "warning"
             image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)

@@ -87,7 +87,7 @@ class _HyperConvolution(nn.Module):
         left, values, right = torch.linalg.svd(slopes.flatten(2).double(), full_matrices=False)
         values, right = values[:, :rank].sqrt(), right[:, :rank]
         # What W lacks of the rank starts as in a new layer: if both factors were zero, it would never learn.
-        missing = values <= 1e-3 * values.amax() if values.any() else values == 0
+        missing = values <= 1e-3 * values.amax()
         values = values.masked_fill(missing, 0)
         self.slope_left.copy_(left[:, :, :rank] * values[:, None])
         self.slope_right.copy_(torch.where(missing[:, :, None], self.slope_right, values[:, :, None] * right))
