@@ -6,7 +6,7 @@
 One `--vary` is one variant: entries of the recipe, as TOML, that differ from it. Every run is a folder below
 `--out`, and a run that is there is not run again: so seeds can be trained side by side by two such commands,
 and a third that asks for all of them prints the table. A difference counts if it is at least twice the spread
-between seeds, the larger of both variants'.
+between seeds, the larger of both variants'. With `--start-from MODEL` every run goes on from its weights.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from hyperrestore.errors import UsageError
 from hyperrestore.hyper import materialize
 from hyperrestore.networks import count_parameters, multiply_adds
 from hyperrestore.photos import find_photos, photos_digest
+from hyperrestore.quantize import weights_digest
 from hyperrestore.recipe import Recipe, read_recipe
 from hyperrestore.tables import from_table
 from hyperrestore.train import MODEL, choose_device, train
@@ -53,9 +54,9 @@ def varied(recipe: Recipe, entries: list[str]) -> Recipe:
     return replace(recipe, **tables)
 
 
-def folder_of(out: Path, recipe: Recipe, steps: int, photos: str, device: str) -> Path:
-    """Where a run lies: other photos, another recipe, device or number of steps are another folder."""
-    digest = hashlib.sha256(json.dumps([asdict(recipe), steps, photos, device]).encode()).hexdigest()
+def folder_of(out: Path, recipe: Recipe, *given: object) -> Path:
+    """Where a run lies: another recipe, or anything else given that its result depends on, is another folder."""
+    digest = hashlib.sha256(json.dumps([asdict(recipe), *given]).encode()).hexdigest()
     return out / digest[:12]
 
 
@@ -86,6 +87,7 @@ def main() -> None:
         metavar="TABLE.NAME=VALUE",
         help="entries of every variant, the first too",
     )
+    parser.add_argument("--start-from", type=Path, metavar="MODEL", help="weights to begin with")
     parser.add_argument("--out", type=Path, default=Path("runs/ablate"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
@@ -93,7 +95,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     recipe = varied(read_recipe(options.recipe), options.all)
     device = choose_device(options.device)
-    photos = photos_digest(find_photos(options.data))
+    given = [options.steps, photos_digest(find_photos(options.data)), device.type]
+    given += [weights_digest(options.start_from)] if options.start_from else []
     levels = recipe.training.validate_at
 
     base: tuple[float, float] | None = None
@@ -103,12 +106,13 @@ def main() -> None:
         scores = []
         for seed in options.seeds:
             run = varied(recipe, [*entries, f"training.seed={seed}"])
-            folder = folder_of(options.out, run, options.steps, photos, device.type)
+            folder = folder_of(options.out, run, *given)
             if not (folder / MODEL).is_file() or history_of(folder)["steps"] != options.steps:
                 shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
                 train(
-                    run, options.data, folder, steps=options.steps, device=device, validate_every=float("inf")
-                )
+                    run, options.data, folder, steps=options.steps, device=device,
+                    start_from=options.start_from, validate_every=float("inf"),
+                )  # fmt: skip
             if history_of(folder)["steps"] != options.steps:
                 raise SystemExit("interrupted; the same command goes on with this run")
             scores.append(scores_of(folder))
@@ -129,7 +133,8 @@ def main() -> None:
             f"| {' | '.join(cells)} | {mean:.3f} (spread {spread:.3f}) | {verdict} |"
         )
     everywhere = f", with {', '.join(options.all)}" if options.all else ""
-    print(f"Validation PSNR, dB, after {options.steps} steps{everywhere}, mean of seeds {options.seeds}\n")
+    start = f" from {options.start_from}" if options.start_from else ""
+    print(f"Validation PSNR, dB, after {options.steps} steps{start}{everywhere}, mean of seeds {options.seeds}\n")
     print("\n".join(rows))
 
 

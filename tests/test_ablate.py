@@ -64,6 +64,17 @@ def test_a_run_is_made_once_and_an_interrupted_one_again(ablate, table, monkeypa
     assert asked[3:] == [3], "other photos"
 
 
+def test_runs_that_go_on_from_weights_are_others(table, tmp_path):
+    fresh = table()
+    (earlier,) = (tmp_path / "runs").glob("*/model.safetensors")
+    start = tmp_path / "start.safetensors"
+    start.write_bytes(earlier.read_bytes())
+    gone_on = table("--start-from", start)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    assert gone_on != fresh
+    assert table("--start-from", start) == gone_on and table() == fresh
+
+
 @pytest.mark.parametrize(
     ("entry", "named"),
     [
