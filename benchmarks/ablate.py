@@ -55,7 +55,7 @@ def varied(recipe: Recipe, entries: list[str]) -> Recipe:
 
 
 def folder_of(out: Path, recipe: Recipe, *given: object) -> Path:
-    """Where a run lies: another recipe, or anything else given that its result depends on, is another folder."""
+    """Where a run lies: another recipe, or another of the things given, is another folder."""
     digest = hashlib.sha256(json.dumps([asdict(recipe), *given]).encode()).hexdigest()
     return out / digest[:12]
 
@@ -134,7 +134,8 @@ def main() -> None:
         )
     everywhere = f", with {', '.join(options.all)}" if options.all else ""
     start = f" from {options.start_from}" if options.start_from else ""
-    print(f"Validation PSNR, dB, after {options.steps} steps{start}{everywhere}, mean of seeds {options.seeds}\n")
+    steps = f"{options.steps} steps{start}{everywhere}"
+    print(f"Validation PSNR, dB, after {steps}, mean of seeds {options.seeds}\n")
     print("\n".join(rows))
 
 

@@ -20,7 +20,8 @@ from test_models import photo as example_photo
 import hyperrestore.batch
 import hyperrestore.train
 from hyperrestore import PictureInfo, Restorer, __version__, cli, read_picture
-from hyperrestore.cli import main
+from hyperrestore.arguments import parser
+from hyperrestore.cli import COMMANDS, main
 from hyperrestore.errors import DiskFullError
 from hyperrestore.metrics import to_8bit
 from hyperrestore.picture import Picture, write_picture
@@ -126,11 +127,12 @@ def test_every_command_explains_itself(command, capsys):
 
 
 def test_every_option_has_a_help_text():
-    commands = next(action for action in cli._parser()._actions if action.choices).choices
+    commands = next(action for action in parser()._actions if action.choices).choices
     assert set(commands) == {
         "restore", "inspect", "denoise", "dejpeg", "upscale", "web", "evaluate", "train", "export",
         "calibrate",
     }  # fmt: skip
+    assert COMMANDS.keys() == commands.keys()
     for command in commands.values():
         assert all(action.help for action in command._actions)
 

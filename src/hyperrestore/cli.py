@@ -1,4 +1,4 @@
-"""The command line: what a person types -> a call of the library; texts for people, exit codes for scripts.
+"""The commands: what a person asked for -> a call of the library; texts for people, exit codes for scripts.
 
 Exit codes: 0 done, 1 some pictures failed, 2 wrong usage, 130 interrupted.
 """
@@ -9,7 +9,6 @@ import argparse
 import functools
 import importlib.util
 import json
-import math
 import os
 import shlex
 import signal
@@ -21,12 +20,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hyperrestore import __version__
+from hyperrestore.arguments import parser
 from hyperrestore.errors import ExtrapolationWarning, HyperrestoreError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
+    from hyperrestore.batch import Failure, Report
     from hyperrestore.restorer import Restorer
 
 # Everything else is imported where it is used: `hyperrestore --help` answers at once.
@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     try:
-        options = _parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
         with _stopped_like_ctrl_c(), _warnings_in_a_line():
-            return int(options.run(options))
+            return COMMANDS[options.command](options)
     except HyperrestoreError as error:
         _say(f"error: {error}")
         return error.exit_code
@@ -59,356 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
-
-
-# --- What the user types ----------------------------------------------------------------------------
-
-
-PICTURES = "PNG, JPEG, WebP, TIFF or AVIF file"
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line, like every other error."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see `{self.prog} --help`")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="hyperrestore",
-        description="Adjustable image restoration: one small model, every level, set by you.",
-        epilog="Exit code: 0 done, 1 some pictures failed, 2 wrong usage, 130 interrupted. "
-        "`hyperrestore COMMAND --help` says more.",
-    )
-    parser.add_argument("--version", action="version", version=f"hyperrestore {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    command = commands.add_parser(
-        "restore",
-        help="find out what is wrong with pictures, and repair it",
-        description="Find out how strongly pictures were compressed as JPEG and how noisy they are, and "
-        "repair both. What needs no repair is left as it is. Bit depth, transparency, colour profile and "
-        "metadata stay.",
-        epilog="Example: hyperrestore restore photo.jpg -o restored.png",
-    )
-    _add_files(command)
-    _add_grain(command)
-    command.set_defaults(run=_restore, tasks=("denoise", "dejpeg"), level=None)
-
-    command = commands.add_parser(
-        "inspect",
-        help="say what is wrong with pictures, and change nothing",
-        description="Say how strongly pictures were compressed as JPEG and how noisy they are, and which "
-        "command would repair them.",
-        epilog="Example: hyperrestore inspect photo.jpg",
-    )
-    command.add_argument("inputs", nargs="+", metavar="PICTURE", type=_path, help=PICTURES)
-    command.add_argument("--json", action="store_true", help="print a JSON object for each picture")
-    _add_limit(command)
-    command.set_defaults(run=_inspect)
-
-    command = commands.add_parser(
-        "denoise",
-        help="take noise out of pictures",
-        description="Take noise out of pictures. Bit depth, transparency, colour profile and metadata stay.",
-        epilog="Example: hyperrestore denoise photo.jpg -o restored.png -l 25",
-    )
-    _add_files(command)
-    command.add_argument(
-        "-l", "--level", default="auto", type=_level, metavar="SIGMA",
-        help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75 (a photo at high ISO "
-        "has 5 to 25); auto (default) finds it out, and leaves alone what has next to none; with a map "
-        "two of them, as 0:40",
-    )  # fmt: skip
-    _add_grain(command)
-    _add_choice(command)
-    command.set_defaults(run=_restore, tasks=("denoise",))
-    _add_model(command)
-
-    command = commands.add_parser(
-        "dejpeg",
-        help="repair what JPEG compression has damaged",
-        description="Repair the blocks, halos and lost colours of JPEG compression. Bit depth, transparency, "
-        "colour profile and metadata stay.",
-        epilog="Example: hyperrestore dejpeg photo.jpg -o restored.png",
-    )
-    _add_files(command)
-    command.add_argument(
-        "-l", "--level", default="auto", type=_level, metavar="QUALITY",
-        help="quality at which the picture was saved, 5 to 100: lower means a stronger repair; auto "
-        "(default) finds it out, also where a picture was saved again, and leaves alone what shows none; "
-        "with a map two of them, as 100:20",
-    )  # fmt: skip
-    _add_choice(command)
-    command.set_defaults(run=_restore, tasks=("dejpeg",))
-    _add_model(command)
-
-    command = commands.add_parser(
-        "upscale",
-        help="enlarge pictures to any size",
-        description="Enlarge pictures to any size, by a scale or to a width, a height or a long side. Bit "
-        "depth, transparency, colour profile and metadata stay.",
-        epilog="Example: hyperrestore upscale photo.png -o large.png -s 2.5",
-    )
-    _add_files(command)
-    size = command.add_mutually_exclusive_group(required=True)
-    size.add_argument("-s", "--scale", type=_number, dest="level", help="factor for both sides, 1 to 4")
-    size.add_argument(
-        "--width", type=_whole(1), dest="to_width", metavar="PIXELS", help="width of the result"
-    )
-    size.add_argument(
-        "--height", type=_whole(1), dest="to_height", metavar="PIXELS", help="height of the result"
-    )
-    size.add_argument("--long-side", type=_whole(1), metavar="PIXELS", help="longer side of the result")
-    command.set_defaults(run=_restore, tasks=("upscale",))
-    _add_model(command)
-
-    command = commands.add_parser(
-        "web",
-        help="open a page to restore photos by eye",
-        description="Serve a page on this machine, where photos are dropped, the dial is turned and results "
-        "are downloaded. Nothing leaves the machine. Ctrl-C ends it, and removes its temporary files.",
-        epilog="Example: hyperrestore web",
-    )
-    command.add_argument(
-        "--host", default="127.0.0.1", metavar="ADDRESS",
-        help="where to listen (default 127.0.0.1: only this machine); elsewhere, the printed address has a "
-        "token in it that visitors need",
-    )  # fmt: skip
-    command.add_argument(
-        "--port", type=_whole(0, 65535), default=8642, metavar="NUMBER",
-        help="default 8642; 0 takes a free one",
-    )  # fmt: skip
-    command.add_argument("--no-open", action="store_true", help="do not open a browser")
-    command.set_defaults(run=_web)
-
-    command = commands.add_parser(
-        "evaluate",
-        help="measure a model on clean pictures",
-        description="Degrade clean pictures at known levels, restore them and print PSNR, SSIM and time.",
-        epilog="Example: hyperrestore evaluate denoise photos/ --levels 15,25,50 --plot curve.png",
-    )
-    command.add_argument("model", metavar="MODEL", help="denoise, dejpeg, upscale, or a checkpoint's path")
-    command.add_argument("folder", type=Path, metavar="FOLDER", help="clean pictures")
-    command.add_argument(
-        "-l", "--levels", type=_numbers, metavar="LEVEL,...",
-        help="in the model's unit; default 15,25,50 for denoise, 10,20,30,40 for dejpeg, 2,3,4 for upscale",
-    )  # fmt: skip
-    command.add_argument(
-        "--protocol", default="standard", metavar="NAME",
-        help="standard (default), as most of the field measures, or hyperres: noise is clipped and truncated "
-        "to 8 bits, JPEG is full-range grey, pictures are rescaled without antialiasing",
-    )  # fmt: skip
-    command.add_argument("--grey", action="store_true", help="score the luminance as grey pictures")
-    command.add_argument(
-        "--seed", type=_whole(0), default=0, metavar="NUMBER", help="of the noise; default 0"
-    )
-    command.add_argument(
-        "-f", "--format", default="text", metavar="NAME", help="text (default), csv or json; to stdout"
-    )
-    command.add_argument("--plot", metavar="FILE", help="draw PSNR over the level (PNG, SVG, PDF)")
-    _add_engine(command)
-    command.set_defaults(run=_evaluate)
-
-    command = commands.add_parser(
-        "train",
-        help="train a model on a folder of photos",
-        description="Train a model. Ctrl-C stops after the step and keeps everything; --resume goes on.",
-        epilog="Example: hyperrestore train recipes/denoise.toml --data photos/ --minutes 60",
-    )
-    command.add_argument("recipe", type=Path, metavar="RECIPE", help="TOML file that says what is trained")
-    command.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="clean photos")
-    command.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="default: runs/NAME OF THE RECIPE")
-    command.add_argument("--minutes", type=_positive, help="total training time; time before --resume counts")
-    command.add_argument("--steps", type=_whole(1), help="total steps; whichever ends first")
-    command.add_argument(
-        "--stop-after", type=_positive, default=math.inf, metavar="MINUTES",
-        help="stop this command after so long, even if the training has not ended; --resume goes on",
-    )  # fmt: skip
-    command.add_argument("--device", default="auto", help="auto (CUDA, MPS or CPU), cpu, cuda, cuda:1, mps")
-    command.add_argument("--precision", default="bf16", choices=["bf16", "fp32"], help="default %(default)s")
-    start = command.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="go on from the state in the folder")
-    start.add_argument("--start-from", type=Path, metavar="MODEL", help="begin with this model's weights")
-    command.add_argument(
-        "--no-export", action="store_true", help="do without the ONNX graph; `hyperrestore export` writes it"
-    )
-    command.set_defaults(run=_train)
-
-    command = commands.add_parser(
-        "export",
-        help="write a checkpoint's ONNX graph beside it",
-        description="Write a checkpoint's ONNX graph, with a live level, beside it.",
-    )
-    command.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint's path")
-    command.set_defaults(run=_export)
-
-    command = commands.add_parser(
-        "calibrate",
-        help="measure what precision int8 needs to know",
-        description="Measure the ranges of a model's activations on photos and write them beside it, for "
-        "--precision int8. The photos that training holds out are left out here, too.",
-        epilog="Example: hyperrestore calibrate runs/denoise/model.safetensors --data photos/",
-    )
-    command.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint's path")
-    command.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="clean photos")
-    command.set_defaults(run=_calibrate)
-    return parser
-
-
-def _add_files(command: argparse.ArgumentParser) -> None:
-    """What every command that restores pictures takes; only upscaling changes their size."""
-    command.set_defaults(to_width=None, to_height=None, long_side=None, model=None)
-    command.set_defaults(grain=0.0, level_map=None, sweep=None, region=None, singles=False)
-    command.add_argument(
-        "inputs", nargs="+", metavar="PICTURE", type=_path, help=f"{PICTURES}; with -r also a folder"
-    )
-    command.add_argument(
-        "-o", "--out", required=True, help="file for one picture; folder for several, or if it ends with /"
-    )
-    command.add_argument(
-        "-r", "--recursive", action="store_true",
-        help="take folders, too, and restore all pictures in them; the results lie as the pictures do, and "
-        "those that are there already are kept",
-    )  # fmt: skip
-    command.add_argument(
-        "-f", "--format", metavar="SUFFIX", help="format of the files in a folder: png, jpg, webp, tif, avif"
-    )
-    command.add_argument(
-        "-q", "--quality", type=_whole(1, 100), metavar="1..100",
-        help="of JPEG (default 95, or the original's if that is better), WebP (95) and AVIF (90); in the "
-        "last two 100 is lossless",
-    )  # fmt: skip
-    existing = command.add_mutually_exclusive_group()
-    existing.add_argument("--overwrite", action="store_true", help="replace existing files")
-    existing.add_argument(
-        "--skip-existing", action="store_true", help="only make the files that are missing; -r does so anyway"
-    )
-    command.add_argument(
-        "--json", action="store_true", help="print a JSON object instead of a path for each picture"
-    )
-    command.add_argument(
-        "--report", type=_path, metavar="FILE", help="write a JSON file that says what became of each picture"
-    )
-    _add_limit(command)
-    _add_engine(command)
-
-
-def _add_grain(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--grain", type=_share, default=0.0, metavar="0..1",
-        help="share of the noise in the luminance that is put back, where the result is too clean",
-    )  # fmt: skip
-
-
-def _add_choice(command: argparse.ArgumentParser) -> None:
-    """Other levels than one for a picture: a level for each pixel, or several to choose from."""
-    command.add_argument(
-        "--level-map", type=_path, metavar="MASK",
-        help="picture of any size that says where which level is taken: the first of -l where it is black, "
-        "the second where it is white",
-    )  # fmt: skip
-    command.add_argument(
-        "--sweep", type=_numbers, metavar="LEVEL,...",
-        help="write a sheet instead, that shows one region at these levels",
-    )  # fmt: skip
-    command.add_argument(
-        "--region", type=_region, metavar="X,Y,W,H",
-        help="what the sheet shows; default: of several parts that in which the levels differ most",
-    )  # fmt: skip
-    command.add_argument(
-        "--singles", action="store_true", help="write the whole picture at every level of the sheet, too"
-    )
-
-
-def _add_limit(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--max-pixels", type=_whole(1), metavar="COUNT",
-        help="refuse larger pictures and results (default 2^30)",
-    )  # fmt: skip
-
-
-def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", metavar="FILE", help="a checkpoint instead of the built-in one")
-
-
-def _add_engine(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "-t", "--tile", type=_whole(16), metavar="PIXELS",
-        help="side of a tile; smaller ones need less memory and more time",
-    )  # fmt: skip
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps, torch")
-    command.add_argument(
-        "--precision",
-        default="auto",
-        help="auto (default: bf16 for 8-bit pictures if the device has it), fp32, bf16, int8 (fastest; for "
-        "8-bit photos on the CPU: a little less exact on photos, much less on flat graphics)",
-    )
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-
-
-def _path(text: str) -> Path:
-    if not text:  # the folder that one is in, to Path
-        raise argparse.ArgumentTypeError("a picture has no name; give a file")
-    return Path(text)
-
-
-def _level(text: str) -> float | tuple[float, float] | None:
-    """A number, two for a map, or None for "auto"."""
-    if text == "auto":
-        return None
-    black, colon, white = text.partition(":")
-    return (_number(black), _number(white)) if colon else _number(text)
-
-
-def _share(text: str) -> float:
-    number = _number(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return number
-
-
-def _region(text: str) -> tuple[int, int, int, int]:
-    """X,Y,W,H -> left, top, width, height."""
-    parts = text.split(",")
-    if len(parts) != 4:
-        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y,W,H: left, top, width and height, pixels")
-    left, top, width, height = map(_whole(0), parts)
-    return left, top, width, height
-
-
-def _numbers(text: str) -> list[float]:
-    return [_number(part) for part in text.split(",")]
-
-
-def _positive(text: str) -> float:
-    number = _number(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
-
-
-def _whole(least: int, most: float = math.inf) -> Callable[[str], int]:
-    """A whole number from least to most."""
-
-    def parse(text: str) -> int:
-        whole = text.isascii() and text.isdecimal()
-        if whole and len(text) >= 20:
-            raise argparse.ArgumentTypeError(f"{text[:20]}... is too large a number")
-        number = int(text) if whole else -1
-        if not least <= number <= most:
-            limits = f"from {least} on" if most == math.inf else f"from {least} to {most}"
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {limits}")
-        return number
-
-    return parse
 
 
 # --- What the user reads ----------------------------------------------------------------------------
@@ -495,108 +145,33 @@ def _load(model: str, options: argparse.Namespace) -> Restorer:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from hyperrestore.batch import (
-        Failure,
-        Report,
-        find_inputs,
-        plan_targets,
-        restore_file,
-        restore_files,
-    )
-    from hyperrestore.enlarge import enlarged_size
-    from hyperrestore.errors import DiskFullError
-    from hyperrestore.level import Task
-    from hyperrestore.picture import MAX_PIXELS, remove_leftovers
-    from hyperrestore.report import check_report, write_report
+    from hyperrestore.batch import Failure, restore_files
+    from hyperrestore.report import check_report
 
     start = time.perf_counter()
     _check_choice(options)
-    suffix = None if options.format is None else f".{options.format.lower().removeprefix('.')}"
-    sources, unreadable = find_inputs(options.inputs, out=Path(options.out), recursive=options.recursive)
-    in_folder = any(source not in options.inputs for source, _ in sources)
-    pairs = plan_targets(sources, options.out, suffix=suffix, in_folder=in_folder)
-    for folder in unreadable:
-        _say(f"error: {folder}: cannot read this folder")
-    if sum(remove_leftovers(folder) for folder in {target.parent for _, target in pairs}):
-        _say("removed what killed processes had left of unfinished pictures")
-    skipped = [] if options.overwrite else _skipped(pairs, options)
-    kept = set(skipped)
-    pairs = [pair for pair in pairs if pair not in kept]
-    if options.level_map:
-        _check_mask(options.level_map, pairs, options.max_pixels or MAX_PIXELS)
-    models = {task: options.model or task for task in options.tasks}
-    restorers = [_load(model, options) for model in models.values()]
-    for restorer, task in zip(restorers, options.tasks, strict=True):
-        if restorer.task != task:
-            raise UsageError(f"{options.model}: is a model for {restorer.task}, not for {task}")
-        levels = options.level if isinstance(options.level, tuple) else (options.level,)
-        for level in options.sweep or (one for one in levels if one is not None):
-            restorer.scale.check(level)
-
+    plan = _plan(options)
+    restorers = _load_all(options)
     if options.report:
         check_report(options.report)
-    sizes = {
-        "to_width": options.to_width,
-        "to_height": options.to_height,
-        "long_side": options.long_side,
-    }
-
-    def size(width: int, height: int) -> tuple[int, int]:
-        if Task.UPSCALE not in options.tasks:
-            return width, height
-        return enlarged_size(width, height, scale=options.level, **sizes)[:2]
-
-    common = {
-        "tile": options.tile,
-        "quality": options.quality,
-        "overwrite": options.overwrite,
-        "max_pixels": options.max_pixels or MAX_PIXELS,
-    }
-    restore: Callable[..., Report]
-    if options.sweep:
-        from hyperrestore.engine import Region
-        from hyperrestore.sweep import check_singles, sweep_file
-
-        region = None
-        if options.region:
-            left, top, width, height = options.region
-            region = Region(left, top, left + width, top + height)
-        if options.singles:
-            check_singles(pairs, options.sweep)
-        restore = functools.partial(
-            sweep_file,
-            restorers[0],
-            levels=options.sweep,
-            region=region,
-            singles=options.singles,
-            keep_singles=options.recursive or options.skip_existing,
-            **common,
-        )
-    else:
-        restore = functools.partial(
-            restore_file,
-            restorers,
-            level=options.level,
-            level_map=options.level_map,
-            grain=options.grain,
-            **sizes,
-            **common,
-        )
+    restore = _restoring(restorers, plan.pairs, options)
     labels = [
-        f"{number}/{len(pairs)} {_printable(source.name)}" if len(pairs) > 1 else _printable(source.name)
-        for number, (source, _) in enumerate(pairs, 1)
+        f"{number}/{len(plan.pairs)} {_printable(source.name)}"
+        if len(plan.pairs) > 1
+        else _printable(source.name)
+        for number, (source, _) in enumerate(plan.pairs, 1)
     ]
     results: list[Report | Failure] = []
-    folders = all(target != Path(options.out) for _, target in pairs)  # it lies in that folder
     try:
         with _progress(labels[0] if labels else "") as show, warnings.catch_warnings():
             if options.level is not None or options.sweep:
                 warnings.simplefilter("ignore", ExtrapolationWarning)  # said above, once
             made = restore_files(
                 restore,
-                pairs,
-                size=size,
-                make_folders=folders,
+                plan.pairs,
+                size=functools.partial(_result_size, options),
+                # A single picture's file may lie anywhere, as it was named.
+                make_folders=all(target != Path(options.out) for _, target in plan.pairs),
                 progress=lambda index, share: show(share, 1, labels[index]),
             )
             with closing(made):
@@ -610,45 +185,163 @@ def _restore(options: argparse.Namespace) -> int:
                     _put(json.dumps(asdict(result)) if options.json else result.target)
     finally:
         if options.report:
-            words = (
-                "level",
-                "level_map",
-                "grain",
-                "sweep",
-                "region",
-                "singles",
-                *sizes,
-                "format",
-                "quality",
-                "tile",
-                "device",
-                "precision",
-                "overwrite",
-            )
-            write_report(
-                options.report,
-                pairs,
-                results,
-                skipped=skipped,
-                unreadable=unreadable,
-                models=models,
-                settings={
-                    word: str(value) if isinstance(value := getattr(options, word), Path) else value
-                    for word in words
-                },
-                seconds=time.perf_counter() - start,
-                complete=len(results) == len(pairs) and not unreadable,
-            )
+            _write_report(options, plan, results, time.perf_counter() - start)
     failed = [result.error for result in results if isinstance(result, Failure)]
-    if len(pairs) > 1 and failed:
-        _say(f"{len(failed)} of {len(pairs)} pictures failed")
-    if len(results) < len(pairs) and any(isinstance(error, DiskFullError) for error in failed):
-        again = "" if options.recursive or options.skip_existing else " with --skip-existing"
-        left = len(pairs) - len(results)
-        _say(f"the disk is full: {left} more were not begun; make room and give the command again{again}")
-    if unreadable or (len(pairs) > 1 and failed):
+    _say_what_failed(failed, plan, begun=len(results), options=options)
+    if plan.unreadable or (len(plan.pairs) > 1 and failed):
         return 1
     return failed[0].exit_code if failed else 0
+
+
+class _Plan(NamedTuple):
+    """Which files are made of which.
+
+    Attributes:
+        pairs: Picture and result, of those that are to be made.
+        skipped: The same, of those that are kept.
+        unreadable: Folders.
+    """
+
+    pairs: list[tuple[Path, Path]]
+    skipped: list[tuple[Path, Path]]
+    unreadable: list[Path]
+
+
+def _plan(options: argparse.Namespace) -> _Plan:
+    """Find the pictures and name their results; what can be refused before a model is loaded is refused."""
+    from hyperrestore.batch import find_inputs, plan_targets
+    from hyperrestore.picture import remove_leftovers
+
+    suffix = None if options.format is None else f".{options.format.lower().removeprefix('.')}"
+    sources, unreadable = find_inputs(options.inputs, out=Path(options.out), recursive=options.recursive)
+    in_folder = any(source not in options.inputs for source, _ in sources)
+    pairs = plan_targets(sources, options.out, suffix=suffix, in_folder=in_folder)
+    for folder in unreadable:
+        _say(f"error: {folder}: cannot read this folder")
+    if sum(remove_leftovers(folder) for folder in {target.parent for _, target in pairs}):
+        _say("removed what killed processes had left of unfinished pictures")
+    skipped = [] if options.overwrite else _skipped(pairs, options)
+    kept = set(skipped)
+    pairs = [pair for pair in pairs if pair not in kept]
+    if options.level_map:
+        _check_mask(options.level_map, pairs, _max_pixels(options))
+    return _Plan(pairs, skipped, unreadable)
+
+
+def _load_all(options: argparse.Namespace) -> list[Restorer]:
+    """Load a model for each task, and check that it accepts the levels that were given."""
+    restorers = [_load(model, options) for model in _models(options).values()]
+    for restorer, task in zip(restorers, options.tasks, strict=True):
+        if restorer.task != task:
+            raise UsageError(f"{options.model}: is a model for {restorer.task}, not for {task}")
+        levels = options.level if isinstance(options.level, tuple) else (options.level,)
+        for level in options.sweep or (one for one in levels if one is not None):
+            restorer.scale.check(level)
+    return restorers
+
+
+def _restoring(
+    restorers: Sequence[Restorer], pairs: Sequence[tuple[Path, Path]], options: argparse.Namespace
+) -> Callable[..., Report]:
+    """What makes a file of a file: a sheet of several levels, or the restored picture."""
+    common: dict[str, Any] = {
+        "tile": options.tile,
+        "quality": options.quality,
+        "overwrite": options.overwrite,
+        "max_pixels": _max_pixels(options),
+    }
+    if options.sweep:
+        from hyperrestore.engine import Region
+        from hyperrestore.sweep import check_singles, sweep_file
+
+        region = None
+        if options.region:
+            left, top, width, height = options.region
+            region = Region(left, top, left + width, top + height)
+        if options.singles:
+            check_singles(pairs, options.sweep)
+        return functools.partial(
+            sweep_file,
+            restorers[0],
+            levels=options.sweep,
+            region=region,
+            singles=options.singles,
+            keep_singles=options.recursive or options.skip_existing,
+            **common,
+        )
+    from hyperrestore.batch import restore_file
+
+    return functools.partial(
+        restore_file,
+        restorers,
+        level=options.level,
+        level_map=options.level_map,
+        grain=options.grain,
+        **_sizes(options),
+        **common,
+    )
+
+
+def _models(options: argparse.Namespace) -> dict[str, str]:
+    """By task, the model that was asked for."""
+    return {task: options.model or task for task in options.tasks}
+
+
+def _sizes(options: argparse.Namespace) -> dict[str, Any]:
+    """Sizes that were asked for, instead of a scale."""
+    return {name: getattr(options, name) for name in ("to_width", "to_height", "long_side")}
+
+
+def _max_pixels(options: argparse.Namespace) -> int:
+    from hyperrestore.picture import MAX_PIXELS
+
+    return int(options.max_pixels or MAX_PIXELS)
+
+
+def _result_size(options: argparse.Namespace, width: int, height: int) -> tuple[int, int]:
+    """Width and height of what is made of a picture of this size."""
+    from hyperrestore.enlarge import enlarged_size
+    from hyperrestore.level import Task
+
+    if Task.UPSCALE not in options.tasks:
+        return width, height
+    return enlarged_size(width, height, scale=options.level, **_sizes(options))[:2]
+
+
+def _write_report(
+    options: argparse.Namespace, plan: _Plan, results: Sequence[Report | Failure], seconds: float
+) -> None:
+    from hyperrestore.report import write_report
+
+    words = ("level", "level_map", "grain", "sweep", "region", "singles", *_sizes(options), "format",
+             "quality", "tile", "device", "precision", "overwrite")  # fmt: skip
+    write_report(
+        options.report,
+        plan.pairs,
+        results,
+        skipped=plan.skipped,
+        unreadable=plan.unreadable,
+        models=_models(options),
+        settings={
+            word: str(value) if isinstance(value := getattr(options, word), Path) else value for word in words
+        },
+        seconds=seconds,
+        complete=len(results) == len(plan.pairs) and not plan.unreadable,
+    )
+
+
+def _say_what_failed(
+    failed: Sequence[HyperrestoreError], plan: _Plan, *, begun: int, options: argparse.Namespace
+) -> None:
+    """Sum up the failures of a batch; each was told when it came."""
+    from hyperrestore.errors import DiskFullError
+
+    if len(plan.pairs) > 1 and failed:
+        _say(f"{len(failed)} of {len(plan.pairs)} pictures failed")
+    left = len(plan.pairs) - begun
+    if left and any(isinstance(error, DiskFullError) for error in failed):
+        again = "" if options.recursive or options.skip_existing else " with --skip-existing"
+        _say(f"the disk is full: {left} more were not begun; make room and give the command again{again}")
 
 
 def _check_choice(options: argparse.Namespace) -> None:
@@ -818,6 +511,20 @@ def _calibrate(options: argparse.Namespace) -> int:
     ranges = model.calibrate([file.path for file in training])
     _put(str(save_ranges(options.model, ranges)))
     return 0
+
+
+COMMANDS = {
+    "restore": _restore,
+    "inspect": _inspect,
+    "denoise": _restore,
+    "dejpeg": _restore,
+    "upscale": _restore,
+    "web": _web,
+    "evaluate": _evaluate,
+    "train": _train,
+    "export": _export,
+    "calibrate": _calibrate,
+}
 
 
 if __name__ == "__main__":
