@@ -365,6 +365,18 @@ def test_a_full_disk_is_said(client, serving, tmp_path, monkeypatch):
     assert "disk is full" in sentence(client.post("/api/photos", content=path.read_bytes()), 503)
 
 
+def test_a_page_that_is_closed_while_its_photo_is_read_is_said(client, serving, tmp_path, monkeypatch):
+    path, real = make_photo(tmp_path / "a.png"), routes.take_in
+
+    def take_in(*words):
+        httpx.delete(f"{serving.address}/api/pages/{client.headers['X-Page']}", headers=OWN)
+        return real(*words)
+
+    monkeypatch.setattr(routes, "take_in", take_in)
+    answer = client.post("/api/photos", content=path.read_bytes())
+    assert "closed meanwhile" in sentence(answer, 404)
+
+
 def test_too_many_photos_are_refused(client, tmp_path, monkeypatch):
     monkeypatch.setattr(routes, "PHOTOS", 1)
     path = make_photo(tmp_path / "a.png")
@@ -752,7 +764,10 @@ def test_a_job_that_cannot_be_done_says_why(client, serving, tmp_path):
         ({"task": "denoise", "level": 500}, "is not accepted"),
         ({"task": "upscale", "level": 0.1}, "is not accepted"),
         ({"task": "denoise", "level": "high"}, "body level"),
+        ({"task": "denoise", "level": True}, "body level"),
         ({"task": "denoise", "level": 5, "quality": 0}, "body quality"),
+        ({"task": "denoise", "level": 5, "quality": True}, "body quality"),
+        ({"task": "denoise", "level": 5, "quality": "90"}, "body quality"),
         ({"task": "denoise", "level": 5, "format": "gif"}, "body format"),
         ({"task": "upscale", "level": 2, "grain": 0.1}, "upscale takes none out"),
         ({"task": "denoise", "level": 5, "grain": 1.1}, "body grain"),
@@ -941,6 +956,10 @@ def test_the_built_page_is_served_and_nothing_else(client):
         answer = client.get(path)
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith(kind)
+        head = client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == answer.headers["content-length"]
+    assert client.head("/secret.txt").status_code == 404
     for path in (
         "/secret.txt",
         "/assets/",

@@ -242,6 +242,8 @@ async def add_photo(
     except TooLargeError as error:
         raise HTTPException(413, str(error)) from error
     except PictureError as error:
+        if not path.exists():
+            raise HTTPException(404, "this page was closed meanwhile") from error
         sentence = str(error).replace(f"{path}: ", "", 1)
         raise HTTPException(415, f"{name}: {sentence}") from error
     finally:
@@ -430,7 +432,7 @@ async def download(job: FoundJob) -> FileResponse:
     return FileResponse(job.target, media_type=kind, filename=job.name)
 
 
-@router.get("/{path:path}", include_in_schema=False)
+@router.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
 async def show_static(request: Request, path: str) -> Response:
     """The page itself, from memory."""
     files: dict[str, tuple[bytes, str]] = request.app.state.static
