@@ -419,6 +419,10 @@ def test_damaged_files_make_no_noise(tmp_path):
         data = bytearray((tmp_path / f"a.{suffix}").read_bytes())
         data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
         (tmp_path / f"a.{suffix}").write_bytes(data)
+    tall = bytearray((tmp_path / "a.avif").read_bytes())
+    extent = tall.index(b"ispe") + 12  # ISO/IEC 23008-12, 6.5.3: width, then height
+    tall[extent : extent + 4] = (2**30).to_bytes(4, "big")
+    (tmp_path / "tall.avif").write_bytes(tall)
     code = (
         "import sys; from pathlib import Path; from hyperrestore.picture import *\n"
         "from hyperrestore.errors import PictureError\n"

@@ -1,5 +1,6 @@
 """One picture file for libvips: what each format holds, and how it is decoded and encoded."""
 
+import atexit
 import errno
 import logging
 import os
@@ -8,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -531,6 +533,7 @@ def _png_chunks(head: bytes) -> dict[bytes, bytes]:
     return chunks
 
 
+@cache
 def vips_library() -> Any:
     """Import libvips on first use.
 
@@ -539,6 +542,12 @@ def vips_library() -> Any:
     os.environ.setdefault("VIPS_WARNING", "0")
     logging.getLogger("pyvips").addHandler(_UNHEARD)
     import pyvips  # here, because it costs more than the rest of the command line's start
+
+    # What GLib says of absurd values in a damaged header goes the same way: the file is refused in any case.
+    if handler := getattr(pyvips, "_log_handler_cb", None):
+        every_level, domain = 0xFF, b"GLib-GObject"
+        identity = pyvips.glib_lib.g_log_set_handler(domain, every_level, handler, pyvips.ffi.NULL)
+        atexit.register(pyvips.glib_lib.g_log_remove_handler, domain, identity)
 
     # libvips remembers finished operations by file name: it would answer with an old picture after a file has
     # changed, and hold deleted files, and with them the disk, open.
