@@ -183,6 +183,27 @@ def test_a_level_for_each_pixel(request, rng, model, device):
     )
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("device", ["cpu", "torch"])
+def test_sigma_0_leaves_every_sample_alone(tiny_model, rng, device, channels):
+    restorer, pixels = Restorer.load(tiny_model, device=device), rng.random((channels, 40, 37), np.float32)
+    np.testing.assert_array_equal(restorer(pixels, 0), pixels)
+    levels = np.full((40, 37), 30, np.float32)
+    some = restorer(pixels, levels)
+    levels[:, 30:] = 0
+    part = restorer(pixels, levels)
+    np.testing.assert_array_equal(part[..., 30:], pixels[..., 30:])
+    assert (part[..., :30] != pixels[..., :30]).mean() > 0.9
+    np.testing.assert_allclose(part[..., :10], some[..., :10], atol=1e-5)  # beyond the tiny network's sight
+
+
+def test_scale_1_leaves_every_sample_alone_and_quality_100_none(upscale_model, dejpeg_model, rng):
+    pixels = rng.random((3, 40, 37), np.float32)
+    np.testing.assert_array_equal(Restorer.load(upscale_model)(pixels, 1), pixels)
+    with pytest.warns(ExtrapolationWarning):  # this one was trained to 95
+        assert (Restorer.load(dejpeg_model)(pixels, 100) != pixels).any()
+
+
 def test_maps_of_levels_that_do_not_fit_are_refused(tiny_model, upscale_model, rng):
     restorer = Restorer.load(tiny_model)
     pixels = rng.random((3, 9, 7), np.float32)

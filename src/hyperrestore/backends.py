@@ -76,15 +76,21 @@ class MapBackend:
         halo: Receptive radius, pixels.
         multiple: Product of the strides, pixels.
         over: The network for a map of levels (1, 1, h, w), in the model's unit.
+        harmless: The level at which samples stay exactly as they are; None for none.
     """
 
     halo: int
     multiple: int
     over: Callable[[Pixels], NetworkBackend]
+    harmless: float | None = None
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window (2 or 4, h, w): grey or colour, and levels; the result has no levels."""
-        return self.over(np.ascontiguousarray(window[-1:], np.float32)[None])(window[:-1])
+        picture, levels = window[:-1], window[-1:]
+        restored = self.over(np.ascontiguousarray(levels, np.float32)[None])(picture)
+        if self.harmless is not None:
+            np.copyto(restored, picture, where=levels == self.harmless)
+        return restored
 
 
 class OpenVINOModel:

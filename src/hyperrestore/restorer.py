@@ -94,7 +94,7 @@ class Restorer:
         """Generate the network for one level.
 
         Args:
-            level: In the unit of `scale`.
+            level: In the unit of `scale`. Sigma 0 and scale 1 leave every sample exactly as it is.
             bits: Depth of the picture's samples; decides what precision "auto" means.
 
         Returns:
@@ -104,7 +104,11 @@ class Restorer:
             LevelError: The model does not accept the level.
             UsageError: The precision is "int8", and there are more than 8 bits.
         """
-        return self._model.at(self.scale.check(level), precision=self._precision, bits=bits)
+        level = self.scale.check(level)
+        network = self._model.at(level, precision=self._precision, bits=bits)
+        if level == self._harmless:
+            return replace(network, infer=np.zeros_like, residual=True)  # nothing is added
+        return network
 
     def mapped(self, *, bits: int = 16) -> MapBackend:
         """The network for a level of each pixel.
@@ -113,7 +117,8 @@ class Restorer:
             bits: As for `at`.
 
         Returns:
-            A Backend whose windows have the levels, in the unit of `scale`, as their last channel.
+            A Backend whose windows have the levels, in the unit of `scale`, as their last channel. Where
+            that is sigma 0, samples stay exactly as they are.
 
         Raises:
             UsageError: The model upscales, or its precision is "int8".
@@ -121,7 +126,12 @@ class Restorer:
         """
         if self.task == Task.UPSCALE:
             raise UsageError("a map of levels is not for upscaling: its level is the size of the result")
-        return self._model.mapped(precision=self._precision, bits=bits)
+        return replace(self._model.mapped(precision=self._precision, bits=bits), harmless=self._harmless)
+
+    @property
+    def _harmless(self) -> float | None:
+        """The level of an undamaged picture; even the best JPEG is none."""
+        return None if self.task == Task.DEJPEG else self.scale.origin
 
     def release_memory(self) -> None:
         """Give back the memory that the network holds between two pictures; the next one takes it anew."""

@@ -16,7 +16,8 @@ export function BrushPanel() {
     <section class="panel brush" aria-label="Brush">
       <header><h2>Brush</h2><Close what="brush" onClick={() => (brush.value = false)} /></header>
       <p class="quiet long">
-        Red is restored at {phrase(now.task, now.level)}, the rest at {phrase(now.task, task.value.weakest)}, the least that the network does.
+        Red is restored at {phrase(now.task, now.level)}, the rest{" "}
+        {now.task === "denoise" ? "stays as it is" : `at ${phrase(now.task, task.value.weakest)}, the least that the network does`}.
         {!painted && " Paint what needs it, or erase what does not."}
       </p>
       <div class="segments" role="group" aria-label="Tool">
