@@ -183,10 +183,11 @@ def test_a_level_for_each_pixel(request, rng, model, device):
     )
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("device", ["cpu", "torch"])
-def test_sigma_0_leaves_every_sample_alone(tiny_model, rng, device, channels):
-    restorer, pixels = Restorer.load(tiny_model, device=device), rng.random((channels, 40, 37), np.float32)
+def test_sigma_0_leaves_every_sample_alone(tiny_model, rng, device, channels, kind):
+    restorer, pixels = Restorer.load(tiny_model, device=device), rng.random((channels, 40, 37), kind)
     np.testing.assert_array_equal(restorer(pixels, 0), pixels)
     levels = np.full((40, 37), 30, np.float32)
     some = restorer(pixels, levels)

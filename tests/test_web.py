@@ -377,6 +377,19 @@ def test_a_page_that_is_closed_while_its_photo_is_read_is_said(client, serving, 
     assert "closed meanwhile" in sentence(answer, 404)
 
 
+def test_a_page_that_is_closed_while_its_map_is_read_is_said(client, serving, tmp_path, monkeypatch):
+    photo, real = add(client, make_photo(tmp_path / "a.png")), routes.check_map
+
+    def check_map(*words):
+        httpx.delete(f"{serving.address}/api/pages/{client.headers['X-Page']}", headers=OWN)
+        return real(*words)
+
+    monkeypatch.setattr(routes, "check_map", check_map)
+    mask = make_photo(tmp_path / "mask.png", channels=1)
+    answer = client.put(f"/api/photos/{photo['id']}/map", content=mask.read_bytes())
+    assert "closed meanwhile" in sentence(answer, 404)
+
+
 def test_too_many_photos_are_refused(client, tmp_path, monkeypatch):
     monkeypatch.setattr(routes, "PHOTOS", 1)
     path = make_photo(tmp_path / "a.png")

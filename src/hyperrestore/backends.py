@@ -88,9 +88,7 @@ class MapBackend:
         """Restore a window (2 or 4, h, w): grey or colour, and levels; the result has no levels."""
         picture, levels = window[:-1], window[-1:]
         restored = self.over(np.ascontiguousarray(levels, np.float32)[None])(picture)
-        if self.harmless is not None:
-            np.copyto(restored, picture, where=levels == self.harmless)
-        return restored
+        return restored if self.harmless is None else np.where(levels == self.harmless, picture, restored)
 
 
 class OpenVINOModel:

@@ -546,8 +546,8 @@ def vips_library() -> Any:
     # What GLib says of absurd values in a damaged header goes the same way: the file is refused in any case.
     if handler := getattr(pyvips, "_log_handler_cb", None):
         every_level, domain = 0xFF, b"GLib-GObject"
-        identity = pyvips.glib_lib.g_log_set_handler(domain, every_level, handler, pyvips.ffi.NULL)
-        atexit.register(pyvips.glib_lib.g_log_remove_handler, domain, identity)
+        number = pyvips.glib_lib.g_log_set_handler(domain, every_level, handler, pyvips.ffi.NULL)
+        atexit.register(pyvips.glib_lib.g_log_remove_handler, domain, number)
 
     # libvips remembers finished operations by file name: it would answer with an old picture after a file has
     # changed, and hold deleted files, and with them the disk, open.

@@ -94,7 +94,8 @@ class Restorer:
         """Generate the network for one level.
 
         Args:
-            level: In the unit of `scale`. Sigma 0 and scale 1 leave every sample exactly as it is.
+            level: In the unit of `scale`. At its origin, sigma 0 or scale 1, the network leaves every sample
+                exactly as it is; just beyond it begins with a small step.
             bits: Depth of the picture's samples; decides what precision "auto" means.
 
         Returns:
@@ -118,7 +119,7 @@ class Restorer:
 
         Returns:
             A Backend whose windows have the levels, in the unit of `scale`, as their last channel. Where
-            that is sigma 0, samples stay exactly as they are.
+            that is sigma 0, samples stay exactly as they are, as in `at`.
 
         Raises:
             UsageError: The model upscales, or its precision is "int8".
@@ -130,7 +131,7 @@ class Restorer:
 
     @property
     def _harmless(self) -> float | None:
-        """The level of an undamaged picture; even the best JPEG is none."""
+        """The level at which nothing is to be repaired; even the best JPEG is damaged."""
         return None if self.task == Task.DEJPEG else self.scale.origin
 
     def release_memory(self) -> None:

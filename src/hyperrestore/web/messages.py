@@ -84,7 +84,7 @@ class MapTold(BaseModel):
 class JobWanted(BaseModel):
     """A whole photo to be restored and written to a file."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)  # true is no number, nor "5"
+    model_config = ConfigDict(extra="forbid", strict=True)  # true is no number, nor "5", nor 5.0 a whole one
 
     task: Task
     level: FiniteFloat = Field(description="In the task's unit; of upscaling, the scale.")

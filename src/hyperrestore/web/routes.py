@@ -242,7 +242,7 @@ async def add_photo(
     except TooLargeError as error:
         raise HTTPException(413, str(error)) from error
     except PictureError as error:
-        if not path.exists():
+        if page.closed:
             raise HTTPException(404, "this page was closed meanwhile") from error
         sentence = str(error).replace(f"{path}: ", "", 1)
         raise HTTPException(415, f"{name}: {sentence}") from error
@@ -358,6 +358,8 @@ async def add_map(shared: Here, page: FoundPage, photo: FoundPhoto, request: Req
     except TooLargeError as error:
         raise HTTPException(413, str(error)) from error
     except PictureError as error:
+        if page.closed:
+            raise HTTPException(404, "this page was closed meanwhile") from error
         raise HTTPException(415, str(error).replace(f"{level_map.mask}: ", "the map ", 1)) from error
     finally:
         if not kept:
