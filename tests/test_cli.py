@@ -903,9 +903,11 @@ def test_the_bar_is_for_terminals_only_and_leaves_no_trace(tiny_model, monkeypat
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_leaves_nothing_half_written(denoise, monkeypatch, name):
+def test_a_signal_leaves_nothing_half_written(request, denoise, monkeypatch, name):
     number = getattr(signal, name)
-    before = signal.getsignal(number)
+    before = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+    inherited = signal.signal(number, before)  # under nohup SIGHUP is ignored, and would stay so
+    request.addfinalizer(lambda: signal.signal(number, inherited))
     photo(Path("a.png"), height=64)
     real = hyperrestore.batch.restore_rows
 
