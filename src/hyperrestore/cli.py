@@ -170,7 +170,7 @@ def _restore(options: argparse.Namespace) -> int:
                 restore,
                 plan.pairs,
                 size=functools.partial(_result_size, options),
-                # A single picture's file may lie anywhere, as it was named.
+                # Where --out is a folder, not the one file.
                 make_folders=all(target != Path(options.out) for _, target in plan.pairs),
                 progress=lambda index, share: show(share, 1, labels[index]),
             )

@@ -237,13 +237,11 @@ async def add_photo(
     try:
         path = folder / "photo"
         await _receive(request, path, shared.limits.bytes)
-        photo = await _unless_gone(request, shared.files.submit(take_in, shared, path, identity, name))
+        photo = await _unless_gone(request, page, shared.files.submit(take_in, shared, path, identity, name))
         page.photos[identity] = photo
     except TooLargeError as error:
         raise HTTPException(413, str(error)) from error
     except PictureError as error:
-        if page.closed:
-            raise HTTPException(404, "this page was closed meanwhile") from error
         sentence = str(error).replace(f"{path}: ", "", 1)
         raise HTTPException(415, f"{name}: {sentence}") from error
     finally:
@@ -301,7 +299,7 @@ async def show_region(
         raise HTTPException(422, f"a region has at most {shared.limits.view_pixels} pixels; ask for parts")
     level_map = None if view.map is None else _map(page, photo, view.map)
     if view.reduce not in photo.inputs or (level_map and view.reduce not in level_map.shares):
-        await _unless_gone(request, shared.files.submit(prepare, photo, level_map, view.reduce))
+        await _unless_gone(request, page, shared.files.submit(prepare, photo, level_map, view.reduce))
     if restorer is None or view.level is None:
         showing = shared.encoder.submit(photo.shown, region, view.reduce)
     else:
@@ -329,12 +327,12 @@ async def show_region(
 
         waiting = shared.views.submit(page.identity, restore, background=view.background)
         try:
-            rows = await _unless_gone(request, waiting)
+            rows = await _unless_gone(request, page, waiting)
         except ClientDisconnect:
             left.set()
             raise
         showing = shared.encoder.submit(photo.shown_result, rows, region, view.reduce, (width, height))
-    png = await _unless_gone(request, showing)
+    png = await _unless_gone(request, page, showing)
     exact = "yes" if view.reduce == 1 else "no"
     return Response(png, media_type="image/png", headers={"X-Exact": exact})
 
@@ -353,13 +351,11 @@ async def add_map(shared: Here, page: FoundPage, photo: FoundPhoto, request: Req
     kept = False
     try:
         await _receive(request, level_map.mask, MAP_BYTES)
-        await _unless_gone(request, shared.files.submit(check_map, shared, photo, level_map))
+        await _unless_gone(request, page, shared.files.submit(check_map, shared, photo, level_map))
         kept = True
     except TooLargeError as error:
         raise HTTPException(413, str(error)) from error
     except PictureError as error:
-        if page.closed:
-            raise HTTPException(404, "this page was closed meanwhile") from error
         raise HTTPException(415, str(error).replace(f"{level_map.mask}: ", "the map ", 1)) from error
     finally:
         if not kept:
@@ -537,8 +533,9 @@ async def _wanted(request: Request) -> JobWanted:
         ) from error
 
 
-async def _unless_gone(request: Request, future: Future[Result]) -> Result:
+async def _unless_gone(request: Request, page: Page, future: Future[Result]) -> Result:
     """The result of a call on another thread, taken back if the client leaves before it begins."""
+    closed = HTTPException(404, "this page was closed meanwhile")
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -551,8 +548,13 @@ async def _unless_gone(request: Request, future: Future[Result]) -> Result:
         if not waiting.done():
             raise ClientDisconnect
         if waiting.cancelled():
-            raise HTTPException(404, "this page was closed meanwhile")
-        result: Result = waiting.result()
+            raise closed
+        try:
+            result: Result = waiting.result()
+        except PictureError as error:
+            if page.closed:  # what was to be read is gone with it
+                raise closed from error
+            raise
         return result
     finally:
         leaving.cancel()
