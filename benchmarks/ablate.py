@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import shutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -25,14 +24,14 @@ import torch
 
 from hyperrestore.backends import find_device, load_network
 from hyperrestore.checkpoint import load_checkpoint
-from hyperrestore.errors import UsageError
+from hyperrestore.errors import HyperrestoreError, UsageError
 from hyperrestore.hyper import materialize
 from hyperrestore.networks import count_parameters, multiply_adds
 from hyperrestore.photos import find_photos, photos_digest
 from hyperrestore.quantize import weights_digest
 from hyperrestore.recipe import Recipe, read_recipe
 from hyperrestore.tables import from_table
-from hyperrestore.train import MODEL, choose_device, train
+from hyperrestore.train import MODEL, STATE, choose_device, train
 
 
 def varied(recipe: Recipe, entries: list[str]) -> Recipe:
@@ -108,10 +107,11 @@ def main() -> None:
             run = varied(recipe, [*entries, f"training.seed={seed}"])
             folder = folder_of(options.out, run, *given)
             if not (folder / MODEL).is_file() or history_of(folder)["steps"] != options.steps:
-                shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
+                resume = (folder / STATE).is_file()  # of a run that was interrupted
                 train(
                     run, options.data, folder, steps=options.steps, device=device,
-                    start_from=options.start_from, validate_every=float("inf"),
+                    resume=resume, start_from=None if resume else options.start_from,
+                    validate_every=float("inf"),
                 )  # fmt: skip
             if history_of(folder)["steps"] != options.steps:
                 raise SystemExit("interrupted; the same command goes on with this run")
@@ -140,4 +140,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except HyperrestoreError as error:
+        raise SystemExit(f"ablate.py: {error}") from None

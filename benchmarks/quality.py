@@ -189,7 +189,7 @@ def measure(
     ]
     wanted = [level for level in table.levels if options.levels is None or level in options.levels]
     if not methods or not wanted:
-        return []
+        return kept_rows(kept, table)
     pictures = find_pictures(options.test / table.photos)
     few, total = pictures[: options.peers_pictures], len(pictures)
     rows: list[Row] = []
@@ -205,7 +205,8 @@ def measure(
         ours = scores if method.key == "ours" else ours
     rows = [one for one in rows if one.means]
     measured = {method.key for method in methods}
-    rows += [one for one in kept_rows(kept, table, total) if one.key not in measured]
+    rows += [one for one in kept_rows(kept, table) if one.key not in measured]
+    rows.sort(key=lambda one: one.key != "ours")
     if ours:
         counts = sorted({one.count for one in rows} - {total}, reverse=True)
         rows[1:1] = [row("ours", ours, count, total) for count in counts]
@@ -220,7 +221,7 @@ def measure(
     return rows
 
 
-def kept_rows(earlier: str, table: Table, total: int) -> list[Row]:
+def kept_rows(earlier: str, table: Table) -> list[Row]:
     """The rows of a table in the section of an earlier page; SSIM and PSNR as they were written there."""
     version = earlier.partition("Measured with hyperrestore ")[2].partition(".\n")[0]
     text = earlier.partition(f"### {table.pictures}, protocol {table.protocol}\n")[2].partition("\n### ")[0]
@@ -229,6 +230,7 @@ def kept_rows(earlier: str, table: Table, total: int) -> list[Row]:
     heads = [index for index, (first, *_) in enumerate(lines) if first.startswith(("PSNR in dB", "SSIM at"))]
     if len(heads) != 2:
         return []
+    total = text.split(maxsplit=1)[0]
     levels = [float(cell) for cell in lines[heads[0]][1:]]
     inputs, *psnr = lines[heads[0] + 2 : heads[1]]
     ssim = {name: cells for name, *cells in lines[heads[1] + 2 :]}
@@ -542,9 +544,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for task, text in kept.items():
         costs |= {(task, key): one for key, one in kept_costs(text).items() if (task, key) not in costs}
     cache = Cache(options.cache)
+    sections = {TABLES[name].task for name in options.tables}
     tables = {
-        name: measure(methods, TABLES[name], cache, kept.get(TABLES[name].task, ""), options)
-        for name in options.tables
+        name: measure(methods, table, cache, kept.get(table.task, ""), options)
+        if name in options.tables
+        else kept_rows(kept.get(table.task, ""), table)
+        for name, table in TABLES.items()
+        if table.task in sections
     }
     there = {f"{name_of(one.key)}:" for rows in tables.values() for one in rows}
     left_out = [(task, line) for task, line in left_out if not line.startswith(tuple(there))]

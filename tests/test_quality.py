@@ -218,6 +218,14 @@ def test_rows_of_methods_that_are_not_measured_can_be_kept(
     )
     third, again = run(quality, folder, *arguments, "--only", "ours", "--keep")
     assert (third, again) == (before, page)
+    for part in (
+        ("--only", "ours", "--tables", "CBSD68-standard-colour"),
+        ("--only", "paper", "--paper", paper_model),
+        ("--only", "ours", "--levels", 75),
+    ):
+        kept, again = run(quality, folder, *arguments, *part, "--keep")
+        assert kept.keys() == before.keys(), f"{part}: tables and rows stay"
+        assert "![PSNR against sigma]" in again, f"{part}: so does a plot"
     photo, other = sorted(folder.iterdir())
     photo.write_bytes(other.read_bytes())
     with pytest.raises(SystemExit, match="other inputs"):
