@@ -1,6 +1,7 @@
 """Drawn pictures have what photos lack: sharp edges and text on flat ground."""
 
 import numpy as np
+from PIL import ImageDraw
 
 from hyperrestore.drawings import draw_pictures
 
@@ -25,3 +26,11 @@ def test_pictures_differ_and_some_are_dark():
     assert len({picture.tobytes() for picture in pictures}) == 40
     dark = np.median(pictures, axis=(1, 2, 3)) < 128
     assert 2 <= dark.sum() <= 20
+
+
+def test_most_lines_are_level_or_upright(monkeypatch):
+    lines = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "line", lambda canvas, ends, **style: lines.append(ends))
+    draw_pictures(100, size=64, seed=0)
+    straight = np.mean([left == right or top == bottom for left, top, right, bottom in lines])
+    assert len(lines) > 150 and 0.6 < straight < 0.85, straight

@@ -1,4 +1,5 @@
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +93,13 @@ def test_a_photos_side_does_not_depend_on_the_others(names, more):
 def test_about_one_in_so_many_is_held_out():
     _, validation = split_photos(files([f"photo {i}" for i in range(2000)], tiles=1), every=20)
     assert 70 < len(validation) < 130
+
+
+def test_names_may_be_of_any_bytes():
+    """What the file system gives for bytes that are no UTF-8."""
+    files = [PhotoFile(Path(name), name) for name in ("caf\udce9.png", "b.png")]
+    training, held_out = split_photos(files)
+    assert sorted(file.photo for file in training + held_out) == sorted(file.photo for file in files)
 
 
 def test_a_single_photo_is_too_few():

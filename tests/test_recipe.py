@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,29 @@ def test_a_wrong_recipe_is_refused_by_name(tmp_path, old, new, named):
     assert WHOLE.count(old) == 1
     with pytest.raises(RecipeError, match=rf"(?s)recipe\.toml.*{named}"):
         read(tmp_path, WHOLE.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "named"),
+    [
+        (
+            "dejpeg",
+            "validate_at = [10,",
+            "validate_at = [10.5,",
+            r"validate_at.* to 10\.5; it needs whole numbers from 1 to 100",
+        ),
+        ("dejpeg", "[training]", "[training]\nlevels = [20, 30.5]", r"levels.* to 30\.5;"),
+        ("dejpeg", "trained = [5, 100]", "trained = [0, 100]", "trained.* to 0;"),
+        ("upscale", "trained = [1, 4]", "trained = [0.5, 4]", r"trained.* to 0\.5;.*from 1 on"),
+        ("denoise", "trained = [0, 75]", "trained = [-1, 75]", "trained.* to -1;.*from 0 on"),
+    ],
+)
+def test_levels_that_no_picture_can_be_damaged_to_are_refused(tmp_path, name, old, new, named):
+    (recipe,) = (path.read_text(encoding="utf-8") for path in RECIPES if path.stem == name)
+    low = re.sub(r"^low = .*$", "low = -2", recipe, flags=re.MULTILINE).replace('spacing = "log"\n', "")
+    assert low.count(old) == 1
+    with pytest.raises(RecipeError, match=named):
+        read(tmp_path, low.replace(old, new))
 
 
 def test_a_file_that_is_no_recipe_is_refused(tmp_path):

@@ -24,6 +24,7 @@ from hyperrestore.checkpoint import load_checkpoint
 from hyperrestore.errors import CheckpointError, PictureError, TrainingError, UsageError
 from hyperrestore.networks import NetworkConfig, build
 from hyperrestore.photos import find_photos, split_photos
+from hyperrestore.quantize import weights_digest
 from hyperrestore.train import LOG, MODEL, STATE, Run, draw_levels, save_model, train, validate
 
 CPU = torch.device("cpu")
@@ -131,11 +132,13 @@ def test_a_finished_run_can_be_given_more_steps(photos, tmp_path):
     assert [row["step"] for row in log_of(tmp_path)] == ["3", "5"]
 
 
-def test_ctrl_c_leaves_a_model_and_a_state(photos, tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_ctrl_c_or_a_closed_terminal_leaves_a_model_and_a_state(photos, tmp_path, name):
     """In a process of its own, as a person would stop it: the signal comes from outside."""
     code = f"""
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever runs this test may have it ignored
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
 import hyperrestore.train as training
@@ -151,7 +154,7 @@ training.train(tiny_recipe(), Path({str(photos)!r}), Path({str(tmp_path)!r}), mi
             if (tmp_path / MODEL).exists() or process.poll() is not None:
                 break
             time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(getattr(signal, name))
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
@@ -179,10 +182,23 @@ def test_a_signal_before_the_first_step_does_no_harm(photos, tmp_path, monkeypat
     assert run_again.step == 0
 
 
+def test_a_hangup_stays_ignored():
+    """As `nohup` has it, so that a training goes on when its terminal is closed."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with training_module.interruptible() as received:
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert received == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_the_old_signal_handlers_come_back(photos, tmp_path):
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
     run(photos, tmp_path / "a", steps=1, recipe=tiny_recipe(validate_at=(15.0,)))
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 def test_a_run_is_not_overwritten(photos, tmp_path):
@@ -381,6 +397,10 @@ def test_a_model_can_be_started_from(photos, tmp_path, start):
     run(photos, tmp_path / "out", recipe=recipe, steps=1, start_from=start)
     for name, tensor in load_file(tmp_path / "out" / MODEL).items():
         np.testing.assert_allclose(tensor, load_file(start)[name], atol=1e-6)
+    started_from = {"model": start.name, "weights": weights_digest(start)}
+    run(photos, tmp_path / "out", recipe=recipe, steps=2, resume=True)
+    history = load_checkpoint(tmp_path / "out" / MODEL).description.history
+    assert (history["steps"], history["started_from"]) == (2, started_from)
 
 
 def test_a_model_with_another_rank_can_be_started_from(photos, tmp_path, start):

@@ -65,7 +65,8 @@ def _draw(side: int, unit: int, random: np.random.Generator) -> Image.Image:
     for _ in range(random.integers(0, 6)):
         ends = [int(end) for end in random.integers(0, side, 4)]
         if random.random() < 0.7:  # most lines are level or upright
-            ends[2 + random.integers(2)] = ends[0] if random.random() < 0.5 else ends[1]
+            axis = int(random.integers(2))
+            ends[2 + axis] = ends[axis]
         canvas.line(ends, fill=_colour(random, pale=False), width=int(random.integers(1, 4)) * unit)
     return picture
 

@@ -84,13 +84,15 @@ class _HyperConvolution(nn.Module):
             self.slope.copy_(slopes)
             return
         rank = self.slope_left.shape[2]
-        left, values, right = torch.linalg.svd(slopes.flatten(2).double(), full_matrices=False)
+        # In double precision, which not every device has.
+        left, values, right = torch.linalg.svd(slopes.flatten(2).cpu().double(), full_matrices=False)
         values, right = values[:, :rank].sqrt(), right[:, :rank]
         # What W lacks of the rank starts as in a new layer: if both factors were zero, it would never learn.
         missing = values <= 1e-3 * values.amax()
         values = values.masked_fill(missing, 0)
         self.slope_left.copy_(left[:, :, :rank] * values[:, None])
-        self.slope_right.copy_(torch.where(missing[:, :, None], self.slope_right, values[:, :, None] * right))
+        fresh = self.slope_right.cpu().double()
+        self.slope_right.copy_(torch.where(missing[:, :, None], fresh, values[:, :, None] * right))
 
     def kernel(self, phi: Tensor) -> tuple[Tensor, Tensor | None]:
         """Kernel and bias for one phi of shape (conditions,)."""

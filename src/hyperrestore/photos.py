@@ -84,7 +84,7 @@ def split_photos(files: Sequence[PhotoFile], *, every: int = 20) -> tuple[list[P
     Raises:
         UsageError: There are fewer than two photos.
     """
-    number = {file.photo: zlib.crc32(file.photo.encode()) for file in files}
+    number = {file.photo: _number(file.photo) for file in files}
     if len(number) < 2:
         raise UsageError(f"{len(number)} photo is too few: one is held out for validation; give at least two")
     ordered = sorted(number, key=lambda photo: (number[photo] % every, number[photo]))
@@ -92,6 +92,11 @@ def split_photos(files: Sequence[PhotoFile], *, every: int = 20) -> tuple[list[P
     held_out = set(ordered[: min(max(count, 1), len(ordered) - 1)])
     training = [file for file in files if file.photo not in held_out]
     return training, [file for file in files if file.photo in held_out]
+
+
+def _number(photo: str) -> int:
+    """A number that a photo has by its name, whatever bytes that is of."""
+    return zlib.crc32(photo.encode(errors="surrogateescape"))
 
 
 def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
@@ -116,25 +121,29 @@ class Photos:
     def __init__(
         self, files: Sequence[PhotoFile], *, crop: int, device: torch.device, drawn_share: float = 0.0
     ) -> None:
-        arrays = [array for file in files if min((array := read_rgb(file.path)).shape[1:]) >= crop]
-        if not arrays:
+        read = ((file, read_rgb(file.path)) for file in files)
+        used = [(file, array) for file, array in read if min(array.shape[1:]) >= crop]
+        if not used:
             raise UsageError(f"none of {len(files)} photos is as large as a crop of {crop}x{crop} pixels")
         self.crop = crop
-        self.count = len(arrays)
+        self.photos = {file.photo for file, _ in used}
+        arrays = [array for _, array in used]
+        count = len(arrays)
         if drawn_share:
             arrays.extend(draw_pictures(DRAWN, size=max(DRAWN_SIZE, crop), seed=0))
         sizes = torch.tensor([array.shape[1:] for array in arrays])
         ends = torch.cumsum(3 * sizes.prod(1), 0)
         self.offset = (ends - 3 * sizes.prod(1)).to(device)
         self.height, self.width = sizes.to(device).T
-        self.weight = (sizes - crop + 1).prod(1).double().to(device)  # number of crops in each
-        drawn, photos = self.weight[self.count :], self.weight[: self.count].sum()
-        self.weight[self.count :] = drawn_share / (1 - drawn_share) * photos * drawn / drawn.sum()
+        exact = torch.float32 if device.type == "mps" else torch.float64  # there are no doubles on MPS
+        self.weight = (sizes - crop + 1).prod(1).to(device, exact)  # number of crops in each
+        drawn, photos = self.weight[count:], self.weight[:count].sum()
+        self.weight[count:] = drawn_share / (1 - drawn_share) * photos * drawn / drawn.sum()
         self.pixels = torch.from_numpy(np.concatenate([array.ravel() for array in arrays])).to(device)
 
     def __len__(self) -> int:
-        """Number of photos."""
-        return self.count
+        """Number of photos, into however many files each of them is cut."""
+        return len(self.photos)
 
     def crops(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw crops, flipped and turned at random; every position of every photo is equally likely.
@@ -179,7 +188,7 @@ def validation_crops(files: Sequence[PhotoFile], *, count: int, size: int) -> np
     """
     crops: list[npt.NDArray[np.uint8]] = []
     first_of = {file.photo: file for file in reversed(files)}
-    for file in sorted(first_of.values(), key=lambda file: zlib.crc32(file.photo.encode())):
+    for file in sorted(first_of.values(), key=lambda file: _number(file.photo)):
         if len(crops) == count:
             break
         array = read_rgb(file.path)

@@ -16,6 +16,9 @@ from hyperrestore.tables import from_table
 
 Table = TypeVar("Table")
 
+# What a clean picture can be damaged to.
+RANGES = {Task.DENOISE: (0, math.inf), Task.DEJPEG: (1, 100), Task.UPSCALE: (1, math.inf)}
+
 
 @dataclass(frozen=True)
 class Training:
@@ -30,8 +33,8 @@ class Training:
         clip: Largest norm of the gradient; a longer one is shortened to it. A single bad step at a high rate
             can otherwise ruin a run.
         levels: Fixed levels of every step, as in the paper; empty for random ones, continuous in `trained`.
-        level_power: Random levels are the range times u ** level_power, u uniform in 0..1: above 1 weak
-            levels, where kernels change fastest with the level, are seen more often.
+        level_power: Random levels are the range times u ** level_power, u uniform in 0..1: above 1 low
+            levels, where kernels change fastest with sigma and quality, are seen more often.
         whole_share: Share of random levels that are rounded to whole numbers; 1 for JPEG qualities.
         levels_per_step: Networks generated in each step (k), if levels are random.
         crops_per_level: Batch of each of them.
@@ -104,14 +107,22 @@ class Recipe:
         """Refuse levels that the scale does not accept, or the task does not have."""
         if self.task == Task.DEJPEG and not self.training.levels and self.training.whole_share < 1:
             raise RecipeError("dejpeg needs whole_share = 1: JPEG qualities are whole numbers")
-        outside = [
-            level
-            for level in (*self.training.levels, *self.training.validate_at)
-            if not self.scale.low <= level <= self.scale.high
-        ]
+        levels = (*self.training.levels, *self.training.validate_at)
+        outside = [level for level in levels if not self.scale.low <= level <= self.scale.high]
         if outside:
             raise RecipeError(
                 f"levels or validate_at: {outside} lie outside {self.scale.low:g} to {self.scale.high:g}"
+            )
+        least, most = RANGES[self.task]
+        wrong = [level for level in (*levels, *self.scale.trained) if not least <= level <= most]
+        if self.task == Task.DEJPEG:
+            wrong += [level for level in levels if level % 1]
+        if wrong:
+            raise RecipeError(
+                f"levels, validate_at or trained: for {self.task} no picture can be damaged to "
+                f"{', '.join(f'{level:g}' for level in wrong)}; it "
+                f"needs {'whole ' if self.task == Task.DEJPEG else ''}numbers from {least:g}"
+                + (f" to {most:g}" if most < math.inf else " on")
             )
 
 

@@ -39,6 +39,7 @@ from hyperrestore.networks import build, build_plain, receptive_radius
 from hyperrestore.optimizer import Optimizer
 from hyperrestore.pairs import margin, measured_pair, training_pair
 from hyperrestore.photos import Photos, find_photos, photos_digest, split_photos, validation_crops
+from hyperrestore.quantize import weights_digest
 from hyperrestore.recipe import Recipe, Training
 
 MODEL, STATE, LOG, CURVE = "model.safetensors", "state.safetensors", "log.csv", "curve.png"
@@ -68,6 +69,7 @@ class Run:
         self.generator = torch.Generator(device).manual_seed(recipe.training.seed)
         self.step = 0
         self.seconds = 0.0
+        self.started_from: dict[str, str] | None = None  # name and digest of a model
 
     def start_from(self, path: Path) -> None:
         """Take over a model's weights; those of another task, too: there equal strength means equal kernels.
@@ -88,6 +90,7 @@ class Run:
             take_over(self.network, load_network(checkpoint).to(self.device))
         except RuntimeError as error:
             raise CheckpointError(f"{path}: has another network than the recipe ({error})") from error
+        self.started_from = {"model": path.name, "weights": weights_digest(path)}
         self.average = [parameter.detach().clone() for parameter in self.network.parameters()]
 
     def update_average(self) -> None:
@@ -114,13 +117,15 @@ class Run:
 
     def save(self, folder: Path) -> None:
         """Write the training state, atomically."""
-        metadata = {
-            STATE_KEY: json.dumps(
-                {"step": self.step, "seconds": self.seconds, "recipe": self._recipe(), "given": self.given}
-            )
+        facts = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "started_from": self.started_from,
+            "recipe": self._recipe(),
+            "given": self.given,
         }
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors().items()}
-        write_atomically(folder / STATE, save(tensors, metadata))
+        write_atomically(folder / STATE, save(tensors, {STATE_KEY: json.dumps(facts)}))
 
     def load(self, folder: Path) -> None:
         """Go on from a saved training state.
@@ -146,6 +151,7 @@ class Run:
                 )
         try:
             self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
+            self.started_from = metadata.get("started_from")
             self._restore(tensors)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{path}: the training state is damaged ({error!r})") from error
@@ -390,6 +396,7 @@ class Log:
             "seconds": round(run.seconds, 1),
             "device": run.device.type,
             "photos": self.photos,
+            "started_from": run.started_from,
             "training": asdict(run.recipe.training),
             "validation_psnr": [round(score, 3) for score in scores],
         }
@@ -434,7 +441,7 @@ def validate(network: Hypernetwork, clean: Tensor, recipe: Recipe, *, bf16: bool
             )
             with torch.autocast(crop.device.type, torch.bfloat16, enabled=bf16):
                 restored = plain(degraded.to(memory_format=torch.channels_last))
-            error = (restored.float().clamp(0, 1) - target).double().square().mean()
+            error = (restored.float().clamp(0, 1) - target).cpu().double().square().mean()
             # At level 0 nothing is lost if the network does nothing; 120 dB stand for infinity then.
             decibels.append(-10 * math.log10(max(float(error), 1e-12)))
         scores.append(float(np.mean(decibels)))
@@ -459,13 +466,16 @@ def plot_curve(path: Path, rows: list[dict[str, str]]) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Collect Ctrl-C and a request to terminate in a list, instead of stopping in the middle of a step."""
+    """Collect Ctrl-C, a request to terminate and a closed terminal, instead of stopping in mid-step."""
     received: list[int] = []
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)  # of a terminal that is closed; `nohup` has it ignored
 
     def remember(number: int, frame: FrameType | None) -> None:
         received.append(number)
 
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, remember) for number in numbers}
     try:
         yield received
     finally:
