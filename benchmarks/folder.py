@@ -138,7 +138,7 @@ def peak_memory(words: Sequence[str]) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"the command failed: {' '.join(words)}")
-    return usage.ru_maxrss / 1e6, time.perf_counter() - start
+    return usage.ru_maxrss * 1024 / 1e9, time.perf_counter() - start
 
 
 def measure_speed(options: argparse.Namespace, kinds: Sequence[str], folder: Path) -> None:

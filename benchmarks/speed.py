@@ -142,7 +142,7 @@ def measure_memory(
     print(
         f"{task} {' '.join(WORDS[task])}  {suffix[1:]:5} {bits:2} bit  {width}x{height} ({megapixels:g} MP)  "
         f"{precision}  tile {tile or 'as by default'}  "
-        f"{seconds:7.1f} s  peak {usage.ru_maxrss / 1e6:.2f} GB",
+        f"{seconds:7.1f} s  peak {usage.ru_maxrss * 1024 / 1e9:.2f} GB",
         flush=True,
     )
 

@@ -56,15 +56,15 @@ def shipped():
 # --- What comes out ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sigma", [0, 5, 15, 25, 50, 75, 100])
+@pytest.mark.parametrize("sigma", [0.01, 5, 15, 25, 50, 75, 100])
 @pytest.mark.filterwarnings("ignore::hyperrestore.errors.ExtrapolationWarning")
 def test_a_photograph_comes_out_almost_as_in_floats(shipped, sigma):
     clean = photo()
-    noisy = gaussian_noise(clean, sigma, np.random.default_rng(sigma))
+    noisy = gaussian_noise(clean, sigma, np.random.default_rng(0))
     exact, fast = (run_tiled(one.at(sigma, bits=8), noisy) for one in shipped.values())
     assert psnr(fast, exact) > 50
     assert np.abs(fast - exact).max() < 20 / 255
-    assert sigma == 0 or psnr(fast, clean) > psnr(exact, clean) - 0.1
+    assert sigma < 1 or psnr(fast, clean) > psnr(exact, clean) - 0.1
 
 
 def test_tiles_hardly_matter(shipped):
