@@ -241,7 +241,7 @@ def kept_rows(earlier: str, table: Table) -> list[Row]:
             run_by += f"; measured with hyperrestore {version}"
         base, _, count = name.removesuffix(" pictures").partition(", first ")
         means = {
-            level: Score(level, "", float(of_input), float(mine), float(similar), 0.0)
+            level: Score(level, "", float(of_input.replace("-", "nan")), float(mine), float(similar), 0.0)
             for level, of_input, mine, similar in zip(levels, inputs[1:], cells, ssim[name], strict=True)
             if mine != "-"
         }
@@ -261,14 +261,20 @@ def scores_text(table: Table, rows: Sequence[Row]) -> Iterator[str]:
     def line(name: str, one: Row, show: Callable[[Score], str]) -> list[str]:
         return [name, *(show(one.means[level]) if level in one.means else "-" for level in numbers)]
 
-    inputs = max(rows, key=lambda one: (one.count, len(one.means)))
+    most = max(rows, key=lambda one: one.count)
+    inputs = {
+        level: score.input_psnr
+        for one in rows
+        for level, score in one.means.items()
+        if one.count == most.count
+    }
     psnr = [line(one.name, one, lambda score: f"{score.psnr:.2f}") for one in rows]
     ssim = [line(one.name, one, lambda score: f"{score.ssim:.4f}") for one in rows]
     yield f"### {table.pictures}, protocol {table.protocol}"
-    yield f"{inputs.count} pictures. Protocol {inputs.protocol}."
+    yield f"{most.count} pictures. Protocol {most.protocol}."
     yield "\n".join(f"- {one.name}: {one.run_by}" for one in rows)
     head, unit = [f"{level:g}" for level in numbers], UNITS[table.task]
-    degraded = line("input", inputs, lambda score: f"{score.input_psnr:.2f}")
+    degraded = ["input", *(f"{inputs[level]:.2f}" if level in inputs else "-" for level in numbers)]
     yield grid([f"PSNR in dB at {unit}", *head], [degraded, *psnr])
     yield grid([f"SSIM at {unit}", *head], ssim)
     if published := [one for one in PUBLISHED if one.table == table.name]:

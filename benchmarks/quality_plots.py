@@ -60,7 +60,9 @@ def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
         levels = list(one.means)
         colour = colour_of[one.key]
         whole.plot(levels, [one.means[level].psnr for level in levels], ".-", color=colour, label=one.name)
-        gains = [one.means[level].psnr - ours[one.count][level].psnr for level in levels]
+        base = ours.get(one.count, {})
+        levels = [level for level in levels if level in base]
+        gains = [one.means[level].psnr - base[level].psnr for level in levels]
         near.plot(levels, gains, ".-", color=colour, label=one.name)
     for other, marker in zip((other for other in published if other.method in DRAWN), "^sv", strict=True):
         levels = [level for level in everything if level in other.psnr]

@@ -91,7 +91,7 @@ def describe(task: Task, protocol: Protocol, *, grey: bool, channels: set[int], 
     if grey and task == Task.DEJPEG and protocol == "standard":
         planes = "studio-range luminance"
     if task == Task.UPSCALE and not grey:
-        planes = "studio-range luminance" + (" (of grey pictures, full range)" if 1 in channels else "")
+        planes = "studio-range luminance (grey pictures as they are)"
     cropped = "a border of the scale cropped" if border(2, task, protocol) else "no border cropped"
     return (
         f"{protocol}: {DEGRADED[task, protocol]}{random}; scored on {planes}, {cropped}, "
