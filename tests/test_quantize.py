@@ -60,9 +60,9 @@ def shipped():
 @pytest.mark.filterwarnings("ignore::hyperrestore.errors.ExtrapolationWarning")
 def test_a_photograph_comes_out_almost_as_in_floats(shipped, sigma):
     clean = photo()
-    noisy = gaussian_noise(clean, sigma, np.random.default_rng(0))
+    noisy = gaussian_noise(clean, sigma, np.random.default_rng(round(sigma)))
     exact, fast = (run_tiled(one.at(sigma, bits=8), noisy) for one in shipped.values())
-    assert psnr(fast, exact) > 50
+    assert psnr(fast, exact) > (53 if sigma <= 75 else 49)  # beyond what it was trained for it is less sure
     assert np.abs(fast - exact).max() < 20 / 255
     assert sigma < 1 or psnr(fast, clean) > psnr(exact, clean) - 0.1
 
