@@ -188,7 +188,7 @@ def measure(
         if method.restorer.task == table.task and method.protocol in (None, table.protocol)
     ]
     wanted = [level for level in table.levels if options.levels is None or level in options.levels]
-    if not methods or not wanted:
+    if table.name not in options.tables or not methods or not wanted:
         return kept_rows(kept, table)
     pictures = find_pictures(options.test / table.photos)
     few, total = pictures[: options.peers_pictures], len(pictures)
@@ -553,8 +553,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sections = {TABLES[name].task for name in options.tables}
     tables = {
         name: measure(methods, table, cache, kept.get(table.task, ""), options)
-        if name in options.tables
-        else kept_rows(kept.get(table.task, ""), table)
         for name, table in TABLES.items()
         if table.task in sections
     }

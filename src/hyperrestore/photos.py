@@ -126,9 +126,9 @@ class Photos:
         if not used:
             raise UsageError(f"none of {len(files)} photos is as large as a crop of {crop}x{crop} pixels")
         self.crop = crop
-        self.photos = {file.photo for file, _ in used}
+        self.count = len({file.photo for file, _ in used})
         arrays = [array for _, array in used]
-        count = len(arrays)
+        files_used = len(arrays)
         if drawn_share:
             arrays.extend(draw_pictures(DRAWN, size=max(DRAWN_SIZE, crop), seed=0))
         sizes = torch.tensor([array.shape[1:] for array in arrays])
@@ -137,13 +137,13 @@ class Photos:
         self.height, self.width = sizes.to(device).T
         exact = torch.float32 if device.type == "mps" else torch.float64  # there are no doubles on MPS
         self.weight = (sizes - crop + 1).prod(1).to(device, exact)  # number of crops in each
-        drawn, photos = self.weight[count:], self.weight[:count].sum()
-        self.weight[count:] = drawn_share / (1 - drawn_share) * photos * drawn / drawn.sum()
+        drawn, photos = self.weight[files_used:], self.weight[:files_used].sum()
+        self.weight[files_used:] = drawn_share / (1 - drawn_share) * photos * drawn / drawn.sum()
         self.pixels = torch.from_numpy(np.concatenate([array.ravel() for array in arrays])).to(device)
 
     def __len__(self) -> int:
         """Number of photos, into however many files each of them is cut."""
-        return len(self.photos)
+        return self.count
 
     def crops(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw crops, flipped and turned at random; every position of every photo is equally likely.
