@@ -9,7 +9,8 @@ TEST is a folder that holds the folders CBSD68, LIVE1, Classic5, Set5 and Set14,
 see the same degraded pictures and are scored by the same code, `hyperrestore.evaluate`. BM3D needs much time:
 with `--cache` everything is measured once, and an interruption loses nothing. The page has a section for each
 task; those of tasks that were not measured stay as they are, and with `--keep` so do the rows of methods that
-were not, marked with the version that measured them.
+were not, marked with the version that measured them, and levels of BM3D and non-local means that were not:
+these can be measured a few levels at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ NAMES = {
     "ours": "ours", "int8": "ours in int8", "paper": "the paper's network", "bm3d": "BM3D",
     "nlm": "non-local means",
 }  # fmt: skip
+MEASURED_WITH = "; measured with hyperrestore "
 INSTALL = "pip install bm3d opencv-python-headless"
 
 
@@ -203,9 +205,10 @@ def measure(
         )  # fmt: skip
         rows.append(row(method.key, scores, len(few) if method.peer else total, total))
         ours = scores if method.key == "ours" else ours
-    rows = [one for one in rows if one.means]
-    measured = {method.key for method in methods}
-    rows += [one for one in kept_rows(kept, table) if one.key not in measured]
+    earlier = kept_rows(kept, table)
+    rows = [with_other_levels(one, earlier) if one.key in PEERS else one for one in rows if one.means]
+    measured = {one.key for one in rows}
+    rows += [one for one in earlier if one.key not in measured]
     rows.sort(key=lambda one: one.key != "ours")
     if ours:
         counts = sorted({one.count for one in rows} - {total}, reverse=True)
@@ -219,6 +222,17 @@ def measure(
         if len(inputs) > 1:
             raise SystemExit(f"{table.name}: kept rows are of other inputs ({' and '.join(inputs)} dB)")
     return rows
+
+
+def with_other_levels(row: Row, earlier: Sequence[Row]) -> Row:
+    """A row and what the same version of the same package was measured at before: that takes hours."""
+    for one in earlier:
+        run_by, _, version = one.run_by.partition(MEASURED_WITH)
+        if (one.key, one.count, run_by) == (row.key, row.count, row.run_by):
+            versions = dict.fromkeys([*version.split(" and "), __version__])
+            mark = MEASURED_WITH + " and ".join(versions) if len(versions) > 1 else ""
+            return replace(row, run_by=run_by + mark, means=one.means | row.means)
+    return row
 
 
 def kept_rows(earlier: str, table: Table) -> list[Row]:
@@ -237,8 +251,8 @@ def kept_rows(earlier: str, table: Table) -> list[Row]:
     rows = []
     for name, *cells in psnr:
         run_by = text.partition(f"\n- {name}: ")[2].partition("\n")[0]
-        if "; measured with" not in run_by:
-            run_by += f"; measured with hyperrestore {version}"
+        if MEASURED_WITH not in run_by:
+            run_by += MEASURED_WITH + version
         base, _, count = name.removesuffix(" pictures").partition(", first ")
         means = {
             level: Score(level, "", float(of_input.replace("-", "nan")), float(mine), float(similar), 0.0)

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import hyperrestore
 from hyperrestore import PictureInfo, Restorer
 from hyperrestore.checkpoint import load_checkpoint, save_checkpoint
 from hyperrestore.evaluate import evaluate, find_pictures
@@ -230,6 +231,29 @@ def test_rows_of_methods_that_are_not_measured_can_be_kept(
     photo.write_bytes(other.read_bytes())
     with pytest.raises(SystemExit, match="other inputs"):
         run(quality, folder, *arguments, "--only", "ours", "--keep")
+
+
+def test_other_packages_can_be_measured_a_few_levels_at_a_time(
+    quality, folder, fake_bm3d, tiny_model, monkeypatch
+):
+    heading = "CBSD68, colour, protocol standard"
+    arguments = ("--model", tiny_model, "--tables", "CBSD68-standard-colour", "--only", "ours,bm3d")
+    whole, _ = run(quality, folder, *arguments, "--levels", 15, 25, 50)
+    (folder.parent / "RESULTS.md").unlink()
+    run(quality, folder, *arguments, "--levels", 25)
+    fake_bm3d.clear()
+    run(quality, folder, *arguments, "--levels", 15, "--keep")
+    monkeypatch.setattr(quality, "__version__", "99.0")
+    rows, page = run(quality, folder, *arguments, "--levels", 50, "--keep")
+    assert rows[heading, "BM3D"][:3] == whole[heading, "BM3D"][:3]
+    assert rows[heading, "ours"][:3] == ["-", "-", whole[heading, "ours"][2]], "weights may be others"
+    assert {sigma for _, sigma in fake_bm3d} == {15 / 255, 50 / 255}, "25 was not measured again"
+    assert f"tiles of 1536 pixels; measured with hyperrestore {hyperrestore.__version__} and 99.0\n" in page
+    unchanged, _ = run(quality, folder, *arguments, "--levels", 50, "--keep", "--cached")
+    assert unchanged[heading, "BM3D"] == rows[heading, "BM3D"], "nothing is cached, so nothing is measured"
+    monkeypatch.setattr(sys.modules["peers"], "version", lambda package: "2.0")
+    other, _ = run(quality, folder, *arguments, "--levels", 50, "--keep")
+    assert other[heading, "BM3D"][:3] == [rows[heading, "BM3D"][2]], "another version of it begins anew"
 
 
 def test_a_network_for_one_level_or_protocol_is_measured_there(quality, folder, dejpeg_model):

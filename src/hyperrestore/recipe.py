@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
+import numpy as np
+
 from hyperrestore.degrade import Protocol
-from hyperrestore.errors import RecipeError
+from hyperrestore.errors import LevelError, RecipeError
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.networks import NetworkConfig
+from hyperrestore.protocols import degrade
 from hyperrestore.tables import from_table
 
 Table = TypeVar("Table")
-
-# What a clean picture can be damaged to.
-RANGES = {Task.DENOISE: (0, math.inf), Task.DEJPEG: (1, 100), Task.UPSCALE: (1, math.inf)}
 
 
 @dataclass(frozen=True)
@@ -113,17 +113,14 @@ class Recipe:
             raise RecipeError(
                 f"levels or validate_at: {outside} lie outside {self.scale.low:g} to {self.scale.high:g}"
             )
-        least, most = RANGES[self.task]
-        wrong = [level for level in (*levels, *self.scale.trained) if not least <= level <= most]
-        if self.task == Task.DEJPEG:
-            wrong += [level for level in levels if level % 1]
-        if wrong:
+        small = np.zeros((1, 1, 1), np.float32)
+        try:
+            for level in (*levels, *self.scale.trained):
+                degrade(small, level, self.task, "standard", np.random.default_rng())
+        except LevelError as error:
             raise RecipeError(
-                f"levels, validate_at or trained: for {self.task} no picture can be damaged to "
-                f"{', '.join(f'{level:g}' for level in wrong)}; it "
-                f"needs {'whole ' if self.task == Task.DEJPEG else ''}numbers from {least:g}"
-                + (f" to {most:g}" if most < math.inf else " on")
-            )
+                f"levels, validate_at or trained: no picture can be damaged so: {error}"
+            ) from error
 
 
 def read_recipe(path: str | Path) -> Recipe:
