@@ -229,7 +229,7 @@ def with_other_levels(row: Row, earlier: Sequence[Row]) -> Row:
     for one in earlier:
         run_by, _, version = one.run_by.partition(MEASURED_WITH)
         if (one.key, one.count, run_by) == (row.key, row.count, row.run_by):
-            versions = dict.fromkeys([*version.split(" and "), __version__])
+            versions = dict.fromkeys([*(version or __version__).split(" and "), __version__])
             mark = MEASURED_WITH + " and ".join(versions) if len(versions) > 1 else ""
             return replace(row, run_by=run_by + mark, means=one.means | row.means)
     return row
@@ -251,7 +251,7 @@ def kept_rows(earlier: str, table: Table) -> list[Row]:
     rows = []
     for name, *cells in psnr:
         run_by = text.partition(f"\n- {name}: ")[2].partition("\n")[0]
-        if MEASURED_WITH not in run_by:
+        if MEASURED_WITH not in run_by and version != __version__:
             run_by += MEASURED_WITH + version
         base, _, count = name.removesuffix(" pictures").partition(", first ")
         means = {
