@@ -167,6 +167,11 @@ def key_of(name: str) -> str:
     return next((key for key, its_name in NAMES.items() if its_name == name), name)
 
 
+def place_of(key: str) -> int:
+    """Where a method stands on the page, whichever was measured last; models of other names come last."""
+    return list(NAMES).index(key) if key in NAMES else len(NAMES)
+
+
 def row(key: str, evaluation: Evaluation, count: int, total: int) -> Row:
     """The means over the first `count` pictures."""
     names = list(dict.fromkeys(score.picture for score in evaluation.scores))[:count]
@@ -209,7 +214,7 @@ def measure(
     rows = [with_other_levels(one, earlier) if one.key in PEERS else one for one in rows if one.means]
     measured = {one.key for one in rows}
     rows += [one for one in earlier if one.key not in measured]
-    rows.sort(key=lambda one: one.key != "ours")
+    rows.sort(key=lambda one: place_of(one.key))
     if ours:
         counts = sorted({one.count for one in rows} - {total}, reverse=True)
         rows[1:1] = [row("ours", ours, count, total) for count in counts]
@@ -224,15 +229,15 @@ def measure(
     return rows
 
 
-def with_other_levels(row: Row, earlier: Sequence[Row]) -> Row:
+def with_other_levels(present: Row, earlier: Sequence[Row]) -> Row:
     """A row and what the same version of the same package was measured at before: that takes hours."""
     for one in earlier:
         run_by, _, version = one.run_by.partition(MEASURED_WITH)
-        if (one.key, one.count, run_by) == (row.key, row.count, row.run_by):
+        if (one.key, one.count, run_by) == (present.key, present.count, present.run_by):
             versions = dict.fromkeys([*(version or __version__).split(" and "), __version__])
             mark = MEASURED_WITH + " and ".join(versions) if len(versions) > 1 else ""
-            return replace(row, run_by=run_by + mark, means=one.means | row.means)
-    return row
+            return replace(present, run_by=run_by + mark, means=one.means | present.means)
+    return present
 
 
 def kept_rows(earlier: str, table: Table) -> list[Row]:
@@ -351,7 +356,7 @@ def costs_text(costs: Mapping[str, Cost]) -> str:
     lines = (
         [name_of(key), f"{one.stored:,}", f"{one.generated:,}",
          f"{one.multiply_adds:.3f} M", f"{one.radius}", one.trained_for, one.steps]
-        for key, one in costs.items()
+        for key, one in sorted(costs.items(), key=lambda item: place_of(item[0]))
     )  # fmt: skip
     return grid(head, lines)
 

@@ -111,11 +111,31 @@ def test_a_wrong_recipe_is_refused_by_name(tmp_path, old, new, named):
 @pytest.mark.parametrize(
     ("name", "old", "new", "named"),
     [
-        ("dejpeg", "validate_at = [10,", "validate_at = [10.5,", r"validate_at.* 10\.5 .*whole.* 1 to 100"),
-        ("dejpeg", "[training]", "[training]\nlevels = [20, 30.5]", r"levels.* 30\.5 .*whole"),
-        ("dejpeg", "trained = [5, 100]", "trained = [0, 100]", r"trained.* 0(\.0)? .*from 1"),
-        ("upscale", "trained = [1, 4]", "trained = [0.5, 4]", r"trained.* 0\.5 .*from 1"),
-        ("denoise", "trained = [0, 75]", "trained = [-1, 75]", r"trained.* -1(\.0)? .*from 0"),
+        (
+            "dejpeg",
+            "validate_at = [10,",
+            "validate_at = [10.5,",
+            r"validate_at.* quality 10\.5 .* a whole number from 1 to 100$",
+        ),
+        (
+            "dejpeg",
+            "[training]",
+            "[training]\nlevels = [20, 30.5]",
+            r"levels.* quality 30\.5 .* a whole number",
+        ),
+        (
+            "dejpeg",
+            "trained = [5, 100]",
+            "trained = [0, 100]",
+            r"trained.* quality 0(\.0)? .* from 1 to 100$",
+        ),
+        ("upscale", "trained = [1, 4]", "trained = [0.5, 4]", r"trained.* scale 0\.5 .* a number from 1$"),
+        (
+            "denoise",
+            "trained = [0, 75]",
+            "trained = [-1, 75]",
+            r"trained.* sigma -1(\.0)? .* a number from 0, ",
+        ),
     ],
 )
 def test_levels_that_no_picture_can_be_damaged_to_are_refused(tmp_path, name, old, new, named):

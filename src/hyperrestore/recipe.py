@@ -116,7 +116,7 @@ class Recipe:
         small = np.zeros((1, 1, 1), np.float32)
         try:
             for level in (*levels, *self.scale.trained):
-                degrade(small, level, self.task, "standard", np.random.default_rng())
+                degrade(small, level, self.task, self.training.protocol, np.random.default_rng())
         except LevelError as error:
             raise RecipeError(
                 f"levels, validate_at or trained: no picture can be damaged so: {error}"
