@@ -1022,6 +1022,7 @@ def test_evaluate_prints_a_table_with_its_protocol(tiny_model, photos, capsys):
         (["photos", "--plot", "curve.doc"], 2, "curve.doc: cannot draw .doc"),
         (["photos", "--plot", "photos"], 2, "photos: cannot draw"),
         (["nothing"], 2, "nothing: no such folder"),
+        ([""], 2, "a path has no name"),
         (["photos/0.png"], 2, "photos/0.png: no such folder"),
         (["empty"], 2, "empty: holds no pictures"),
         (["small"], 2, "small/a.png: has 10 x 24 pixels; SSIM needs at least 11 x 11"),

@@ -45,4 +45,5 @@ def test_the_page_can_be_followed(machine, tmp_path):
     with (tmp_path / "run" / "log.csv").open(newline="") as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert 1 <= steps[0] < steps[-1] == history["steps"], "the second part went on"
+    assert (tmp_path / "run" / "model.ranges.json").is_file(), "what int8 needs"
     assert "PSNR" in result.stdout

@@ -136,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Example: hyperrestore evaluate denoise photos/ --levels 15,25,50 --plot curve.png",
     )
     command.add_argument("model", metavar="MODEL", help="denoise, dejpeg, upscale, or a checkpoint's path")
-    command.add_argument("folder", type=Path, metavar="FOLDER", help="clean pictures")
+    command.add_argument("folder", type=_path, metavar="FOLDER", help="clean pictures")
     command.add_argument(
         "-l", "--levels", type=_numbers, metavar="LEVEL,...",
         help="in the model's unit; default 15,25,50 for denoise, 10,20,30,40 for dejpeg, 2,3,4 for upscale",
@@ -162,9 +162,9 @@ def parser() -> argparse.ArgumentParser:
         description="Train a model. Ctrl-C stops after the step and keeps everything; --resume goes on.",
         epilog="Example: hyperrestore train recipes/denoise.toml --data photos/ --minutes 60",
     )
-    command.add_argument("recipe", type=Path, metavar="RECIPE", help="TOML file that says what is trained")
-    command.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="clean photos")
-    command.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="default: runs/NAME OF THE RECIPE")
+    command.add_argument("recipe", type=_path, metavar="RECIPE", help="TOML file that says what is trained")
+    command.add_argument("--data", type=_path, required=True, metavar="FOLDER", help="clean photos")
+    command.add_argument("-o", "--out", type=_path, metavar="FOLDER", help="default: runs/NAME OF THE RECIPE")
     command.add_argument("--minutes", type=_positive, help="total training time; time before --resume counts")
     command.add_argument("--steps", type=_whole(1), help="total steps; whichever ends first")
     command.add_argument(
@@ -175,7 +175,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--precision", default="bf16", choices=["bf16", "fp32"], help="default %(default)s")
     start = command.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="go on from the state in the folder")
-    start.add_argument("--start-from", type=Path, metavar="MODEL", help="begin with this model's weights")
+    start.add_argument("--start-from", type=_path, metavar="MODEL", help="begin with this model's weights")
     command.add_argument(
         "--no-export", action="store_true", help="do without the ONNX graph; `hyperrestore export` writes it"
     )
@@ -185,7 +185,7 @@ def parser() -> argparse.ArgumentParser:
         help="write a checkpoint's ONNX graph beside it",
         description="Write a checkpoint's ONNX graph, with a live level, beside it.",
     )
-    command.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint's path")
+    command.add_argument("model", type=_path, metavar="MODEL", help="a checkpoint's path")
 
     command = commands.add_parser(
         "calibrate",
@@ -194,8 +194,8 @@ def parser() -> argparse.ArgumentParser:
         "--precision int8. The photos that training holds out are left out here, too.",
         epilog="Example: hyperrestore calibrate runs/denoise/model.safetensors --data photos/",
     )
-    command.add_argument("model", type=Path, metavar="MODEL", help="a checkpoint's path")
-    command.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="clean photos")
+    command.add_argument("model", type=_path, metavar="MODEL", help="a checkpoint's path")
+    command.add_argument("--data", type=_path, required=True, metavar="FOLDER", help="clean photos")
     return words
 
 
@@ -298,7 +298,7 @@ def _number(text: str) -> float:
 
 def _path(text: str) -> Path:
     if not text:  # the folder that one is in, to Path
-        raise argparse.ArgumentTypeError("a picture has no name; give a file")
+        raise argparse.ArgumentTypeError("a path has no name; give a file or a folder")
     return Path(text)
 
 
