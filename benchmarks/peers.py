@@ -1,7 +1,7 @@
 """Other methods: BM3D and non-local means in the form that `evaluate` takes, and figures of published ones.
 
 BM3D and OpenCV are no dependencies; they are imported when they are asked for. Scores of the same weights or
-version never change, so they are kept.
+version never change, so they are kept, with the version of hyperrestore that measured them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ NLM_COLOUR, NLM_GREY = (0.6, 0.6), 0.9
 NLM_LEVELS = (5, 15, 25, 50)
 NLM_CANDIDATES = [(h, chroma) for h in (0.5, 0.6, 0.7) for chroma in (0.6, 0.7, 0.8)]
 NLM_GREY_CANDIDATES = (0.8, 0.9, 1.0, 1.1)
+UNKNOWN_VERSION = "of an earlier version"  # caches did not always say which
 
 
 @dataclass(frozen=True)
@@ -125,32 +126,40 @@ class Cache:
 
     Args:
         path: The file; None keeps them in memory only.
+        measured_by: The version of hyperrestore that measures now.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, measured_by: str) -> None:
+        self.path, self.measured_by = path, measured_by
         self.known: dict[str, Evaluation] = {}
+        self.versions: dict[str, str] = {}
         for line in path.read_text().splitlines() if path and path.exists() else []:
             try:
                 entry = json.loads(line)
             except json.JSONDecodeError:  # a line that was cut off
                 continue
             self.known[entry["key"]] = Evaluation(entry["protocol"], (Score(**entry["score"]),))
+            self.versions[entry["key"]] = entry.get("version", UNKNOWN_VERSION)
 
     def keep(self, key: str, evaluation: Evaluation) -> None:
         """Add the one score of an evaluation."""
-        self.known[key] = evaluation
+        self.known[key], self.versions[key] = evaluation, self.measured_by
         if self.path:
-            entry = {"key": key, "protocol": evaluation.protocol, "score": asdict(evaluation.scores[0])}
+            entry = {"key": key, "version": self.measured_by, "protocol": evaluation.protocol}
+            entry["score"] = asdict(evaluation.scores[0])
             with self.path.open("a") as file:
                 # A line that was cut off before stays on its own; an empty one says nothing.
                 file.write("\n" + json.dumps(entry) + "\n")
 
 
+def content(picture: Path) -> str:
+    """A picture's name and a digest of its bytes."""
+    return f"{picture.name} {zlib.crc32(picture.read_bytes()):08x}"
+
+
 def cache_key(identity: str, protocol: Protocol, grey: bool, level: float, picture: Path) -> str:
     """All that a score depends on: what restores, protocol, level, the picture's bytes."""
-    bytes_of = f"{picture.name} {zlib.crc32(picture.read_bytes()):08x}"
-    return f"{identity} | {protocol} {'grey' if grey else 'colour'} | {level:g} | {bytes_of}"
+    return f"{identity} | {protocol} {'grey' if grey else 'colour'} | {level:g} | {content(picture)}"
 
 
 @dataclass(frozen=True)
@@ -175,7 +184,7 @@ def measure(
     protocol: Protocol,
     grey: bool,
     only_cached: bool = False,
-) -> Evaluation:
+) -> tuple[Evaluation, set[str]]:
     """Score a method, picture by picture; each score is kept at once: an interruption loses nothing.
 
     Args:
@@ -189,9 +198,10 @@ def measure(
         only_cached: Measure nothing.
 
     Returns:
-        The scores of every level of which all pictures are there: a mean over fewer would be another figure.
+        The scores of every level of which all pictures are there (a mean over fewer would be another figure),
+        and the versions of hyperrestore that measured them.
     """
-    found: list[Evaluation] = []
+    there: list[str] = []
     for level in levels:
         keys = {cache_key(identity, protocol, grey, level, picture): picture for picture in pictures}
         missing = [] if only_cached else [key for key in keys if key not in cache.known]
@@ -200,11 +210,13 @@ def measure(
         for key in missing:
             cache.keep(key, evaluate(ready, [keys[key]], [level], protocol=protocol, grey=grey))
         if cache.known.keys() >= keys.keys():
-            found += [cache.known[key] for key in keys]
+            there += keys
+    found = [cache.known[key] for key in there]
     protocols = {one.protocol for one in found}
     if len(protocols) > 1:
         raise SystemExit(f"scores of several protocols; delete the cache ({' / '.join(protocols)})")
-    return Evaluation("".join(protocols), tuple(score for one in found for score in one.scores))
+    scores = tuple(score for one in found for score in one.scores)
+    return Evaluation("".join(protocols), scores), {cache.versions[key] for key in there}
 
 
 @dataclass(frozen=True)

@@ -7,23 +7,28 @@
 
 TEST is a folder that holds the folders CBSD68, LIVE1, Classic5, Set5 and Set14, or some of them. All methods
 see the same degraded pictures and are scored by the same code, `hyperrestore.evaluate`. BM3D needs much time:
-with `--cache` everything is measured once, and an interruption loses nothing. The page has a section for each
-task; those of tasks that were not measured stay as they are, and with `--keep` so do the rows of methods that
-were not, marked with the version that measured them, and levels of BM3D and non-local means that were not:
-these can be measured a few levels at a time.
+with `--cache` everything is measured once, models once by each version, and an interruption loses nothing.
+The page has a section for each task; those of tasks that were not measured stay as they are, and with
+`--keep` so do the rows of methods that were not, marked with the version that measured them, and levels of
+BM3D and non-local means that were not: these can be measured a few levels at a time. Kept rows of other
+pictures are refused: each table has a digest of its pictures. Sections that another run writes meanwhile
+stay, too; of two runs of one task the last wins.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from peers import COLOUR, NLM_LEVELS, NOISE, PEERS, PUBLISHED, Cache, Published, choose_nlm
+from peers import COLOUR, NLM_LEVELS, NOISE, PEERS, PUBLISHED, Cache, Published, choose_nlm, content
 from peers import measure as score
 from quality_plots import draw_gain, draw_multiply_adds, draw_sigma
 
@@ -105,6 +110,7 @@ class Method:
         peer: Whether it is of another package.
         protocol: The only one that it is made for; None for any.
         level: The only one that it is made for; None for any.
+        weights: Which, in words that precede what runs them; empty where there are none.
     """
 
     key: str
@@ -113,6 +119,7 @@ class Method:
     peer: bool = False
     protocol: Protocol | None = None
     level: float | None = None
+    weights: str = ""
 
     @classmethod
     def of_model(cls, key: str, path: Path, *, precision: Precision = "auto") -> Method:
@@ -121,12 +128,14 @@ class Method:
         run_by = restorer.at(restorer.scale.reference, bits=8).name
         training = training_of(read_description(path))
         levels = training.get("levels") or []
+        digest = weights_digest(path)
         return cls(
             key,
             restorer,
-            f"{restorer.task} {weights_digest(path)}, {run_by}",
+            f"{restorer.task} {digest}, {run_by}, hyperrestore {__version__}",  # measured anew: it is quick
             protocol="hyperres" if training.get("protocol") == "hyperres" else None,
             level=levels[0] if len(levels) == 1 else None,
+            weights=f"weights {digest[:8]}, ",
         )
 
 
@@ -147,6 +156,8 @@ class Row:
         run_by: What ran the method, and how.
         count: Number of pictures, the first by name.
         means: By level.
+        versions: Of hyperrestore, that measured it.
+        pictures: All of the table, in words; what is the same for all its rows.
     """
 
     key: str
@@ -155,6 +166,8 @@ class Row:
     run_by: str
     count: int
     means: dict[float, Score]
+    versions: set[str]
+    pictures: str = ""
 
 
 def name_of(key: str) -> str:
@@ -172,52 +185,86 @@ def place_of(key: str) -> int:
     return list(NAMES).index(key) if key in NAMES else len(NAMES)
 
 
-def row(key: str, evaluation: Evaluation, count: int, total: int) -> Row:
+def contents(pictures: Sequence[Path]) -> str:
+    """How many pictures these are, and a digest that others do not have."""
+    digest = zlib.crc32("\n".join(map(content, pictures)).encode(errors="surrogateescape"))
+    return f"{len(pictures)} pictures (digest {digest:08x} of their names and bytes)"
+
+
+def row(method: Method, evaluation: Evaluation, versions: set[str], count: int, total: int) -> Row:
     """The means over the first `count` pictures."""
     names = list(dict.fromkeys(score.picture for score in evaluation.scores))[:count]
     scores = tuple(score for score in evaluation.scores if score.picture in names)
     protocol, _, run_by = evaluation.protocol.removesuffix(", seconds for a megapixel").rpartition("; ")
-    name = name_of(key) if count == total else f"{name_of(key)}, first {count} pictures"
+    name = name_of(method.key) + ("" if count == total else f", first {count} pictures")
     means = {mean.level: mean for mean in Evaluation(evaluation.protocol, scores).means()}
-    return Row(key, name, protocol, run_by, count, means)
+    return Row(method.key, name, protocol, method.weights + run_by, count, means, versions)
 
 
-def measure(
-    methods: Sequence[Method], table: Table, cache: Cache, kept: str, options: argparse.Namespace
-) -> list[Row]:
-    """All rows of one table; ours again for each number of pictures that others were measured on.
+Asked = list[tuple[Method, list[Path], list[float]]]  # each method with its pictures and levels
 
-    Of the section `kept`, an earlier page's, the rows of other methods stay.
-    """
-    methods = [
-        method
+
+def to_measure(methods: Sequence[Method], table: Table, options: argparse.Namespace) -> Asked:
+    """What is to be measured for one table."""
+    wanted = [level for level in table.levels if options.levels is None or level in options.levels]
+    if table.name not in options.tables or not wanted:
+        return []
+    pictures = find_pictures(options.test / table.photos)
+    return [
+        (
+            method,
+            pictures[: options.peers_pictures] if method.peer else pictures,
+            [level for level in wanted if method.level in (None, level)],
+        )
         for method in methods
         if method.restorer.task == table.task and method.protocol in (None, table.protocol)
     ]
-    wanted = [level for level in table.levels if options.levels is None or level in options.levels]
-    if table.name not in options.tables or not methods or not wanted:
-        return kept_rows(kept, table)
+
+
+def check_kept(earlier: Sequence[Row], asked: Asked, table: Table, options: argparse.Namespace) -> None:
+    """Refuse rows of an earlier page that do not fit what is to be measured."""
+    counts = {method.key: len(pictures) for method, pictures, _ in asked}
+    now = contents(find_pictures(options.test / table.photos))
+    for one in earlier:
+        if one.pictures not in (now, now.partition(" (")[0]):  # earlier pages have no digest
+            raise SystemExit(
+                f"{table.name}: kept rows are of other inputs, {one.pictures}, not {now}; leave out --keep"
+            )
+        if one.count > counts.get(one.key, one.count):
+            raise SystemExit(
+                f"{table.name}: {name_of(one.key)} on the page is of {one.count} pictures, this one would be "
+                f"of {counts[one.key]}; change --peers-pictures or leave out --keep"
+            )
+
+
+def measure(
+    asked: Asked, table: Table, cache: Cache, earlier: Sequence[Row], options: argparse.Namespace
+) -> list[Row]:
+    """All rows of one table; ours again for each number of pictures that others were measured on.
+
+    Of `earlier`, an earlier page's, the rows of other methods stay.
+    """
+    if not asked:
+        return list(earlier)
     pictures = find_pictures(options.test / table.photos)
-    few, total = pictures[: options.peers_pictures], len(pictures)
+    total, all_pictures = len(pictures), contents(pictures)
     rows: list[Row] = []
-    ours: Evaluation | None = None
-    for method in methods:
+    ours: tuple[Method, Evaluation, set[str]] | None = None
+    for method, some, levels in asked:
         print(f"{table.name}: {name_of(method.key)}", file=sys.stderr, flush=True)
-        levels = [level for level in wanted if method.level in (None, level)]
         scores = score(
-            method.restorer, method.identity, few if method.peer else pictures, levels, cache,
+            method.restorer, method.identity, some, levels, cache,
             protocol=table.protocol, grey=table.grey, only_cached=options.cached and method.peer,
         )  # fmt: skip
-        rows.append(row(method.key, scores, len(few) if method.peer else total, total))
-        ours = scores if method.key == "ours" else ours
-    earlier = kept_rows(kept, table)
+        rows.append(row(method, *scores, len(some), total))
+        ours = (method, *scores) if method.key == "ours" else ours
     rows = [with_other_levels(one, earlier) if one.key in PEERS else one for one in rows if one.means]
     measured = {one.key for one in rows}
     rows += [one for one in earlier if one.key not in measured]
     rows.sort(key=lambda one: place_of(one.key))
     if ours:
         counts = sorted({one.count for one in rows} - {total}, reverse=True)
-        rows[1:1] = [row("ours", ours, count, total) for count in counts]
+        rows[1:1] = [row(*ours, count, total) for count in counts]
     if len(protocols := {one.protocol for one in rows}) > 1:
         raise SystemExit(f"the methods were scored by different protocols: {' / '.join(protocols)}")
     for level in {level for one in rows for level in one.means}:
@@ -226,45 +273,66 @@ def measure(
         }
         if len(inputs) > 1:
             raise SystemExit(f"{table.name}: kept rows are of other inputs ({' and '.join(inputs)} dB)")
-    return rows
+    return [replace(one, pictures=all_pictures) for one in rows]
 
 
 def with_other_levels(present: Row, earlier: Sequence[Row]) -> Row:
     """A row and what the same version of the same package was measured at before: that takes hours."""
     for one in earlier:
-        run_by, _, version = one.run_by.partition(MEASURED_WITH)
-        if (one.key, one.count, run_by) == (present.key, present.count, present.run_by):
-            versions = dict.fromkeys([*(version or __version__).split(" and "), __version__])
-            mark = MEASURED_WITH + " and ".join(versions) if len(versions) > 1 else ""
-            return replace(present, run_by=run_by + mark, means=one.means | present.means)
+        same = (one.key, one.count, one.run_by) == (present.key, present.count, present.run_by)
+        if same and one.means.keys() - present.means.keys():
+            versions = one.versions | present.versions
+            return replace(present, versions=versions, means=one.means | present.means)
     return present
+
+
+def mark(versions: set[str]) -> str:
+    """The versions that measured a row, oldest first; nothing if that is the present one alone."""
+    if versions == {__version__}:
+        return ""
+    oldest_first = sorted(versions, key=lambda version: [int(part) for part in re.findall(r"\d+", version)])
+    return MEASURED_WITH + " and ".join(oldest_first)
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Say what it is that cannot be read."""
+    try:
+        yield
+    except (IndexError, ValueError):
+        raise SystemExit(f"{what}: its table cannot be read; restore the page or leave out --keep") from None
 
 
 def kept_rows(earlier: str, table: Table) -> list[Row]:
     """The rows of a table in the section of an earlier page; SSIM and PSNR as they were written there."""
-    version = earlier.partition("Measured with hyperrestore ")[2].partition(".\n")[0]
-    text = earlier.partition(f"### {table.pictures}, protocol {table.protocol}\n")[2].partition("\n### ")[0]
-    protocol = text.partition(" Protocol ")[2].partition(".\n")[0]
-    lines = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    heads = [index for index, (first, *_) in enumerate(lines) if first.startswith(("PSNR in dB", "SSIM at"))]
-    if len(heads) != 2:
+    heading = f"### {table.pictures}, protocol {table.protocol}\n"
+    if heading not in earlier:
         return []
-    total = text.split(maxsplit=1)[0]
-    levels = [float(cell) for cell in lines[heads[0]][1:]]
-    inputs, *psnr = lines[heads[0] + 2 : heads[1]]
-    ssim = {name: cells for name, *cells in lines[heads[1] + 2 :]}
-    rows = []
-    for name, *cells in psnr:
-        run_by = text.partition(f"\n- {name}: ")[2].partition("\n")[0]
-        if MEASURED_WITH not in run_by and version != __version__:
-            run_by += MEASURED_WITH + version
-        base, _, count = name.removesuffix(" pictures").partition(", first ")
-        means = {
-            level: Score(level, "", float(of_input.replace("-", "nan")), float(mine), float(similar), 0.0)
-            for level, of_input, mine, similar in zip(levels, inputs[1:], cells, ssim[name], strict=True)
-            if mine != "-"
-        }
-        rows.append(Row(key_of(base), name, protocol, run_by, int(count or total), means))
+    with reading(table.name):
+        version = earlier.split("Measured with hyperrestore ", 1)[1].partition(".\n")[0]
+        text = earlier.partition(heading)[2].partition("\n### ")[0]
+        about, runs, *grids = text.strip().split("\n\n")[:4]
+        pictures, protocol = about.removesuffix(".").split(". Protocol ")
+        psnr, ssim = ([line[2:-2].split(" | ") for line in lines.splitlines()] for lines in grids)
+        names, unit = [name for name, *_ in psnr[3:]], UNITS[table.task]
+        if [first for first, *_ in psnr + ssim] != [
+            f"PSNR in dB at {unit}", "---", "input", *names, f"SSIM at {unit}", "---", *names
+        ]:  # fmt: skip
+            raise ValueError
+        levels = [float(cell) for cell in psnr[0][1:]]
+        inputs = [float(cell.replace("-", "nan")) for cell in psnr[2][1:]]
+        rows = []
+        for run, (name, *cells), (_, *similar) in zip(runs.splitlines(), psnr[3:], ssim[2:], strict=True):
+            run_by, _, measured_with = run.split(f"- {name}: ", 1)[1].partition(MEASURED_WITH)
+            base, _, count = name.partition(", first ")
+            means = {
+                level: Score(level, "", given, float(mine), float(its_ssim), 0.0)
+                for level, given, mine, its_ssim in zip(levels, inputs, cells, similar, strict=True)
+                if mine != "-"
+            }
+            number = int(count.removesuffix(" pictures") or pictures.split()[0])
+            versions = set((measured_with or version).split(" and "))
+            rows.append(Row(key_of(base), name, protocol, run_by, number, means, versions, pictures))
     return rows
 
 
@@ -290,8 +358,8 @@ def scores_text(table: Table, rows: Sequence[Row]) -> Iterator[str]:
     psnr = [line(one.name, one, lambda score: f"{score.psnr:.2f}") for one in rows]
     ssim = [line(one.name, one, lambda score: f"{score.ssim:.4f}") for one in rows]
     yield f"### {table.pictures}, protocol {table.protocol}"
-    yield f"{most.count} pictures. Protocol {most.protocol}."
-    yield "\n".join(f"- {one.name}: {one.run_by}" for one in rows)
+    yield f"{most.pictures}. Protocol {most.protocol}."
+    yield "\n".join(f"- {one.name}: {one.run_by}{mark(one.versions)}" for one in rows)
     head, unit = [f"{level:g}" for level in numbers], UNITS[table.task]
     degraded = ["input", *(f"{inputs[level]:.2f}" if level in inputs else "-" for level in numbers)]
     yield grid([f"PSNR in dB at {unit}", *head], [degraded, *psnr])
@@ -409,9 +477,11 @@ def section(
             "Beyond the levels that it was trained for a network extrapolates. One that was trained for a "
             "single level is measured there, one that was trained by the protocol hyperres by that protocol."
         )
-    if lines := [f"- {line}" for its_task, line in left_out if its_task in (None, task)]:
+    there = tuple(f"{name_of(one.key)}:" for rows in of_task.values() for one in rows)
+    lines = [line for its_task, line in left_out if its_task in (None, task) and not line.startswith(there)]
+    if lines:
         yield "Left out:"
-        yield "\n".join(lines)
+        yield "\n".join(f"- {line}" for line in lines)
     yield from plots(task, of_task, costs, options.output)
     for name, rows in of_task.items():
         yield from scores_text(TABLES[name], rows)
@@ -423,9 +493,10 @@ def section(
         )
 
 
-def sections_of(page: str) -> dict[Task, str]:
-    """The sections of a page, by task."""
-    parts = {part.splitlines()[0]: f"## {part}".strip() for part in page.split("\n## ")[1:]}
+def sections_of(page: Path) -> dict[Task, str]:
+    """The sections of a page, by task; none if there is no page."""
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    parts = {part.splitlines()[0]: f"## {part}".strip() for part in text.split("\n## ")[1:]}
     return {task: parts[heading] for task, heading in HEADINGS.items() if heading in parts}
 
 
@@ -499,9 +570,8 @@ def load(options: argparse.Namespace) -> tuple[list[Method], Costs, LeftOut]:
                 methods.append(Method(key, peer, peer.name, peer=True))
             except ImportError:
                 left_out.append((Task.DENOISE, f"{NAMES[key]}: not installed (`{INSTALL}`)"))
-    for entry in options.also:
-        name, _, path = entry.rpartition("=")
-        add(name, Path(path))
+    for name, path in options.also:
+        add(name, path)
     return methods, costs, left_out
 
 
@@ -545,6 +615,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--only knows {','.join(NAMES)}, not {','.join(sorted(unknown))}")
     if nameless := [entry for entry in options.also if not entry.rpartition("=")[0]]:
         parser.error(f"--also needs NAME=MODEL, not {nameless[0]}")
+    options.also = [(name, Path(path)) for name, _, path in (entry.rpartition("=") for entry in options.also)]
+    for name, _ in options.also:
+        if name in (*NAMES, *NAMES.values()) or "|" in name or ", first " in name or not name.isprintable():
+            parser.error(f"--also needs a name that no method has, without '|' and ', first ', not {name!r}")
+    given = [("--model", path) for path in options.model] + [("--paper", path) for path in options.paper]
+    given += [(f"--also {name}", path) for name, path in options.also]
+    places = [(option, read_description(path).task) for option, path in given]
+    for option, task in places:
+        if places.count((option, task)) > 1:
+            parser.error(f"{option} gives several models of the task {task}; give one")
     if not options.test:
         parser.error("give a folder that holds folders of clean pictures")
     options.tables = [name for name in options.tables if TABLES[name].task in options.task]
@@ -564,25 +644,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for _, line in left_out:
         print(line, file=sys.stderr)
     result = options.output / "RESULTS.md"
-    earlier = sections_of(result.read_text(encoding="utf-8")) if result.is_file() else {}
-    kept = earlier if options.keep else {}
-    for task, text in kept.items():
-        costs |= {(task, key): one for key, one in kept_costs(text).items() if (task, key) not in costs}
-    cache = Cache(options.cache)
     sections = {TABLES[name].task for name in options.tables}
-    tables = {
-        name: measure(methods, table, cache, kept.get(table.task, ""), options)
-        for name, table in TABLES.items()
+    kept = {task: text for task, text in sections_of(result).items() if options.keep and task in sections}
+    for task, text in kept.items():
+        with reading(f"{HEADINGS[task]}, networks"):
+            costs |= {(task, key): one for key, one in kept_costs(text).items() if (task, key) not in costs}
+    todo = [
+        (table, to_measure(methods, table, options), kept_rows(kept.get(table.task, ""), table))
+        for table in TABLES.values()
         if table.task in sections
-    }
-    there = {f"{name_of(one.key)}:" for rows in tables.values() for one in rows}
-    left_out = [(task, line) for task, line in left_out if not line.startswith(tuple(there))]
+    ]
+    for table, asked, earlier in todo:
+        if asked:
+            check_kept(earlier, asked, table, options)
+    cache = Cache(options.cache, __version__)
+    tables = {table.name: measure(asked, table, cache, earlier, options) for table, asked, earlier in todo}
     measured = {
         task: "\n\n".join(section(task, options, costs, left_out, tables))
         for task in HEADINGS
         if any(rows and TABLES[name].task == task for name, rows in tables.items())
     }
-    write_atomically(result, page(measured, earlier).encode())
+    write_atomically(result, page(measured, sections_of(result)).encode())  # others may have written to it
 
 
 if __name__ == "__main__":

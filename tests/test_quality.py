@@ -18,6 +18,7 @@ from hyperrestore.checkpoint import load_checkpoint, save_checkpoint
 from hyperrestore.evaluate import evaluate, find_pictures
 from hyperrestore.export import export_onnx
 from hyperrestore.picture import Picture, write_picture
+from hyperrestore.quantize import weights_digest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -325,6 +326,162 @@ def test_peers_on_the_first_pictures_only(quality, folder, fake_bm3d, tiny_model
     assert rows["CBSD68, colour, protocol standard", "ours"] != [f"{mean.psnr:.2f}"]
     (mean,) = evaluate(sys.modules["peers"].bm3d_peer(), first, [25], grey=True).means()
     assert rows["CBSD68, grey, protocol standard", "BM3D, first 1 pictures"] == [f"{mean.psnr:.2f}"]
+
+
+COLOUR = ("--tables", "CBSD68-standard-colour")
+
+
+def test_kept_rows_of_other_pictures_are_refused(quality, folder, fake_bm3d):
+    _, page = run(quality, folder, *COLOUR, "--only", "bm3d", "--levels", 15)
+    assert re.search(
+        r"\n2 pictures \(digest [0-9a-f]{8} of their names and bytes\)\. Protocol standard:", page
+    )
+    again = (*COLOUR, "--only", "bm3d", "--levels", 25, "--keep")  # no level to compare inputs at
+    (result := folder.parent / "RESULTS.md").write_text(re.sub(r" \(digest [^)]*\)", "", page))
+    rows, kept = run(quality, folder, *again)
+    assert "-" not in rows["CBSD68, colour, protocol standard", "BM3D"], (
+        "a page without digest, as many pictures"
+    )
+    assert re.findall(r"\(digest .*\)", kept) == re.findall(r"\(digest .*\)", page)
+    photo, other = sorted(folder.iterdir())
+    photo.write_bytes(other.read_bytes())
+    with pytest.raises(SystemExit, match=r"other inputs, 2 .*digest .* not 2 .*digest .*leave out --keep"):
+        run(quality, folder, *again)
+    result.write_text(re.sub(r" \(digest [^)]*\)", "", page))
+    other.unlink()
+    with pytest.raises(SystemExit, match="other inputs, 2 pictures, not 1 pictures"):
+        run(quality, folder, *again)
+
+
+def test_rows_of_models_say_their_weights(quality, folder, tiny_model, paper_model):
+    arguments = ("--only", "ours", "--levels", 25)
+    run(quality, folder, *arguments, "--task", "denoise", "--model", tiny_model)
+    more = ("--keep", "--also", f"other={tiny_model}")
+    _, page = run(quality, folder, *arguments, *COLOUR, "--model", paper_model, *more)
+    tiny, paper = (f"weights {weights_digest(path)[:8]}, OpenVINO on" for path in (tiny_model, paper_model))
+    assert [page.count(f"- {row}") for row in (f"ours: {tiny}", f"ours: {paper}", f"other: {tiny}")] == [
+        3,
+        1,
+        1,
+    ]
+
+
+def test_scores_from_the_cache_say_which_version_measured_them(
+    quality, folder, fake_bm3d, tiny_model, monkeypatch
+):
+    cache = folder.parent / "scores.jsonl"
+
+    def lines_of(version, *levels):
+        monkeypatch.setattr(quality, "__version__", version)
+        arguments = (*COLOUR, "--only", "ours,bm3d", "--model", tiny_model, "--cache", cache)
+        _, page = run(quality, folder, *arguments, "--levels", *levels)
+        return re.findall(r"- (\S+): .*tiles of 1536 pixels(.*)", page)
+
+    assert lines_of("0.9.0", 15) == [("ours", ""), ("BM3D", "")]
+    fake_bm3d.clear()
+    assert lines_of("0.10.0", 15) == [("ours", ""), ("BM3D", "; measured with hyperrestore 0.9.0")]
+    assert not fake_bm3d
+    entries = [json.loads(line) for line in cache.read_text().splitlines() if line]
+    assert sum("bm3d" not in entry["key"] for entry in entries) == 4, "models are measured anew"
+    marked = [("ours", ""), ("BM3D", "; measured with hyperrestore 0.9.0 and 0.10.0")]
+    assert lines_of("0.10.0", 15, 25) == marked
+    peers = [entry for entry in entries if "bm3d" in entry["key"]]
+    for entry in peers:
+        del entry["version"]
+    cache.write_text("".join(json.dumps(entry) + "\n" for entry in peers))
+    marked[1] = ("BM3D", "; measured with hyperrestore of an earlier version and 0.10.0")
+    assert lines_of("0.10.0", 15, 25) == marked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--model", "TINY", "PAPER"), "--model gives several models of the task denoise"),
+        (("--paper", "PAPER", "TINY"), "--paper gives several models of the task denoise"),
+        (("--also", "x=TINY", "x=PAPER"), "--also x gives several models of the task denoise"),
+        *(
+            (("--also", f"{name}=TINY"), f"not {name!r}")
+            for name in (
+                "ours",
+                "int8",
+                "BM3D",
+                "bm3d",
+                "the paper's network",
+                "a | b",
+                "a, first try",
+                "a\nb",
+            )
+        ),
+    ],
+)
+def test_no_two_rows_have_one_name(quality, folder, tiny_model, paper_model, capsys, arguments, said):
+    words = [word.replace("TINY", str(tiny_model)).replace("PAPER", str(paper_model)) for word in arguments]
+    with pytest.raises(SystemExit):
+        run(quality, folder, *COLOUR, "--levels", 25, *words)
+    assert said in capsys.readouterr().err
+    assert not (folder.parent / "RESULTS.md").exists()
+
+
+def test_a_kept_row_is_not_replaced_by_one_of_fewer_pictures(quality, folder, fake_bm3d):
+    _, page = run(quality, folder, *COLOUR, "--only", "bm3d", "--levels", 15)
+    fake_bm3d.clear()
+    with pytest.raises(SystemExit, match="BM3D on the page is of 2 pictures, this one would be of 1"):
+        run(quality, folder, "--only", "bm3d", "--levels", 15, "--keep", "--peers-pictures", 1)
+    assert ((folder.parent / "RESULTS.md").read_text(), fake_bm3d) == (page, [])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("SSIM at sigma", "SSIM, sigma"),
+        (r"\| BM3D \|", "| BM3D  |"),
+        (r"(\| BM3D) \| [0-9.]+ \|\n", r"\1 |\n"),
+        (r"\| BM3D .*\n", ""),
+        (r"\| input .*\n", ""),
+        ("- BM3D: .*\n", ""),
+        (" Protocol standard: ", " "),
+        ("Measured with hyperrestore .*\n", ""),
+        (r"\| ours \| [0-9,]+ \|", "| ours |"),
+    ],
+)
+def test_a_kept_table_that_cannot_be_read_is_named(quality, folder, fake_bm3d, tiny_model, before, after):
+    arguments = (*COLOUR, "--model", tiny_model, "--levels", 15)
+    _, page = run(quality, folder, *arguments, "--only", "ours,bm3d")
+    result = folder.parent / "RESULTS.md"
+    result.write_text(changed := re.sub(before, after, page, count=1))
+    with pytest.raises(
+        SystemExit, match=r"(CBSD68-standard-colour|Denoising, networks): .* restore the page"
+    ):
+        run(quality, folder, *arguments, "--only", "ours", "--keep")
+    assert result.read_text() == changed != page
+
+
+def test_what_another_run_measured_meanwhile_stays(quality, folder, tiny_model, dejpeg_model, monkeypatch):
+    shutil.copytree(folder, folder.parent / "LIVE1")
+    arguments = ("--model", tiny_model, dejpeg_model, "--levels", 10, "--only", "ours")
+    _, other = run(quality, folder, *arguments, "--task", "dejpeg")
+    (result := folder.parent / "RESULTS.md").unlink()
+    score = quality.score
+
+    def score_while_another_run_ends(*arguments, **options):
+        result.write_text(other)
+        return score(*arguments, **options)
+
+    monkeypatch.setattr(quality, "score", score_while_another_run_ends)
+    _, page = run(quality, folder, *arguments, "--task", "denoise")
+    assert "\n## Denoising\n" in page
+    assert page.partition("## JPEG repair")[1:] == other.partition("## JPEG repair")[1:]
+
+
+def test_what_is_missing_in_one_task_is_said_there(quality, folder, tiny_model, dejpeg_model, paper_model):
+    shutil.copytree(folder, folder.parent / "LIVE1")
+    models = ("--model", tiny_model, dejpeg_model, "--paper", paper_model)
+    _, page = run(
+        quality, folder, *models, "--only", "ours,paper", "--levels", 10, "--task", "denoise", "dejpeg"
+    )
+    denoise, _, dejpeg = page.partition("\n## JPEG repair\n")
+    missing = "- the paper's network: no trained model of it was given"
+    assert missing not in denoise and missing in dejpeg
 
 
 def test_multiply_adds_of_published_networks_fit_their_parameters(quality):
