@@ -122,6 +122,18 @@ def test_brightness_and_colour_stay(restorer):
             assert np.abs(change).max() < 1 / 255, (tone, sigma, change * 255)
 
 
+@pytest.mark.parametrize("name", ["chelsea", "coffee"])
+@pytest.mark.parametrize(("sigma", "level"), [(10, 12), (10, 25), (5, 75), (25, 30), (25, 50), (50, 75)])
+def test_a_level_too_high_takes_detail_but_not_tones(restorer, name, sigma, level):
+    """Means of blocks, and of the whole, of each channel."""
+    clean = CROPS[name]
+    noisy = gaussian_noise(clean, sigma, np.random.default_rng(sigma))
+    change = 255 * (restorer(noisy, level) - clean)
+    tones = change.reshape(3, 16, 16, 16, 16).mean(axis=(2, 4))
+    assert np.sqrt(np.square(tones).mean()) < 3.5, np.sqrt(np.square(tones).mean())
+    assert np.abs(change.mean(axis=(1, 2))).max() < 2.5, change.mean(axis=(1, 2))
+
+
 # --- What holds for every task ----------------------------------------------------------------------
 
 TYPICAL = {Task.DENOISE: 25, Task.DEJPEG: 20, Task.UPSCALE: 2}

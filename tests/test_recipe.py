@@ -92,7 +92,10 @@ def test_a_recipe_says_what_the_file_says(tmp_path):
         ("validate_at = [15, 50]", "validate_at = [15, 101]", "validate_at.*101"),
         ("validate_at = [15, 50]", 'validate_at = ["15"]', "validate_at"),
         ("validate_at = [15, 50]", "validate_at = [15]\nlevels = [-1]", "levels.*-1"),
+        ("validate_at = [15, 50]", "validate_at = [15]\nlevels = [50, 90]", r"levels.*\[90"),
+        ("validate_at = [15, 50]", "validate_at = [15, 15.0000001]", "validate_at.*twice"),
         ("validate_at = [15, 50]", "validate_at = [15]\nema = 1", "ema"),
+        ("validate_at = [15, 50]", "validate_at = [15]\nweaker_share = 1", "weaker_share"),
         ("validate_at = [15, 50]", "validate_at = [15]\ngrey_share = 1.1", "grey_share"),
         ("validate_at = [15, 50]", "validate_at = [15]\ncrop = 0", "crop"),
         ("validate_at = [15, 50]", "validate_at = [15]\ncrop = 64.0", "crop"),
@@ -144,6 +147,13 @@ def test_levels_that_no_picture_can_be_damaged_to_are_refused(tmp_path, name, ol
     assert low.count(old) == 1
     with pytest.raises(RecipeError, match=named):
         read(tmp_path, low.replace(old, new))
+
+
+@pytest.mark.parametrize("name", ["dejpeg", "upscale"])
+def test_only_noise_can_be_weaker_than_its_level(tmp_path, name):
+    (recipe,) = (path.read_text(encoding="utf-8") for path in RECIPES if path.stem == name)
+    with pytest.raises(RecipeError, match=f"weaker_share is for denoise.*{name}"):
+        read(tmp_path, recipe.replace("[training]", "[training]\nweaker_share = 0.1"))
 
 
 def test_a_file_that_is_no_recipe_is_refused(tmp_path):

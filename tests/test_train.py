@@ -25,7 +25,18 @@ from hyperrestore.errors import CheckpointError, PictureError, TrainingError, Us
 from hyperrestore.networks import NetworkConfig, build
 from hyperrestore.photos import find_photos, split_photos
 from hyperrestore.quantize import weights_digest
-from hyperrestore.train import LOG, MODEL, STATE, Run, draw_levels, save_model, train, validate
+from hyperrestore.train import (
+    LOG,
+    MODEL,
+    STATE,
+    Run,
+    draw_levels,
+    draw_true_levels,
+    save_model,
+    targets_of,
+    train,
+    validate,
+)
 
 CPU = torch.device("cpu")
 WIDE = NetworkConfig("unet", widths=(16, 32), blocks=(1, 1), rank=8)  # wide enough for Muon
@@ -88,7 +99,7 @@ class StopAt:
 @pytest.mark.parametrize(
     "recipe",
     [
-        tiny_recipe(grey_share=0.3, clipped_share=0.3),
+        tiny_recipe(grey_share=0.3, clipped_share=0.3, weaker_share=0.3),
         tiny_recipe(SMALL_PAPER, levels=(15, 50), shared_crops=True, ema=0.0),
         tiny_recipe(WIDE, optimizer="muon"),
     ],
@@ -445,6 +456,40 @@ def test_levels_cover_the_trained_range():
     fixed = draw_levels(tiny_recipe(levels=(15, 75)), generator)
     assert fixed.tolist() == [15, 75]
     assert fixed.dtype == torch.float32
+
+
+def test_a_share_of_crops_has_weaker_noise():
+    generator = torch.Generator().manual_seed(0)
+    level, training = torch.tensor(40.0), tiny_recipe(weaker_share=0.25).training
+    levels, weaker = draw_true_levels(level, 4000, training, generator)
+    assert (levels[~weaker] == 40).all()
+    assert 0.22 < weaker.float().mean() < 0.28
+    assert 0 <= levels[weaker].min() < 1 and 39 < levels[weaker].max() < 40
+    assert levels[weaker].mean() == pytest.approx(20, abs=1)
+    levels, weaker = draw_true_levels(level, 3, tiny_recipe().training, generator)
+    assert levels == 40 and not weaker.any()
+
+
+def test_crops_with_weaker_noise_are_to_become_what_they_become_with_all_of_it():
+    clean = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    clean[1] = clean[1, :1]
+    seen = []
+
+    def network(noisy, level):
+        seen.append((noisy, level))
+        return (noisy / 2).bfloat16()
+
+    generator = torch.Generator().manual_seed(0)
+    weaker = torch.tensor([False, True, True]).view(3, 1, 1, 1)
+    targets = targets_of(network, clean, weaker, torch.tensor(50.0), generator)
+    ((noisy, level),) = seen
+    noise = noisy - clean[1:]
+    assert level == 50 and noise.std().item() == pytest.approx(50 / 255, rel=0.1)
+    torch.testing.assert_close(noise[0, 0], noise[0, 2], rtol=0, atol=1e-6)  # of a grey crop it is grey
+    assert (noise[1, 0] - noise[1, 2]).abs().max() > 0.1
+    assert torch.equal(targets[0], clean[0])
+    assert torch.equal(targets[1:], (noisy / 2).bfloat16().float())
+    assert targets_of(None, clean, weaker & False, torch.tensor(50.0), generator) is clean
 
 
 def test_validation_is_the_same_every_time_and_bears_a_perfect_score():

@@ -47,7 +47,8 @@ def training_pair(
     Args:
         task: What is repaired.
         clean: (b, 3, h, w), values in [0, 1], larger by `margin(task)` than what is trained on.
-        level: In the task's unit, a tensor of one value; of JPEG a whole number.
+        level: In the task's unit, a tensor of one value; of JPEG a whole number; of noise it may be one for
+            each crop, (b, 1, 1, 1).
         training: Shares of crops that are made otherwise, and the protocol.
         generator: Source of randomness, on the crops' device.
 
@@ -63,12 +64,19 @@ def training_pair(
     return _PAIRS[task](clean, grey, level, training, generator)
 
 
+def noisy_at(clean: Tensor, level: Tensor, generator: torch.Generator, grey: Tensor | None = None) -> Tensor:
+    """Add noise to crops (b, 3, h, w), equal in the channels of `grey` ones; None finds these."""
+    if grey is None:
+        grey = (clean == clean[:, :1]).flatten(1).all(1).view(-1, 1, 1, 1)
+    noise = gaussian_noise(torch.zeros_like(clean), level, generator)
+    return clean + torch.where(grey, noise[:, :1], noise)
+
+
 def _noisy(
     clean: Tensor, grey: Tensor, level: Tensor, training: Training, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     random = torch.rand(len(clean), generator=generator, device=clean.device).view(-1, 1, 1, 1)
-    noise = gaussian_noise(torch.zeros_like(clean), level, generator)
-    noisy = clean + torch.where(grey, noise[:, :1], noise)
+    noisy = noisy_at(clean, level, generator, grey)
     stored = (noisy.clamp(0, 1) * 255).floor() / 255
     clipped_share = 1.0 if training.protocol == "hyperres" else training.clipped_share
     return torch.where(random < clipped_share, stored, noisy), clean

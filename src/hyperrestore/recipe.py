@@ -44,6 +44,9 @@ class Training:
         grey_share: Share of crops that are grey, with the same noise in all channels.
         drawn_share: Share of crops that are of drawn pictures, as text on a screen, instead of photos.
         clipped_share: Share of crops whose noise is clipped and truncated to 8 bit, as in a stored file.
+        weaker_share: Share of crops whose noise is weaker than the level says, by a random factor from 0 to
+            1. They are to become what they become with all of it (see `train.targets_of`): a level too high
+            for a picture takes detail, but must not change contrast and colours.
         other_share: Share of the crops' batches for upscaling that were shrunk otherwise than by antialiased
             bicubic interpolation: by other kernels, or without antialiasing.
         protocol: "standard", or "hyperres" to train on just what that protocol measures (see `protocols`);
@@ -69,6 +72,7 @@ class Training:
     grey_share: float = 0.0
     drawn_share: float = 0.0
     clipped_share: float = 0.0
+    weaker_share: float = 0.0
     other_share: float = 0.0
     protocol: Protocol = "standard"
     seed: int = 0
@@ -82,8 +86,8 @@ class Training:
         shares = (self.grey_share, self.clipped_share, self.whole_share, self.other_share)
         if not all(0 <= share <= 1 for share in shares):
             raise RecipeError("grey_share, clipped_share, whole_share and other_share must lie in 0..1")
-        if not (0 <= self.ema < 1 and 0 <= self.drawn_share < 1):
-            raise RecipeError("ema and drawn_share must lie in 0..1, below 1")
+        if not (0 <= self.ema < 1 and 0 <= self.drawn_share < 1 and 0 <= self.weaker_share < 1):
+            raise RecipeError("ema, drawn_share and weaker_share must lie in 0..1, below 1")
         if not (self.clip > 0 and self.level_power > 0):
             raise RecipeError("clip and level_power must be above 0")
         if self.protocol not in get_args(Protocol):
@@ -107,12 +111,19 @@ class Recipe:
         """Refuse levels that the scale does not accept, or the task does not have."""
         if self.task == Task.DEJPEG and not self.training.levels and self.training.whole_share < 1:
             raise RecipeError("dejpeg needs whole_share = 1: JPEG qualities are whole numbers")
+        if self.training.weaker_share and self.task != Task.DENOISE:
+            raise RecipeError(f"weaker_share is for denoise, whose noise can be weaker, not for {self.task}")
         levels = (*self.training.levels, *self.training.validate_at)
         outside = [level for level in levels if not self.scale.low <= level <= self.scale.high]
         if outside:
             raise RecipeError(
                 f"levels or validate_at: {outside} lie outside {self.scale.low:g} to {self.scale.high:g}"
             )
+        least, most = self.scale.trained
+        if unseen := [level for level in self.training.levels if not least <= level <= most]:
+            raise RecipeError(f"levels: {unseen} lie outside trained, {least:g} to {most:g}")
+        if len({f"{level:g}" for level in self.training.validate_at}) < len(self.training.validate_at):
+            raise RecipeError(f"validate_at: {list(self.training.validate_at)} has a level twice")
         small = np.zeros((1, 1, 1), np.float32)
         try:
             for level in (*levels, *self.scale.trained):

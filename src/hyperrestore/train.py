@@ -37,7 +37,7 @@ from hyperrestore.errors import CheckpointError, TrainingError, UsageError
 from hyperrestore.hyper import Hypernetwork, materialize, take_over
 from hyperrestore.networks import build, build_plain, receptive_radius
 from hyperrestore.optimizer import Optimizer
-from hyperrestore.pairs import margin, measured_pair, training_pair
+from hyperrestore.pairs import margin, measured_pair, noisy_at, training_pair
 from hyperrestore.photos import Photos, find_photos, photos_digest, split_photos, validation_crops
 from hyperrestore.quantize import weights_digest
 from hyperrestore.recipe import Recipe, Training
@@ -173,12 +173,45 @@ class Run:
         return json.loads(json.dumps(asdict(self.recipe)))
 
 
-def loss_of(restored: Tensor, clean: Tensor, training: Training) -> Tensor:
+def loss_of(restored: Tensor, target: Tensor, training: Training) -> Tensor:
     """The loss of one level's crops, both (b, 3, h, w)."""
     if training.loss == "l1":
-        return F.l1_loss(restored, clean)
+        return F.l1_loss(restored, target)
     # The small number, a thirtieth of an 8-bit step, keeps the slope finite where nothing is to be repaired.
-    return (F.mse_loss(restored, clean) + 1e-8).sqrt()
+    return (F.mse_loss(restored, target) + 1e-8).sqrt()
+
+
+def draw_true_levels(
+    level: Tensor, count: int, training: Training, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """What one level's crops are really degraded to: the level, but for the share whose noise is weaker.
+
+    Returns:
+        Levels, and which of them are below `level`, both (count, 1, 1, 1); without a share just `level`.
+    """
+    if not training.weaker_share:
+        return level, torch.zeros(count, 1, 1, 1, dtype=torch.bool, device=level.device)
+    random = torch.rand(2, count, 1, 1, 1, generator=generator, device=level.device)
+    weaker = random[0] < training.weaker_share
+    return torch.where(weaker, level * random[1], level), weaker
+
+
+@torch.no_grad()
+def targets_of(
+    network: Hypernetwork, clean: Tensor, weaker: Tensor, level: Tensor, generator: torch.Generator
+) -> Tensor:
+    """What crops (b, 3, h, w) are to become at a level: themselves, but for those whose noise is weaker.
+
+    Those are to become what the network makes of them with all the noise that the level stands for. So how
+    much detail a level takes depends on the level alone, and contrast and colours stay.
+    """
+    if not weaker.any():
+        return clean
+    chosen = weaker.flatten()
+    noisy = noisy_at(clean[chosen], level, generator)
+    targets = clean.clone()
+    targets[chosen] = network(noisy.to(memory_format=torch.channels_last), level).float()
+    return targets
 
 
 def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
@@ -287,10 +320,12 @@ def train(
             loss = torch.zeros((), device=device)
             for index, level in enumerate(levels):
                 clean = crops if training.shared_crops else crops[index * count : (index + 1) * count]
-                degraded, clean = training_pair(recipe.task, clean, level, training, run.generator)
+                true_levels, weaker = draw_true_levels(level, count, training, run.generator)
+                degraded, clean = training_pair(recipe.task, clean, true_levels, training, run.generator)
                 with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                    targets = targets_of(run.network, clean, weaker, level, run.generator)
                     restored = run.network(degraded.to(memory_format=torch.channels_last), level)
-                level_loss = loss_of(restored.float(), clean, training)
+                level_loss = loss_of(restored.float(), targets, training)
                 level_loss.backward()  # type: ignore[no-untyped-call]
                 loss += level_loss.detach() / len(levels)
             torch.nn.utils.clip_grad_norm_(run.network.parameters(), training.clip)

@@ -1,0 +1,94 @@
+"""What a level does that is not the picture's: it may take detail or leave noise, but tones must stay.
+
+    python benchmarks/wrong_level.py PHOTOS
+    python benchmarks/wrong_level.py PHOTOS --model MODEL.safetensors
+
+On photos that training holds out, with Gaussian noise. Tones are the means of blocks of 16x16 pixels, of each
+channel; their error is its root mean square, and the worst block's, mean over photos, both on the 8-bit
+scale. Variation is the mean difference of neighbours, against the clean photo's: it falls as detail is taken,
+and is above 1 where noise is left.
+
+Then what a higher level does to noise that no network here was trained on: coarse noise, blurred over some
+pixels as in cameras and film, sigma 10. How much of it is left is what the results of two such pictures still
+differ by, against what the pictures differ by.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from hyperrestore import Restorer
+from hyperrestore.degrade import gaussian_noise
+from hyperrestore.engine import Pixels
+from hyperrestore.metrics import psnr
+from hyperrestore.photos import find_photos, split_photos, validation_crops
+
+BLOCK = 16
+COARSE, COARSE_LEVELS = 10, (5, 10, 15, 20, 30, 50)
+LEVELS = {0: (25,), 5: (25,), 10: (12, 15, 25, 50), 25: (15, 25, 30, 50, 75), 50: (25, 50, 75), 75: (75,)}
+
+
+def tones(error: Pixels) -> Pixels:
+    """The means of blocks, (c, h / 16, w / 16), on the 8-bit scale."""
+    channels, height, width = error.shape
+    blocks = error.reshape(channels, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    means: Pixels = 255 * blocks.mean(axis=(2, 4))
+    return means
+
+
+def coarse_noise(shape: tuple[int, ...], sigma: float, random: np.random.Generator) -> Pixels:
+    """White noise (c, h, w), each channel blurred by [1, 2, 1] both ways, to that standard deviation."""
+    noise = random.standard_normal(shape)
+    for axis in (1, 2):
+        noise = 2 * noise + np.roll(noise, 1, axis) + np.roll(noise, -1, axis)
+    scaled: Pixels = (noise * (sigma / 255 / noise.std())).astype(np.float32)
+    return scaled
+
+
+def variation(picture: Pixels) -> float:
+    """Mean difference of horizontal neighbours."""
+    return float(np.abs(np.diff(picture, axis=2)).mean())
+
+
+def main() -> None:
+    """Parse the arguments, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--model", default="denoise", help="instead of the built-in one")
+    parser.add_argument("--count", type=int, default=12, help="photos, a crop of 256x256 of each")
+    options = parser.parse_args()
+    _, held_out = split_photos(find_photos(options.photos))
+    clean = validation_crops(held_out, count=options.count, size=256)
+    restorer = Restorer.load(options.model)
+    print("| sigma | level | PSNR, dB | error of tones | worst block | variation |")
+    print("|---|---|---|---|---|---|")
+    for sigma, levels in LEVELS.items():
+        random = np.random.default_rng(sigma)
+        noisy = [gaussian_noise(truth, sigma, random) for truth in clean]
+        for level in levels:
+            restored = [restorer(picture, level) for picture in noisy]
+            both = list(zip(restored, clean, strict=True))
+            errors = [tones(result - truth) for result, truth in both]
+            cells = (
+                f"{np.mean([psnr(result, truth) for result, truth in both]):.2f}",
+                f"{np.sqrt(np.mean(np.square(errors))):.2f}",
+                f"{np.mean([np.abs(error).max() for error in errors]):.1f}",
+                f"{np.mean([variation(result) / variation(truth) for result, truth in both]):.2f}",
+            )
+            print(f"| {sigma} | {level} | {' | '.join(cells)} |", flush=True)
+    random = np.random.default_rng(0)
+    pairs = [tuple(truth + coarse_noise(truth.shape, COARSE, random) for _ in range(2)) for truth in clean]
+    print("\n| coarse noise | level | left |\n|---|---|---|")
+    for level in COARSE_LEVELS:
+        results = [(restorer(one, level), restorer(other, level)) for one, other in pairs]
+        left = np.std([one - other for one, other in results]) / np.std([one - other for one, other in pairs])
+        print(f"| {COARSE} | {level} | {left:.0%} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
