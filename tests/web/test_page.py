@@ -356,18 +356,21 @@ def catch_map(screen):
     return wait
 
 
-def test_the_brush_restores_what_is_painted_and_leaves_the_rest(screen, noisy, by_command):
+def test_the_brush_restores_what_is_painted_and_leaves_the_rest(screen, folder, noisy, by_command):
     screen.add(noisy)
     screen.type_level(25)
     screen.settle()
-    strong, weak = (pixels_of(by_command("denoise", noisy, level)) for level in (25, 0))
+    Image.new("L", (1, 1), 255).save(white := folder / "white.png")
+    # The level as a map, as of the brush: computed in bf16 the two differ by a little more than rounding.
+    strong = pixels_of(by_command("denoise", noisy, "0:25", ".png", "--level-map", white))
+    weak = pixels_of(by_command("denoise", noisy, 0))
     screen.page.locator(".stage").focus()
     screen.page.keyboard.press("b")
     screen.press("All")
     screen.page.get_by_label("Show the red").uncheck()
     screen.page.mouse.move(5, 60)
     screen.settle()
-    assert_same(middle(screen.pixels(), strong.shape[:2]), strong)  # a map of one level is that level
+    assert_same(middle(screen.pixels(), strong.shape[:2]), strong)
     screen.press("None")
     screen.settle()
     assert_same(middle(screen.pixels(), weak.shape[:2]), weak)
