@@ -190,7 +190,7 @@ def draw_true_levels(
         Levels, and which of them are below `level`, both (count, 1, 1, 1); without a share just `level`.
     """
     if not training.weaker_share:
-        return level, torch.zeros(count, 1, 1, 1, dtype=torch.bool, device=level.device)
+        return level, torch.zeros(count, 1, 1, 1, dtype=torch.bool)  # on the CPU: to ask it waits for no GPU
     random = torch.rand(2, count, 1, 1, 1, generator=generator, device=level.device)
     weaker = random[0] < training.weaker_share
     return torch.where(weaker, level * random[1], level), weaker
