@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument(
         "--all",
         nargs="+",
+        action="extend",
         default=[],
         metavar="TABLE.NAME=VALUE",
         help="entries of every variant, the first too",

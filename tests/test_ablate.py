@@ -9,6 +9,7 @@ import pytest
 from test_cli import RECIPE
 from test_photos import write
 
+from hyperrestore.checkpoint import read_description
 from hyperrestore.recipe import read_recipe
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -73,6 +74,13 @@ def test_runs_that_go_on_from_weights_are_others(table, tmp_path):
     assert len(list((tmp_path / "runs").iterdir())) == 2
     assert gone_on != fresh
     assert table("--start-from", start) == gone_on and table() == fresh
+
+
+def test_entries_of_every_variant_add_up(table, tmp_path):
+    table("--all", "training.learning_rate=1e-4", "--all", "training.warmup=3", steps=1)
+    (model,) = (tmp_path / "runs").glob("*/model.safetensors")
+    training = read_description(model).history["training"]
+    assert (training["learning_rate"], training["warmup"]) == (1e-4, 3)
 
 
 @pytest.mark.parametrize(
