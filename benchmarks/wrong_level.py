@@ -2,7 +2,7 @@
 
     python benchmarks/wrong_level.py PHOTOS
     python benchmarks/wrong_level.py PHOTOS --model MODEL.safetensors
-    python benchmarks/wrong_level.py PHOTOS --protocol hyperres  # noise clipped, as in a file
+    python benchmarks/wrong_level.py PHOTOS --stored  # noise clipped and rounded, as in an 8-bit file
 
 On photos that training holds out, with Gaussian noise. Tones are the means of blocks of 16x16 pixels, of each
 channel; their error is its root mean square, and the worst block's, mean over photos, both on the 8-bit
@@ -18,14 +18,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
 from hyperrestore import Restorer
-from hyperrestore.degrade import Protocol, gaussian_noise
+from hyperrestore.degrade import gaussian_noise
 from hyperrestore.engine import Pixels
-from hyperrestore.metrics import psnr
+from hyperrestore.metrics import psnr, to_8bit
 from hyperrestore.photos import find_photos, split_photos, validation_crops
 
 BLOCK = 16
@@ -63,7 +62,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--model", default="denoise", help="instead of the built-in one")
     parser.add_argument("--count", type=int, default=12, help="photos, a crop of 256x256 of each")
-    parser.add_argument("--protocol", choices=get_args(Protocol), default="standard", help="of the noise")
+    parser.add_argument("--stored", action="store_true", help="clip and round noisy photos to 8 bits")
     options = parser.parse_args()
     _, held_out = split_photos(find_photos(options.photos))
     clean = validation_crops(held_out, count=options.count, size=256)
@@ -72,7 +71,9 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for sigma, levels in LEVELS.items():
         random = np.random.default_rng(sigma)
-        noisy = [gaussian_noise(truth, sigma, random, protocol=options.protocol) for truth in clean]
+        noisy = [gaussian_noise(truth, sigma, random) for truth in clean]
+        if options.stored:
+            noisy = [to_8bit(picture).astype(np.float32) for picture in noisy]
         for level in levels:
             restored = [restorer(picture, level) for picture in noisy]
             both = list(zip(restored, clean, strict=True))

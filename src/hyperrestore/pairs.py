@@ -77,9 +77,10 @@ def _noisy(
 ) -> tuple[Tensor, Tensor]:
     random = torch.rand(len(clean), generator=generator, device=clean.device).view(-1, 1, 1, 1)
     noisy = noisy_at(clean, level, generator, grey)
-    stored = (noisy.clamp(0, 1) * 255).floor() / 255
-    clipped_share = 1.0 if training.protocol == "hyperres" else training.clipped_share
-    return torch.where(random < clipped_share, stored, noisy), clean
+    steps = noisy.clamp(0, 1) * 255
+    if training.protocol == "hyperres":  # truncated, which darkens by half a step
+        return steps.floor() / 255, clean
+    return torch.where(random < training.clipped_share, steps.round() / 255, noisy), clean
 
 
 def _compressed(

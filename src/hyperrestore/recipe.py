@@ -43,7 +43,7 @@ class Training:
         ema: Decay per step of the average of the weights that becomes the model; 0 for none.
         grey_share: Share of crops that are grey, with the same noise in all channels.
         drawn_share: Share of crops that are of drawn pictures, as text on a screen, instead of photos.
-        clipped_share: Share of crops whose noise is clipped and truncated to 8 bit, as in a stored file.
+        clipped_share: Share of crops whose noise is clipped and rounded to 8 bit, as in a stored file.
         weaker_share: Share of crops whose noise is weaker than the level says, by a random factor from 0 to
             1. They are to become what they become with all of it (see `train.targets_of`): a level too high
             for a picture takes detail, but must not change contrast and colours.
