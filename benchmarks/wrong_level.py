@@ -12,6 +12,9 @@ and is above 1 where noise is left.
 Then what a higher level does to noise that no network here was trained on: coarse noise, blurred over some
 pixels as in cameras and film, sigma 10. How much of it is left is what the results of two such pictures still
 differ by, against what the pictures differ by.
+
+Last the tones of areas near white and black, grey ramps of 96x96 pixels from 0.91 to 0.99 and from 0.01 to
+0.09, at the true level and a little above it.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from hyperrestore.photos import find_photos, split_photos, validation_crops
 
 BLOCK = 16
 COARSE, COARSE_LEVELS = 10, (5, 10, 15, 20, 30, 50)
+RAMP_LEVELS = {5: (5, 7.5), 10: (10, 15), 25: (25, 30), 50: (50, 60)}
 LEVELS = {0: (25,), 5: (25,), 10: (12, 15, 25, 50), 25: (15, 25, 30, 50, 75), 50: (25, 50, 75), 75: (75,)}
 
 
@@ -67,13 +71,16 @@ def main() -> None:
     _, held_out = split_photos(find_photos(options.photos))
     clean = validation_crops(held_out, count=options.count, size=256)
     restorer = Restorer.load(options.model)
+
+    def add_noise(truth: Pixels, sigma: float, random: np.random.Generator) -> Pixels:
+        noisy = gaussian_noise(truth, sigma, random)
+        return to_8bit(noisy).astype(np.float32) if options.stored else noisy
+
     print("| sigma | level | PSNR, dB | error of tones | worst block | variation |")
     print("|---|---|---|---|---|---|")
     for sigma, levels in LEVELS.items():
         random = np.random.default_rng(sigma)
-        noisy = [gaussian_noise(truth, sigma, random) for truth in clean]
-        if options.stored:
-            noisy = [to_8bit(picture).astype(np.float32) for picture in noisy]
+        noisy = [add_noise(truth, sigma, random) for truth in clean]
         for level in levels:
             restored = [restorer(picture, level) for picture in noisy]
             both = list(zip(restored, clean, strict=True))
@@ -92,6 +99,16 @@ def main() -> None:
         results = [(restorer(one, level), restorer(other, level)) for one, other in pairs]
         left = np.std([one - other for one, other in results]) / np.std([one - other for one, other in pairs])
         print(f"| {COARSE} | {level} | {left:.0%} |", flush=True)
+    light = np.tile(np.linspace(0.91, 0.99, 96, dtype=np.float32), (3, 96, 1))
+    print("\n| ramp, sigma | level | error of light tones | of dark ones |\n|---|---|---|---|")
+    for sigma, above in RAMP_LEVELS.items():
+        for one in above:
+            errors = [
+                tones(restorer(add_noise(ramp, sigma, np.random.default_rng(0)), one) - ramp)
+                for ramp in (light, 1 - light)
+            ]
+            cells = tuple(f"{np.sqrt(np.mean(np.square(error))):.2f}" for error in errors)
+            print(f"| {sigma} | {one:g} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -102,14 +102,14 @@ def test_the_weakest_levels_hardly_change_a_clean_photograph(restorer):
     assert np.mean(changes[1]) < 0.5 and max(changes[1]) < 0.55, changes
 
 
-@pytest.mark.parametrize("sigma", [0.01, 1, 5])
+@pytest.mark.parametrize("sigma", [0.01, 1])
 def test_weak_levels_make_photographs_neither_darker_nor_lighter(restorer, sigma):
     for name, clean in CROPS.items():
         noise = np.random.default_rng(1).standard_normal(clean.shape) * sigma / 255
         stored = ((clean + noise).clip(0, 1) * 255).round().astype(np.float32) / 255
         middle = (clean > 0.2) & (clean < 0.8)
         shift = 255 * (restorer(stored, sigma) - stored)[middle].mean()
-        assert abs(shift) < 0.08, (name, shift)
+        assert abs(shift) < 0.05, (name, shift)
 
 
 @pytest.mark.parametrize("sigma", [10, 40])
