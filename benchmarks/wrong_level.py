@@ -23,6 +23,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from hyperrestore import Restorer
 from hyperrestore.degrade import gaussian_noise
@@ -42,6 +43,11 @@ def tones(error: Pixels) -> Pixels:
     blocks = error.reshape(channels, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
     means: Pixels = 255 * blocks.mean(axis=(2, 4))
     return means
+
+
+def rms(errors: npt.ArrayLike) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(np.square(errors))))
 
 
 def coarse_noise(shape: tuple[int, ...], sigma: float, random: np.random.Generator) -> Pixels:
@@ -87,7 +93,7 @@ def main() -> None:
             errors = [tones(result - truth) for result, truth in both]
             cells = (
                 f"{np.mean([psnr(result, truth) for result, truth in both]):.2f}",
-                f"{np.sqrt(np.mean(np.square(errors))):.2f}",
+                f"{rms(errors):.2f}",
                 f"{np.mean([np.abs(error).max() for error in errors]):.1f}",
                 f"{np.mean([variation(result) / variation(truth) for result, truth in both]):.2f}",
             )
@@ -103,12 +109,11 @@ def main() -> None:
     print("\n| ramp, sigma | level | error of light tones | of dark ones |\n|---|---|---|---|")
     for sigma, above in RAMP_LEVELS.items():
         for one in above:
-            errors = [
-                tones(restorer(add_noise(ramp, sigma, np.random.default_rng(0)), one) - ramp)
+            bright, dark = (
+                rms(tones(restorer(add_noise(ramp, sigma, np.random.default_rng(0)), one) - ramp))
                 for ramp in (light, 1 - light)
-            ]
-            cells = tuple(f"{np.sqrt(np.mean(np.square(error))):.2f}" for error in errors)
-            print(f"| {sigma} | {one:g} | {' | '.join(cells)} |", flush=True)
+            )
+            print(f"| {sigma} | {one:g} | {bright:.2f} | {dark:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

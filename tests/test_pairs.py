@@ -153,7 +153,7 @@ def test_a_share_of_the_crops_is_shrunk_otherwise():
     assert 15 < sum(not torch.equal(one, usual) for one in made) < 45
 
 
-def test_noise_of_the_protocol_hyperres_is_clipped_and_truncated():
+def test_noise_of_the_protocol_hyperres_is_clipped_to_8_bit():
     clean = torch.rand(8, 3, 16, 16, generator=generator())
     noisy, target = training_pair(
         Task.DENOISE, clean, torch.tensor(50.0), settings(protocol="hyperres"), generator()
