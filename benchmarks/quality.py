@@ -73,15 +73,15 @@ class Table:
         return f"{self.photos}, {'grey' if self.grey else 'colour'}"
 
 
-SIGMAS, SOME_SIGMAS = (5, 10, 15, 25, 35, 50, 75, 80, 90), (15, 25, 50)
+SIGMAS = (5, 10, 15, 25, 35, 50, 75, 80, 90)
 QUALITIES = (10, 20, 30, 40)
 TABLES = {
     table.name: table
     for table in (
         Table(Task.DENOISE, "CBSD68", "standard", False, SIGMAS),
         Table(Task.DENOISE, "CBSD68", "hyperres", False, SIGMAS),
-        Table(Task.DENOISE, "CBSD68", "standard", True, SOME_SIGMAS),
-        Table(Task.DENOISE, "CBSD68", "hyperres", True, SOME_SIGMAS),
+        Table(Task.DENOISE, "CBSD68", "standard", True, SIGMAS),
+        Table(Task.DENOISE, "CBSD68", "hyperres", True, SIGMAS),
         Table(Task.DEJPEG, "LIVE1", "standard", False, tuple(range(5, 100, 5))),
         Table(Task.DEJPEG, "LIVE1", "standard", True, QUALITIES),
         Table(Task.DEJPEG, "Classic5", "standard", True, QUALITIES),

@@ -76,11 +76,11 @@ def run(quality, folder, *arguments):
 
 
 def test_the_figures_are_those_of_evaluate(quality, folder, tiny_model, paper_model):
-    rows, page = run(quality, folder, "--model", tiny_model, "--paper", paper_model, "--levels", 15, 25, 75)
+    levels = (15, 25, 75)
+    rows, page = run(quality, folder, "--model", tiny_model, "--paper", paper_model, "--levels", *levels)
     pictures = find_pictures(folder)
     for kind in ("colour", "grey"):
         for protocol in ("standard", "hyperres"):
-            levels = [15, 25, 75] if kind == "colour" else [15, 25]
             for name, model in (("ours", tiny_model), ("the paper's network", paper_model)):
                 scores = evaluate(
                     Restorer.load(model), pictures, levels, protocol=protocol, grey=kind == "grey"
