@@ -6,15 +6,15 @@
 
 On photos that training holds out, with Gaussian noise. Tones are the means of blocks of 16x16 pixels, of each
 channel; their error is its root mean square, and the worst block's, mean over photos, both on the 8-bit
-scale. Variation is the mean difference of neighbours, against the clean photo's: it falls as detail is taken,
-and is above 1 where noise is left.
+scale; their mean is above 0 where pictures become lighter. Variation is the mean difference of neighbours,
+against the clean photo's: it falls as detail is taken, and is above 1 where noise is left.
 
 Then what a higher level does to noise that no network here was trained on: coarse noise, blurred over some
 pixels as in cameras and film, sigma 10. How much of it is left is what the results of two such pictures still
 differ by, against what the pictures differ by.
 
-Last the tones of areas near white and black, grey ramps of 96x96 pixels from 0.91 to 0.99 and from 0.01 to
-0.09, at the true level and a little above it.
+Last the tones of light and dark areas, grey ramps of 96x96 pixels from 0.91 to 0.99 and from 0.01 to 0.09,
+and of as large areas of pure white and black, at the true level and above it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from hyperrestore.photos import find_photos, split_photos, validation_crops
 
 BLOCK = 16
 COARSE, COARSE_LEVELS = 10, (5, 10, 15, 20, 30, 50)
-RAMP_LEVELS = {5: (5, 7.5), 10: (10, 15), 25: (25, 30), 50: (50, 60)}
+AREA_LEVELS = {5: (5, 7.5, 10), 10: (10, 15, 20), 25: (25, 30, 50), 50: (50, 60, 75)}
 LEVELS = {0: (25,), 5: (25,), 10: (12, 15, 25, 50), 25: (15, 25, 30, 50, 75), 50: (25, 50, 75), 75: (75,)}
 
 
@@ -82,8 +82,8 @@ def main() -> None:
         noisy = gaussian_noise(truth, sigma, random)
         return to_8bit(noisy).astype(np.float32) if options.stored else noisy
 
-    print("| sigma | level | PSNR, dB | error of tones | worst block | variation |")
-    print("|---|---|---|---|---|---|")
+    print("| sigma | level | PSNR, dB | error of tones | mean | worst block | variation |")
+    print("|---|---|---|---|---|---|---|")
     for sigma, levels in LEVELS.items():
         random = np.random.default_rng(sigma)
         noisy = [add_noise(truth, sigma, random) for truth in clean]
@@ -94,6 +94,7 @@ def main() -> None:
             cells = (
                 f"{np.mean([psnr(result, truth) for result, truth in both]):.2f}",
                 f"{rms(errors):.2f}",
+                f"{np.mean(errors):+.2f}",
                 f"{np.mean([np.abs(error).max() for error in errors]):.1f}",
                 f"{np.mean([variation(result) / variation(truth) for result, truth in both]):.2f}",
             )
@@ -106,14 +107,16 @@ def main() -> None:
         left = np.std([one - other for one, other in results]) / np.std([one - other for one, other in pairs])
         print(f"| {COARSE} | {level} | {left:.0%} |", flush=True)
     light = np.tile(np.linspace(0.91, 0.99, 96, dtype=np.float32), (3, 96, 1))
-    print("\n| ramp, sigma | level | error of light tones | of dark ones |\n|---|---|---|---|")
-    for sigma, above in RAMP_LEVELS.items():
-        for one in above:
-            bright, dark = (
-                rms(tones(restorer(add_noise(ramp, sigma, np.random.default_rng(0)), one) - ramp))
-                for ramp in (light, 1 - light)
+    white = np.ones_like(light)
+    print("\n| areas, sigma | level | error of light tones | of dark ones | of white | of black |")
+    print("|---|---|---|---|---|---|")
+    for sigma, levels in AREA_LEVELS.items():
+        for one in levels:
+            cells = tuple(
+                f"{rms(tones(restorer(add_noise(area, sigma, np.random.default_rng(0)), one) - area)):.2f}"
+                for area in (light, 1 - light, white, 1 - white)
             )
-            print(f"| {sigma} | {one:g} | {bright:.2f} | {dark:.2f} |", flush=True)
+            print(f"| {sigma} | {one:g} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

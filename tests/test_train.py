@@ -472,7 +472,9 @@ def test_a_share_of_crops_has_weaker_noise():
 
 def test_crops_with_weaker_noise_are_to_become_what_they_become_with_all_of_it():
     clean = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    clean[1] = clean[1, :1]
+    clean[1:] = clean[1:, :1]
+    degraded = clean.clone()
+    degraded[2, 0, 0, 0] += 0.1
     seen = []
 
     def network(noisy, level):
@@ -481,15 +483,15 @@ def test_crops_with_weaker_noise_are_to_become_what_they_become_with_all_of_it()
 
     generator = torch.Generator().manual_seed(0)
     weaker = torch.tensor([False, True, True]).view(3, 1, 1, 1)
-    targets = targets_of(network, clean, weaker, torch.tensor(50.0), generator)
+    targets = targets_of(network, clean, degraded, weaker, torch.tensor(50.0), generator)
     ((noisy, level),) = seen
     noise = noisy - clean[1:]
     assert level == 50 and noise.std().item() == pytest.approx(50 / 255, rel=0.1)
-    torch.testing.assert_close(noise[0, 0], noise[0, 2], rtol=0, atol=1e-6)  # of a grey crop it is grey
-    assert (noise[1, 0] - noise[1, 2]).abs().max() > 0.1
+    torch.testing.assert_close(noise[0, 0], noise[0, 2], rtol=0, atol=1e-6)  # as their own is grey
+    assert (noise[1, 0] - noise[1, 2]).abs().max() > 0.1  # or coloured, on a grey photo, too
     assert torch.equal(targets[0], clean[0])
     assert torch.equal(targets[1:], (noisy / 2).bfloat16().float())
-    assert targets_of(None, clean, weaker & False, torch.tensor(50.0), generator) is clean
+    assert targets_of(None, clean, degraded, weaker & False, torch.tensor(50.0), generator) is clean
 
 
 def test_validation_is_the_same_every_time_and_bears_a_perfect_score():

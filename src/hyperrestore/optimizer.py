@@ -15,11 +15,11 @@ SMALLEST_MATRIX = 8  # rows and columns; the picture's own side of a network has
 class Optimizer:
     """Steps parameters by their gradients at a rate that is set before each step.
 
-    Muon makes the update of a matrix orthogonal, so that a step moves all its directions alike; a kernel is
-    a matrix (out, in * height * width), and the factors of a low-rank W are matrices. Its updates are scaled
-    to the size of AdamW's, so that both take the same rate. Biases and the kernels next to the picture stay
-    with AdamW. Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024;
-    the scale is from J. Liu et al., arXiv 2502.16982.
+    Muon makes the update of a matrix orthogonal, so that a step moves all its directions alike; a kernel
+    is a matrix (out, in * height * width), and the factors of a low-rank W are matrices. Its updates are
+    scaled to the size of AdamW's, so that both take the same rate. Biases and kernels of few channels,
+    such as a network's last one, stay with AdamW. Source: K. Jordan et al., "Muon: an optimizer for
+    hidden layers in neural networks", 2024; the scale is from J. Liu et al., arXiv 2502.16982.
 
     Args:
         parameters: Names and parameters, in the memory where they stay.

@@ -64,10 +64,8 @@ def training_pair(
     return _PAIRS[task](clean, grey, level, training, generator)
 
 
-def noisy_at(clean: Tensor, level: Tensor, generator: torch.Generator, grey: Tensor | None = None) -> Tensor:
-    """Add noise to crops (b, 3, h, w), equal in the channels of `grey` ones; None finds these."""
-    if grey is None:
-        grey = (clean == clean[:, :1]).flatten(1).all(1).view(-1, 1, 1, 1)
+def noisy_at(clean: Tensor, grey: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
+    """Add noise to crops (b, 3, h, w), equal in the channels of `grey` ones (b, 1, 1, 1)."""
     noise = gaussian_noise(torch.zeros_like(clean), level, generator)
     return clean + torch.where(grey, noise[:, :1], noise)
 
@@ -76,7 +74,7 @@ def _noisy(
     clean: Tensor, grey: Tensor, level: Tensor, training: Training, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     random = torch.rand(len(clean), generator=generator, device=clean.device).view(-1, 1, 1, 1)
-    noisy = noisy_at(clean, level, generator, grey)
+    noisy = noisy_at(clean, grey, level, generator)
     steps = noisy.clamp(0, 1) * 255
     if training.protocol == "hyperres":  # truncated, which darkens by half a step
         return steps.floor() / 255, clean

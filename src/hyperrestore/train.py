@@ -187,7 +187,8 @@ def draw_true_levels(
     """What one level's crops are really degraded to: the level, but for the share whose noise is weaker.
 
     Returns:
-        Levels, and which of them are below `level`, both (count, 1, 1, 1); without a share just `level`.
+        Levels, and which of them are below `level`, both (count, 1, 1, 1); without a share just `level`, and
+        none, on the CPU.
     """
     if not training.weaker_share:
         return level, torch.zeros(count, 1, 1, 1, dtype=torch.bool)  # on the CPU: to ask it waits for no GPU
@@ -198,7 +199,12 @@ def draw_true_levels(
 
 @torch.no_grad()
 def targets_of(
-    network: Hypernetwork, clean: Tensor, weaker: Tensor, level: Tensor, generator: torch.Generator
+    network: Hypernetwork,
+    clean: Tensor,
+    degraded: Tensor,
+    weaker: Tensor,
+    level: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
     """What crops (b, 3, h, w) are to become at a level: themselves, but for those whose noise is weaker.
 
@@ -208,7 +214,8 @@ def targets_of(
     if not weaker.any():
         return clean
     chosen = weaker.flatten()
-    noisy = noisy_at(clean[chosen], level, generator)
+    grey = (degraded == degraded[:, :1]).all(dim=(1, 2, 3), keepdim=True)  # their noise, too
+    noisy = noisy_at(clean[chosen], grey[chosen], level, generator)
     targets = clean.clone()
     targets[chosen] = network(noisy.to(memory_format=torch.channels_last), level).float()
     return targets
@@ -323,7 +330,9 @@ def train(
                 true_levels, weaker = draw_true_levels(level, count, training, run.generator)
                 degraded, clean = training_pair(recipe.task, clean, true_levels, training, run.generator)
                 with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    targets = targets_of(run.network, clean, weaker, level, run.generator)
+                    targets = targets_of(run.network, clean, degraded, weaker, level, run.generator)
+                # Apart: in older versions of torch autocast keeps what it cast without a gradient.
+                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                     restored = run.network(degraded.to(memory_format=torch.channels_last), level)
                 level_loss = loss_of(restored.float(), targets, training)
                 level_loss.backward()  # type: ignore[no-untyped-call]
