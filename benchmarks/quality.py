@@ -282,7 +282,8 @@ def with_other_levels(present: Row, earlier: Sequence[Row]) -> Row:
         same = (one.key, one.count, one.run_by) == (present.key, present.count, present.run_by)
         if same and one.means.keys() - present.means.keys():
             versions = one.versions | present.versions
-            return replace(present, versions=versions, means=one.means | present.means)
+            means = dict(sorted((one.means | present.means).items()))
+            return replace(present, versions=versions, means=means)
     return present
 
 

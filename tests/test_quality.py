@@ -244,7 +244,10 @@ def test_other_packages_can_be_measured_a_few_levels_at_a_time(
     (folder.parent / "RESULTS.md").unlink()
     run(quality, folder, *arguments, "--levels", 25)
     fake_bm3d.clear()
+    drawn = []
+    monkeypatch.setattr(quality, "draw_sigma", lambda title, rows, path: drawn.extend(rows))
     _, page = run(quality, folder, *arguments, "--levels", 15, "--keep")
+    assert [list(row.means) for row in drawn] == [[15], [15, 25]], "a curve goes from left to right"
     assert "measured with" not in page, "all of it by this version, as the page's head says"
     monkeypatch.setattr(quality, "__version__", "99.0")
     rows, page = run(quality, folder, *arguments, "--levels", 50, "--keep")
