@@ -174,15 +174,16 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{os.cpu_count()} CPUs, {len(os.sched_getaffinity(0))} used; OpenVINO, level {LEVEL:g}")
     with tempfile.TemporaryDirectory() as name:
-        # Not in this process: torch would make it large, and no child's peak is below its parent's size.
-        with ProcessPoolExecutor(1, get_context("spawn")) as apart:
-            paper = apart.submit(paper_model, Path(name)).result()
+        paper = None
+        if options.task == "denoise" or not options.memory:
+            # Not in this process: torch would make it large, and no child's peak is below its parent's size.
+            with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+                paper = apart.submit(paper_model, Path(name)).result()
         for megapixels in options.megapixels:
             for precision in options.precision:
-                # Nothing is calibrated for the paper's network, which is for noise.
-                models = [None, paper] if options.task == "denoise" and precision != "int8" else [None]
+                models = [None, paper] if paper and precision != "int8" else [None]  # int8 needs calibration
                 for tile in options.tile or [None]:
-                    if not options.memory:
+                    if paper and not options.memory:
                         measure_time(megapixels, precision, tile or TILE, options.rounds, paper)
                         continue
                     for suffix, model in itertools.product(options.format, models):
