@@ -14,7 +14,8 @@ pixels as in cameras and film, sigma 10. How much of it is left is what the resu
 differ by, against what the pictures differ by.
 
 Last the tones of light and dark areas, grey ramps of 96x96 pixels from 0.91 to 0.99 and from 0.01 to 0.09,
-and of as large areas of pure white and black, at the true level and above it.
+and of as large areas of pure white and black, at the true level and above it. Results lie in 0..1, so
+white can only err darker and black lighter: 0 there does not say that tones near it are right.
 """
 
 from __future__ import annotations

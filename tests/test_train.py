@@ -23,6 +23,7 @@ from hyperrestore.backends import load_network
 from hyperrestore.checkpoint import load_checkpoint
 from hyperrestore.errors import CheckpointError, PictureError, TrainingError, UsageError
 from hyperrestore.networks import NetworkConfig, build
+from hyperrestore.pairs import as_stored
 from hyperrestore.photos import find_photos, split_photos
 from hyperrestore.quantize import weights_digest
 from hyperrestore.train import (
@@ -32,7 +33,9 @@ from hyperrestore.train import (
     Run,
     draw_levels,
     draw_true_levels,
+    fade_half,
     save_model,
+    store_half,
     targets_of,
     train,
     validate,
@@ -470,6 +473,40 @@ def test_a_share_of_crops_has_weaker_noise():
     assert levels == 40 and not weaker.any()
 
 
+def test_half_of_the_crops_with_weaker_noise_are_moved_towards_white_or_black():
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.rand(4000, 3, 2, 2, generator=generator)
+    weaker = torch.arange(4000).view(-1, 1, 1, 1) % 4 == 0
+    faded = fade_half(clean, weaker, generator)
+    changed = (faded != clean).flatten(1).any(1)
+    assert not changed[~weaker.flatten()].any()
+    assert 430 < changed.sum() < 570
+    low, high = faded[changed].aminmax()
+    assert low >= 0 and high <= 1
+    lighter = faded.flatten(1).mean(1) > clean.flatten(1).mean(1)
+    assert 0.4 < lighter[changed].float().mean() < 0.6
+    contrast = (faded.flatten(1).std(1) / clean.flatten(1).std(1))[changed]  # what is left of it is uniform
+    assert contrast.min() < 0.02 and contrast.max() > 0.98
+    assert contrast.mean().item() == pytest.approx(0.5, abs=0.05)
+    tones = faded[changed][contrast < 0.1].flatten(1).mean(1)  # of those that were moved nearly all the way
+    assert ((tones < 0.1) | (tones > 0.9)).all()
+    assert 0.25 < (tones > 0.5).float().mean() < 0.75
+
+
+def test_half_of_the_crops_with_weaker_noise_are_clipped_and_rounded():
+    generator = torch.Generator().manual_seed(0)
+    degraded = 2 * torch.rand(4000, 3, 2, 2, generator=generator) - 0.5
+    weaker = torch.arange(4000).view(-1, 1, 1, 1) % 4 == 0
+    stored = store_half(degraded, weaker, generator)
+    changed = (stored != degraded).flatten(1).any(1)
+    assert not changed[~weaker.flatten()].any()
+    assert 430 < changed.sum() < 570
+    steps = 255 * stored[changed]
+    assert steps.min() == 0 and steps.max() == 255
+    torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-4)
+    assert (steps / 255 - degraded[changed].clamp(0, 1)).abs().max() <= 0.51 / 255
+
+
 def test_crops_with_weaker_noise_are_to_become_what_they_become_with_all_of_it():
     clean = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     clean[1:] = clean[1:, :1]
@@ -492,6 +529,25 @@ def test_crops_with_weaker_noise_are_to_become_what_they_become_with_all_of_it()
     assert torch.equal(targets[0], clean[0])
     assert torch.equal(targets[1:], (noisy / 2).bfloat16().float())
     assert targets_of(None, clean, degraded, weaker & False, torch.tensor(50.0), generator) is clean
+
+
+def test_weaker_crops_are_moved_before_they_get_noise_and_stored_after(photos, tmp_path, monkeypatch):
+    seen = []
+
+    def recorded(network, clean, degraded, weaker, level, generator):
+        seen.append((clean, degraded, weaker.flatten()))
+        return targets_of(network, clean, degraded, weaker, level, generator)
+
+    monkeypatch.setattr(training_module, "targets_of", recorded)
+    run(photos, tmp_path, recipe=tiny_recipe(weaker_share=0.5, clipped_share=0.0), steps=20)
+    clean, degraded, weaker = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    stored = (degraded == as_stored(degraded)).flatten(1).all(1)
+    assert not stored[~weaker].any()
+    assert 0.25 < stored[weaker].float().mean() < 0.75
+    contrast = clean.flatten(1).std(1)
+    assert contrast[weaker].min() < 0.03 < 0.06 < contrast[~weaker].min()
+    noise = (degraded - clean)[~stored]
+    assert noise.flatten(1).mean(1).abs().max() < 0.1  # only noise lies between the two
 
 
 def test_validation_is_the_same_every_time_and_bears_a_perfect_score():

@@ -160,7 +160,8 @@ def parser() -> argparse.ArgumentParser:
         "train",
         help="train a model on a folder of photos",
         description="Train a model. Ctrl-C stops after the step and keeps everything; --resume goes on.",
-        epilog="Example: hyperrestore train recipes/denoise.toml --data photos/ --minutes 60",
+        epilog="Example: hyperrestore train recipes/denoise.toml --data photos/ --minutes 60 "
+        "--start-from src/hyperrestore/models/denoise.safetensors",
     )
     command.add_argument("recipe", type=_path, metavar="RECIPE", help="TOML file that says what is trained")
     command.add_argument("--data", type=_path, required=True, metavar="FOLDER", help="clean photos")

@@ -70,15 +70,19 @@ def noisy_at(clean: Tensor, grey: Tensor, level: Tensor, generator: torch.Genera
     return clean + torch.where(grey, noise[:, :1], noise)
 
 
+def as_stored(noisy: Tensor) -> Tensor:
+    """Clipped and rounded, as in a file of 8 bits."""
+    return (noisy.clamp(0, 1) * 255).round() / 255
+
+
 def _noisy(
     clean: Tensor, grey: Tensor, level: Tensor, training: Training, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     random = torch.rand(len(clean), generator=generator, device=clean.device).view(-1, 1, 1, 1)
     noisy = noisy_at(clean, grey, level, generator)
-    steps = noisy.clamp(0, 1) * 255
     if training.protocol == "hyperres":  # truncated, which darkens by half a step
-        return steps.floor() / 255, clean
-    return torch.where(random < training.clipped_share, steps.round() / 255, noisy), clean
+        return (noisy.clamp(0, 1) * 255).floor() / 255, clean
+    return torch.where(random < training.clipped_share, as_stored(noisy), noisy), clean
 
 
 def _compressed(

@@ -43,10 +43,13 @@ class Training:
         ema: Decay per step of the average of the weights that becomes the model; 0 for none.
         grey_share: Share of crops that are grey, with the same noise in all channels.
         drawn_share: Share of crops that are of drawn pictures, as text on a screen, instead of photos.
-        clipped_share: Share of crops whose noise is clipped and rounded to 8 bit, as in a stored file.
+        clipped_share: Share of crops whose noise is clipped and rounded to 8 bit, as in a stored file;
+            of weaker ones more, see `weaker_share`.
         weaker_share: Share of crops whose noise is weaker than the level says, by a random factor from 0 to
-            1. They are to become what they become with all of it (see `train.targets_of`): a level too high
-            for a picture takes detail, but must not change contrast and colours.
+            1. They are to become what they become with all of it, not clipped (see `train.targets_of`): a
+            level too high for a picture takes detail, but must not change contrast and colours. Half of the
+            weaker crops are moved towards white or black (`train.fade_half`); and half, drawn independently
+            of `clipped_share`, are clipped and rounded (`train.store_half`).
         other_share: Share of the crops' batches for upscaling that were shrunk otherwise than by antialiased
             bicubic interpolation: by other kernels, or without antialiasing.
         protocol: "standard", or "hyperres" to train on just what that protocol measures (see `protocols`);
