@@ -292,7 +292,8 @@ def mark(versions: set[str]) -> str:
     if versions == {__version__}:
         return ""
     oldest_first = sorted(versions, key=lambda version: [int(part) for part in re.findall(r"\d+", version)])
-    return MEASURED_WITH + " and ".join(oldest_first)
+    *before, last = oldest_first
+    return MEASURED_WITH + (f"{', '.join(before)} and {last}" if before else last)
 
 
 @contextmanager
@@ -332,7 +333,7 @@ def kept_rows(earlier: str, table: Table) -> list[Row]:
                 if mine != "-"
             }
             number = int(count.removesuffix(" pictures") or pictures.split()[0])
-            versions = set((measured_with or version).split(" and "))
+            versions = set(re.split(", | and ", measured_with or version))
             rows.append(Row(key_of(base), name, protocol, run_by, number, means, versions, pictures))
     return rows
 

@@ -388,6 +388,8 @@ def test_scores_from_the_cache_say_which_version_measured_them(
     assert sum("bm3d" not in entry["key"] for entry in entries) == 4, "models are measured anew"
     marked = [("ours", ""), ("BM3D", "; measured with hyperrestore 0.9.0 and 0.10.0")]
     assert lines_of("0.10.0", 15, 25) == marked
+    marked[1] = ("BM3D", "; measured with hyperrestore 0.9.0, 0.10.0 and 0.11.0")
+    assert lines_of("0.11.0", 15, 25, 50) == marked
     peers = [entry for entry in entries if "bm3d" in entry["key"]]
     for entry in peers:
         del entry["version"]
