@@ -201,7 +201,7 @@ def fade_half(clean: Tensor, weaker: Tensor, generator: torch.Generator) -> Tens
     """Move half of the crops (b, 3, h, w) whose noise is `weaker` (b, 1, 1, 1) towards white or black.
 
     Each by a random share. Light and dark areas are rare in photos, and a level too high moves them most:
-    light ones at weak noise, both where noise is clipped.
+    light ones at weak noise, both where strong noise is clipped.
     """
     random = torch.rand(2, *weaker.shape, generator=generator, device=clean.device)
     share = (2 * random[0] - 1).clamp(min=0) * weaker
@@ -211,8 +211,8 @@ def fade_half(clean: Tensor, weaker: Tensor, generator: torch.Generator) -> Tens
 def store_half(degraded: Tensor, weaker: Tensor, generator: torch.Generator) -> Tensor:
     """Clip and round half of the crops (b, 3, h, w) whose noise is `weaker` (b, 1, 1, 1).
 
-    With `clipped_share` alone few crops are both weaker and clipped (7 % at shares of 0.2 and 0.35, not 14),
-    so the network takes weaker noise for unclipped: it leaves white too dark and black too light.
+    With `clipped_share` alone few crops are both weaker and clipped (7 % at shares of 0.2 and 0.35, with this
+    13.5), and the network takes weaker noise for unclipped: it leaves white too dark and black too light.
     """
     half = torch.rand(weaker.shape, generator=generator, device=degraded.device) < 0.5
     return torch.where(weaker & half, as_stored(degraded), degraded)
