@@ -104,7 +104,7 @@ class StopAt:
     [
         tiny_recipe(grey_share=0.3, clipped_share=0.3, weaker_share=0.3),
         tiny_recipe(SMALL_PAPER, levels=(15, 50), shared_crops=True, ema=0.0),
-        tiny_recipe(WIDE, optimizer="muon"),
+        tiny_recipe(WIDE, optimizer="muon", slope_rate=0.5),
     ],
     ids=["ours", "paper", "muon"],
 )
@@ -119,6 +119,29 @@ def test_resumed_equals_uninterrupted(photos, tmp_path, monkeypatch, recipe, bf1
     run(photos, parts, recipe=recipe, steps=7, bf16=bf16, resume=True)
     assert_same_tensors(parts, whole)
     assert [row["step"] for row in log_of(parts)] == ["3", "7"]
+
+
+def move_of(recipe):
+    """How far one step at the rate 1e-3 moves each weight, for gradients that do not depend on the recipe."""
+    run = Run(recipe, CPU, {})
+    before = {name: parameter.detach().clone() for name, parameter in run.network.named_parameters()}
+    generator = torch.Generator().manual_seed(0)
+    for parameter in run.network.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    run.optimizer.step(1e-3)
+    return {name: parameter.detach() - before[name] for name, parameter in run.network.named_parameters()}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_slope_rate_is_the_share_of_the_rate_that_w_moves_by(optimizer):
+    whole, part = (move_of(tiny_recipe(WIDE, optimizer=optimizer, slope_rate=share)) for share in (1.0, 0.25))
+    slopes = {name.rpartition(".")[2] for name in whole if "slope" in name}
+    assert slopes == {"slope", "slope_left", "slope_right", "bias_slope"}
+    for name, move in whole.items():
+        assert move.abs().max() > 1e-4, name
+        torch.testing.assert_close(
+            part[name], move * (0.25 if "slope" in name else 1), rtol=1e-3, atol=2e-7, msg=name
+        )
 
 
 def test_the_same_recipe_gives_the_same_model(photos, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,27 +24,33 @@ class Optimizer:
     Args:
         parameters: Names and parameters, in the memory where they stay.
         kind: "adamw" for all of them, or "muon".
+        slope_rate: Rate of W and the slopes of biases, as a share of the others' rate.
     """
 
-    def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], kind: Kind) -> None:
+    def __init__(
+        self, parameters: Iterable[tuple[str, nn.Parameter]], kind: Kind, slope_rate: float = 1.0
+    ) -> None:
         self._held: dict[str, Tensor] = {}  # what has a state of its own, by name
         self._matrices: list[tuple[nn.Parameter, list[Tensor]]] = []  # in their parameter's memory
-        rest: list[Tensor] = []
+        rest: dict[float, list[Tensor]] = {}  # by their share of the rate
+        every_matrix: dict[float, list[Tensor]] = {}
         for name, parameter in parameters:
+            share = slope_rate if "slope" in name.rpartition(".")[2] else 1.0
             stack = _as_matrices(parameter.detach()) if kind == "muon" else None
             if stack is None:
                 self._held[name] = parameter
-                rest.append(parameter)
+                rest.setdefault(share, []).append(parameter)
                 continue
             matrices = [matrix.requires_grad_(parameter.requires_grad) for matrix in stack]
             self._matrices.append((parameter, matrices))
+            every_matrix.setdefault(share, []).extend(matrices)
             self._held |= {f"{name}.{index}": matrix for index, matrix in enumerate(matrices)}
         self._optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(rest, weight_decay=0.0, fused=True)
+            torch.optim.AdamW(_groups(rest), weight_decay=0.0, fused=True)
         ]
-        if every_matrix := [matrix for _, matrices in self._matrices for matrix in matrices]:
+        if every_matrix:
             self._optimizers.append(
-                torch.optim.Muon(every_matrix, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+                torch.optim.Muon(_groups(every_matrix), weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
             )
 
     def step(self, rate: float) -> None:
@@ -56,7 +62,7 @@ class Optimizer:
                 parameter.grad = None
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["share"]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
@@ -86,6 +92,10 @@ class Optimizer:
                         key: torch.empty_like(held).copy_(value) if value.ndim else value.clone()
                         for key, value in values.items()
                     }
+
+
+def _groups(tensors: Mapping[float, list[Tensor]]) -> list[dict[str, Any]]:
+    return [{"params": held, "share": share} for share, held in tensors.items()]
 
 
 def _as_matrices(tensor: Tensor) -> tuple[Tensor, ...] | None:

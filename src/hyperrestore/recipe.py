@@ -27,6 +27,8 @@ class Training:
     Attributes:
         learning_rate: Peak of the learning rate; it rises over `warmup` steps and falls as a cosine.
         optimizer: "adamw", or "muon" for the kernels and AdamW for the rest (see `optimizer.Optimizer`).
+        slope_rate: Learning rate of W, as a share of that of B. At phi = 1 a step of W moves kernels as far
+            as one of B; at equal rates W gathers more noise than strong levels bear.
         loss: "l1", the mean absolute error, as in the paper; or "rms", the root of the mean squared error of
             each level's crops: what PSNR measures, at a scale that leaves the levels their balance.
         warmup: Steps.
@@ -61,6 +63,7 @@ class Training:
     learning_rate: float
     validate_at: tuple[float, ...]
     optimizer: Literal["adamw", "muon"] = "adamw"
+    slope_rate: float = 1.0
     loss: Literal["l1", "rms"] = "l1"
     warmup: int = 200
     clip: float = 1.0
@@ -91,8 +94,8 @@ class Training:
             raise RecipeError("grey_share, clipped_share, whole_share and other_share must lie in 0..1")
         if not (0 <= self.ema < 1 and 0 <= self.drawn_share < 1 and 0 <= self.weaker_share < 1):
             raise RecipeError("ema, drawn_share and weaker_share must lie in 0..1, below 1")
-        if not (self.clip > 0 and self.level_power > 0):
-            raise RecipeError("clip and level_power must be above 0")
+        if not (self.clip > 0 and self.level_power > 0 and 0 < self.slope_rate < math.inf):
+            raise RecipeError("clip, level_power and slope_rate must be above 0")
         if self.protocol not in get_args(Protocol):
             raise RecipeError(
                 f"protocol {self.protocol!r} is unknown; known are {', '.join(get_args(Protocol))}"

@@ -64,7 +64,8 @@ class Run:
         self.device = device
         torch.manual_seed(recipe.training.seed)
         self.network = build(recipe.network, recipe.scale).to(device)
-        self.optimizer = Optimizer(self.network.named_parameters(), recipe.training.optimizer)
+        training = recipe.training
+        self.optimizer = Optimizer(self.network.named_parameters(), training.optimizer, training.slope_rate)
         self.average = [parameter.detach().clone() for parameter in self.network.parameters()]
         self.generator = torch.Generator(device).manual_seed(recipe.training.seed)
         self.step = 0
