@@ -1,5 +1,6 @@
 import contextlib
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import torch
 from conftest import SIGMA, SMALL_PAPER, TINY, randomised, tiny_recipe
 from safetensors import safe_open
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from safetensors.torch import save
 from test_photos import write
 
@@ -30,6 +31,7 @@ from hyperrestore.train import (
     LOG,
     MODEL,
     STATE,
+    STATE_KEY,
     Run,
     draw_levels,
     draw_true_levels,
@@ -254,6 +256,29 @@ def test_another_recipe_cannot_resume(photos, tmp_path):
     for other in (tiny_recipe(ema=0.9), tiny_recipe(replace(TINY, rank=0))):
         with pytest.raises(CheckpointError, match="another recipe"):
             run(photos, tmp_path, recipe=other, resume=True)
+
+
+def test_an_entry_that_an_earlier_version_did_not_know_had_its_default(photos, tmp_path):
+    run(photos, tmp_path, steps=2)
+    state = tmp_path / STATE
+    with safe_open(state, "np") as file:
+        facts = json.loads(file.metadata()[STATE_KEY])
+    tensors = load_file(state)
+
+    def with_training(**changed):
+        entries = {name: value for name, value in facts["recipe"]["training"].items() if name != "slope_rate"}
+        recipe = facts["recipe"] | {"training": entries | changed}
+        save_file(tensors, state, {STATE_KEY: json.dumps(facts | {"recipe": recipe})})
+
+    for changed in ({"slope_rate": 0.5}, {"of_a_later_version": 1}):
+        with_training(**changed)
+        with pytest.raises(CheckpointError, match="another recipe"):
+            run(photos, tmp_path, steps=3, resume=True)
+    with_training()
+    with pytest.raises(CheckpointError, match="another recipe"):
+        run(photos, tmp_path, steps=3, recipe=tiny_recipe(slope_rate=0.5), resume=True)
+    run(photos, tmp_path, steps=3, resume=True)
+    assert log_of(tmp_path)[-1]["step"] == "3"
 
 
 def test_another_precision_or_other_photos_cannot_resume(photos, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -149,22 +150,33 @@ def read_recipe(path: str | Path) -> Recipe:
     path = Path(path)
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-        task = Task(document.pop("task", None))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path}: not a readable recipe ({error})") from error
-    except ValueError as error:
-        raise RecipeError(f"{path}: {error}; known tasks: {', '.join(Task)}") from error
     try:
-        recipe = Recipe(
-            task,
-            _table(NetworkConfig, document, "network"),
-            _table(LevelScale, document, "scale"),
-            _table(Training, document, "training"),
-        )
+        return recipe_of(document)
     except (ValueError, RecipeError) as error:
         raise RecipeError(f"{path}: {error}") from error
-    if document:
-        raise RecipeError(f"{path}: has unknown {', '.join(sorted(document))}")
+
+
+def recipe_of(document: Mapping[str, Any]) -> Recipe:
+    """Make a recipe of a document as TOML or JSON give it; what it leaves out has its default.
+
+    Raises:
+        RecipeError: It has a missing, unknown or impossible entry.
+    """
+    rest = dict(document)
+    try:
+        task = Task(rest.pop("task", None))
+    except ValueError as error:
+        raise RecipeError(f"{error}; known tasks: {', '.join(Task)}") from error
+    recipe = Recipe(
+        task,
+        _table(NetworkConfig, rest, "network"),
+        _table(LevelScale, rest, "scale"),
+        _table(Training, rest, "training"),
+    )
+    if rest:
+        raise RecipeError(f"has unknown {', '.join(sorted(rest))}")
     return recipe
 
 

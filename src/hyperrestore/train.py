@@ -33,14 +33,14 @@ from hyperrestore.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
-from hyperrestore.errors import CheckpointError, TrainingError, UsageError
+from hyperrestore.errors import CheckpointError, RecipeError, TrainingError, UsageError
 from hyperrestore.hyper import Hypernetwork, materialize, take_over
 from hyperrestore.networks import build, build_plain, receptive_radius
 from hyperrestore.optimizer import Optimizer
 from hyperrestore.pairs import as_stored, margin, measured_pair, noisy_at, training_pair
 from hyperrestore.photos import Photos, find_photos, photos_digest, split_photos, validation_crops
 from hyperrestore.quantize import weights_digest
-from hyperrestore.recipe import Recipe, Training
+from hyperrestore.recipe import Recipe, Training, recipe_of
 
 MODEL, STATE, LOG, CURVE = "model.safetensors", "state.safetensors", "log.csv", "curve.png"
 VALIDATION_CROPS, VALIDATION_SIZE = 32, 256
@@ -122,7 +122,7 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "started_from": self.started_from,
-            "recipe": self._recipe(),
+            "recipe": asdict(self.recipe),
             "given": self.given,
         }
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors().items()}
@@ -141,7 +141,11 @@ class Run:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, ValueError) as error:
             raise CheckpointError(f"{path}: not a readable training state ({error})") from error
-        if not isinstance(metadata, dict) or metadata.get("recipe") != self._recipe():
+        try:
+            same = recipe_of(metadata["recipe"]) == self.recipe  # of an earlier version: with fewer entries
+        except (TypeError, KeyError, ValueError, RecipeError):
+            same = False
+        if not same:
             raise CheckpointError(f"{path}: belongs to another recipe; train into another folder")
         given = metadata.get("given") or {}
         for name, value in self.given.items():
@@ -168,10 +172,6 @@ class Run:
             self.optimizer.restore(
                 {name.removeprefix(own): value for name, value in tensors.items() if name.startswith(own)}
             )
-
-    def _recipe(self) -> object:
-        """The recipe as it reads in a file."""
-        return json.loads(json.dumps(asdict(self.recipe)))
 
 
 def loss_of(restored: Tensor, target: Tensor, training: Training) -> Tensor:
