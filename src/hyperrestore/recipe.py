@@ -28,8 +28,8 @@ class Training:
     Attributes:
         learning_rate: Peak of the learning rate; it rises over `warmup` steps and falls as a cosine.
         optimizer: "adamw", or "muon" for the kernels and AdamW for the rest (see `optimizer.Optimizer`).
-        slope_rate: Learning rate of W, as a share of that of B. At phi = 1 a step of W moves kernels as far
-            as one of B; at equal rates W gathers more noise than strong levels bear.
+        slope_rate: Learning rate of W, or of its factors, as a share of that of B. At equal rates a step of a
+            full W moves kernels at phi = 1 as far as one of B, which strong levels may not bear.
         loss: "l1", the mean absolute error, as in the paper; or "rms", the root of the mean squared error of
             each level's crops: what PSNR measures, at a scale that leaves the levels their balance.
         warmup: Steps.
