@@ -278,7 +278,9 @@ def test_an_entry_that_an_earlier_version_did_not_know_had_its_default(photos, t
     with pytest.raises(CheckpointError, match="another recipe"):
         run(photos, tmp_path, steps=3, recipe=tiny_recipe(slope_rate=0.5), resume=True)
     run(photos, tmp_path, steps=3, resume=True)
-    assert log_of(tmp_path)[-1]["step"] == "3"
+    as_list = list(tiny_recipe().training.validate_at)
+    run(photos, tmp_path, steps=4, recipe=tiny_recipe(validate_at=as_list), resume=True)
+    assert log_of(tmp_path)[-1]["step"] == "4"
 
 
 def test_another_precision_or_other_photos_cannot_resume(photos, tmp_path):

@@ -142,7 +142,8 @@ class Run:
         except (OSError, SafetensorError, ValueError) as error:
             raise CheckpointError(f"{path}: not a readable training state ({error})") from error
         try:
-            same = recipe_of(metadata["recipe"]) == self.recipe  # of an earlier version: with fewer entries
+            # One of an earlier version has fewer entries; lists in one made in Python become tuples.
+            same = recipe_of(metadata["recipe"]) == recipe_of(asdict(self.recipe))
         except (TypeError, KeyError, ValueError, RecipeError):
             same = False
         if not same:
