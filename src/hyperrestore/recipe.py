@@ -31,7 +31,7 @@ class Training:
         slope_rate: Learning rate of W, or of its factors, as a share of that of B. At equal rates a step of a
             full W moves kernels at phi = 1 as far as one of B, which strong levels may not bear.
         loss: "l1", the mean absolute error, as in the paper; or "rms", the root of the mean squared error of
-            each level's crops: what PSNR measures, at a scale that leaves the levels their balance.
+            each crop: what PSNR measures, at a scale that leaves levels and crops their balance.
         warmup: Steps.
         clip: Largest norm of the gradient; a longer one is shortened to it. A single bad step at a high rate
             can otherwise ruin a run.
