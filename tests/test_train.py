@@ -18,14 +18,16 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import save
 from test_photos import write
+from torch import nn
 
 import hyperrestore.train as training_module
 from hyperrestore.backends import load_network
 from hyperrestore.checkpoint import load_checkpoint
 from hyperrestore.errors import CheckpointError, PictureError, TrainingError, UsageError
 from hyperrestore.networks import NetworkConfig, build
+from hyperrestore.optimizer import Optimizer
 from hyperrestore.pairs import as_stored
-from hyperrestore.photos import find_photos, split_photos
+from hyperrestore.photos import Photos, find_photos, split_photos
 from hyperrestore.quantize import weights_digest
 from hyperrestore.train import (
     LOG,
@@ -33,9 +35,11 @@ from hyperrestore.train import (
     STATE,
     STATE_KEY,
     Run,
+    draw_batch,
     draw_levels,
     draw_true_levels,
     fade_half,
+    loss_of,
     save_model,
     store_half,
     targets_of,
@@ -519,8 +523,20 @@ def test_a_share_of_crops_has_weaker_noise():
     assert 0.22 < weaker.float().mean() < 0.28
     assert 0 <= levels[weaker].min() < 1 and 39 < levels[weaker].max() < 40
     assert levels[weaker].mean() == pytest.approx(20, abs=1)
+    assert weaker.flatten().tolist() == sorted(weaker.flatten().tolist(), reverse=True)  # the first ones
     levels, weaker = draw_true_levels(level, 3, tiny_recipe().training, generator)
     assert levels == 40 and not weaker.any()
+
+
+def test_on_average_the_share_has_weaker_noise_however_few_crops_there_are():
+    generator = torch.Generator().manual_seed(0)
+    training = tiny_recipe(weaker_share=0.2).training
+    for count, possible in ((2, {0, 1}), (7, {1, 2}), (5, {1})):
+        counts = [
+            int(draw_true_levels(torch.tensor(40.0), count, training, generator)[1].sum()) for _ in range(600)
+        ]
+        assert set(counts) == possible
+        assert np.mean(counts) == pytest.approx(0.2 * count, abs=0.06)
 
 
 def test_half_of_the_crops_with_weaker_noise_are_moved_towards_white_or_black():
@@ -558,39 +574,28 @@ def test_half_of_the_crops_with_weaker_noise_are_clipped_and_rounded():
 
 
 def test_crops_with_weaker_noise_are_to_become_what_they_become_with_all_of_it():
-    clean = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    clean[1:] = clean[1:, :1]
-    degraded = clean.clone()
-    degraded[2, 0, 0, 0] += 0.1
-    seen = []
+    clean = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    noisy = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    weaker = torch.tensor([True, True, False, False]).view(4, 1, 1, 1)
 
-    def network(noisy, level):
-        seen.append((noisy, level))
-        return (noisy / 2).bfloat16()
+    def network(given, level):
+        assert torch.equal(given, noisy) and level == 50
+        return (given / 2).bfloat16()
 
+    targets = targets_of(network, clean, weaker, noisy, torch.tensor(50.0))
+    assert torch.equal(targets[:2], (noisy[:2] / 2).bfloat16().float())
+    assert torch.equal(targets[2:], clean[2:])
+    assert targets_of(None, clean, weaker & False, noisy, torch.tensor(50.0)) is clean
+    assert targets_of(None, clean, weaker & False, noisy[:0], torch.tensor(50.0)) is clean
+
+
+def test_weaker_crops_are_moved_before_they_get_noise_and_stored_after(photos):
+    training, _ = split_photos(find_photos(photos))
+    recipe = tiny_recipe(weaker_share=0.5, clipped_share=0.0, crops_per_level=80)
     generator = torch.Generator().manual_seed(0)
-    weaker = torch.tensor([False, True, True]).view(3, 1, 1, 1)
-    targets = targets_of(network, clean, degraded, weaker, torch.tensor(50.0), generator)
-    ((noisy, level),) = seen
-    noise = noisy - clean[1:]
-    assert level == 50 and noise.std().item() == pytest.approx(50 / 255, rel=0.1)
-    torch.testing.assert_close(noise[0, 0], noise[0, 2], rtol=0, atol=1e-6)  # as their own is grey
-    assert (noise[1, 0] - noise[1, 2]).abs().max() > 0.1  # or coloured, on a grey photo, too
-    assert torch.equal(targets[0], clean[0])
-    assert torch.equal(targets[1:], (noisy / 2).bfloat16().float())
-    assert targets_of(None, clean, degraded, weaker & False, torch.tensor(50.0), generator) is clean
-
-
-def test_weaker_crops_are_moved_before_they_get_noise_and_stored_after(photos, tmp_path, monkeypatch):
-    seen = []
-
-    def recorded(network, clean, degraded, weaker, level, generator):
-        seen.append((clean, degraded, weaker.flatten()))
-        return targets_of(network, clean, degraded, weaker, level, generator)
-
-    monkeypatch.setattr(training_module, "targets_of", recorded)
-    run(photos, tmp_path, recipe=tiny_recipe(weaker_share=0.5, clipped_share=0.0), steps=20)
-    clean, degraded, weaker = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    batch = draw_batch(recipe, Photos(training, crop=recipe.training.crop, device=CPU), generator)
+    clean, degraded, weaker = (part.flatten(0, 1) for part in (batch.clean, batch.degraded, batch.weaker))
+    weaker = weaker.flatten()
     stored = (degraded == as_stored(degraded)).flatten(1).all(1)
     assert not stored[~weaker].any()
     assert 0.25 < stored[weaker].float().mean() < 0.75
@@ -598,6 +603,62 @@ def test_weaker_crops_are_moved_before_they_get_noise_and_stored_after(photos, t
     assert contrast[weaker].min() < 0.03 < 0.06 < contrast[~weaker].min()
     noise = (degraded - clean)[~stored]
     assert noise.flatten(1).mean(1).abs().max() < 0.1  # only noise lies between the two
+
+
+def test_crops_that_may_be_weaker_come_with_all_noise_of_their_level_too(photos):
+    training, _ = split_photos(find_photos(photos))
+    recipe = tiny_recipe(weaker_share=0.5, clipped_share=0.0, grey_share=0.3, crops_per_level=80)
+    generator = torch.Generator().manual_seed(0)
+    batch = draw_batch(recipe, Photos(training, crop=recipe.training.crop, device=CPU), generator)
+    assert batch.noisy.shape[1] == 40 and batch.weaker[:, :40].all() and not batch.weaker[:, 40:].any()
+    noise = batch.noisy - batch.clean[:, :40]
+    expected = (batch.levels / 255).view(-1, 1).expand(-1, 40)
+    torch.testing.assert_close(noise.flatten(2).std(2), expected, rtol=0.3, atol=0)
+    grey = (batch.degraded == batch.degraded[:, :, :1]).flatten(2).all(2)[:, :40]
+    assert 0.1 < grey.float().mean() < 0.5
+    assert ((noise[:, :, 0] - noise[:, :, 2]).abs().flatten(2).amax(2) < 1e-6).equal(grey)
+
+
+def test_the_loss_counts_each_crop_alike():
+    training = tiny_recipe(loss="rms").training
+    target = torch.zeros(2, 3, 4, 4)
+    restored = torch.stack([target[0] + 0.3, target[1] - 0.1])
+    assert float(loss_of(restored, target, training)) == pytest.approx(0.2, rel=1e-4)
+    assert float(loss_of(restored, target, tiny_recipe(loss="l1").training)) == pytest.approx(0.2)
+    exact = restored.clone().requires_grad_()
+    loss_of(exact, restored, training).backward()
+    assert exact.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("rate", [1e-3, torch.tensor(2e-4)])
+def test_a_step_is_that_of_the_optimizers_of_torch_at_the_rate(optimizer, rate):
+    torch.manual_seed(0)
+    ours, theirs = (nn.Linear(24, 16) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    stepped = Optimizer(ours.named_parameters(), optimizer)
+    settings = {"lr": float(rate), "weight_decay": 0.0}
+    expected = [torch.optim.AdamW(theirs.parameters(), **settings)]
+    if optimizer == "muon":
+        ours, theirs = (nn.Conv2d(8, 16, 3) for _ in range(2))
+        theirs.load_state_dict(ours.state_dict())
+        stepped = Optimizer(ours.named_parameters(), optimizer)
+        matrix = theirs.weight.detach().flatten(1)
+        expected = [
+            torch.optim.AdamW([theirs.bias], **settings),
+            torch.optim.Muon([matrix], adjust_lr_fn="match_rms_adamw", **settings),
+        ]
+    for _ in range(5):
+        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        if optimizer == "muon":
+            matrix.grad = theirs.weight.grad.flatten(1)
+        stepped.step(rate)
+        for each in expected:
+            each.step()
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=2e-7)
 
 
 def test_validation_is_the_same_every_time_and_bears_a_perfect_score():

@@ -30,6 +30,9 @@ class Optimizer:
     def __init__(
         self, parameters: Iterable[tuple[str, nn.Parameter]], kind: Kind, slope_rate: float = 1.0
     ) -> None:
+        parameters = list(parameters)
+        self._parameters = [parameter.detach() for _, parameter in parameters]
+        on_cuda = any(parameter.is_cuda for parameter in self._parameters)
         self._held: dict[str, Tensor] = {}  # what has a state of its own, by name
         self._matrices: list[tuple[nn.Parameter, list[Tensor]]] = []  # in their parameter's memory
         rest: dict[float, list[Tensor]] = {}  # by their share of the rate
@@ -46,25 +49,34 @@ class Optimizer:
             every_matrix.setdefault(share, []).extend(matrices)
             self._held |= {f"{name}.{index}": matrix for index, matrix in enumerate(matrices)}
         self._optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(_groups(rest), weight_decay=0.0, fused=True)
+            torch.optim.AdamW(_groups(rest), weight_decay=0.0, fused=True, capturable=on_cuda)
         ]
         if every_matrix:
             self._optimizers.append(
                 torch.optim.Muon(_groups(every_matrix), weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
             )
 
-    def step(self, rate: float) -> None:
-        """Move every parameter that has a gradient, and drop the gradients."""
+    @torch.no_grad()
+    def step(self, rate: float | Tensor) -> None:
+        """Move every parameter that has a gradient, and drop the gradients.
+
+        Args:
+            rate: A number, or a tensor of one value on the parameters' device, which may change when the
+                step is replayed as a CUDA graph.
+        """
         for parameter, matrices in self._matrices:
             if parameter.grad is not None:
                 for matrix, gradient in zip(matrices, _as_matrices(parameter.grad) or (), strict=True):
                     matrix.grad = gradient
                 parameter.grad = None
+        # Recording a step fixes the rates of torch's optimisers: they step at 1, and `rate` scales that.
+        before = [parameter.clone() for parameter in self._parameters]
         for optimizer in self._optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["share"]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        torch._foreach_sub_(self._parameters, before)
+        torch._foreach_mul_(self._parameters, rate)
+        torch._foreach_add_(self._parameters, before)
 
     def tensors(self) -> dict[str, Tensor]:
         """The state, by name."""
@@ -95,7 +107,7 @@ class Optimizer:
 
 
 def _groups(tensors: Mapping[float, list[Tensor]]) -> list[dict[str, Any]]:
-    return [{"params": held, "share": share} for share, held in tensors.items()]
+    return [{"params": held, "lr": share} for share, held in tensors.items()]
 
 
 def _as_matrices(tensor: Tensor) -> tuple[Tensor, ...] | None:

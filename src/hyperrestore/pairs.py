@@ -59,8 +59,8 @@ def training_pair(
     grey = random < training.grey_share
     if training.protocol == "hyperres" and task != Task.DENOISE:
         return _as_measured(task, clean, float(level), training.protocol)
-    luma = clean.new_tensor(LUMA).view(3, 1, 1)
-    clean = torch.where(grey, (clean * luma).sum(1, keepdim=True), clean)
+    luma = sum(weight * clean[:, index : index + 1] for index, weight in enumerate(LUMA))
+    clean = torch.where(grey, luma, clean)
     return _PAIRS[task](clean, grey, level, training, generator)
 
 

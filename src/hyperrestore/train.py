@@ -10,11 +10,13 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +35,7 @@ from hyperrestore.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
+from hyperrestore.cuda_graph import Recorded
 from hyperrestore.errors import CheckpointError, RecipeError, TrainingError, UsageError
 from hyperrestore.hyper import Hypernetwork, materialize, take_over
 from hyperrestore.networks import build, build_plain, receptive_radius
@@ -184,20 +187,64 @@ def loss_of(restored: Tensor, target: Tensor, training: Training) -> Tensor:
     return (squared + 1e-8).sqrt().mean()
 
 
+class Batch(NamedTuple):
+    """What one step learns from: b crops at each of k levels; the first m of a level may have weaker noise.
+
+    Attributes:
+        levels: (k,), in the task's unit.
+        degraded: Crops as the network gets them, (k, b, 3, h, w).
+        clean: The same without damage, (k, b, 3, h, w).
+        weaker: Which crops have less noise than their level says, (k, b, 1, 1, 1).
+        noisy: The first crops with all the noise of their level, (k, m, 3, h, w).
+    """
+
+    levels: Tensor
+    degraded: Tensor
+    clean: Tensor
+    weaker: Tensor
+    noisy: Tensor
+
+
+def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Batch:
+    """Draw levels and crops, and degrade them. But for JPEG and shrinking nothing waits for a GPU."""
+    training = recipe.training
+    levels = draw_levels(recipe, generator)
+    count = training.crops_per_level
+    crops = photos.crops(count if training.shared_crops else count * len(levels), generator)
+    parts = []
+    for index, level in enumerate(levels):
+        clean = crops if training.shared_crops else crops[index * count : (index + 1) * count]
+        true_levels, weaker = draw_true_levels(level, count, training, generator)
+        if training.weaker_share:
+            clean = fade_half(clean, weaker, generator)
+        degraded, clean = training_pair(recipe.task, clean, true_levels, training, generator)
+        most = math.ceil(count * training.weaker_share)
+        noisy = clean[:most]
+        if training.weaker_share:
+            degraded = store_half(degraded, weaker, generator)
+            grey = (degraded == degraded[:, :1]).all(dim=(1, 2, 3), keepdim=True)  # their noise, too
+            noisy = noisy_at(noisy, grey[:most], level, generator)
+        parts.append((degraded, clean, weaker, noisy))
+    return Batch(levels, *(torch.stack(part) for part in zip(*parts, strict=True)))
+
+
 def draw_true_levels(
     level: Tensor, count: int, training: Training, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """What one level's crops are really degraded to: the level, but for the share whose noise is weaker.
 
+    The first ones are; if the share of `count` is no whole number, one more by chance.
+
     Returns:
         Levels, and which of them are below `level`, both (count, 1, 1, 1); without a share just `level`, and
-        none, on the CPU.
+        none.
     """
+    index = torch.arange(count, device=level.device).view(-1, 1, 1, 1)
     if not training.weaker_share:
-        return level, torch.zeros(count, 1, 1, 1, dtype=torch.bool)  # on the CPU: to ask it waits for no GPU
-    random = torch.rand(2, count, 1, 1, 1, generator=generator, device=level.device)
-    weaker = random[0] < training.weaker_share
-    return torch.where(weaker, level * random[1], level), weaker
+        return level, index < 0
+    random = torch.rand(1 + count, generator=generator, device=level.device)
+    weaker = index + random[0] < count * training.weaker_share
+    return torch.where(weaker, level * random[1:].view(-1, 1, 1, 1), level), weaker
 
 
 def fade_half(clean: Tensor, weaker: Tensor, generator: torch.Generator) -> Tensor:
@@ -222,27 +269,42 @@ def store_half(degraded: Tensor, weaker: Tensor, generator: torch.Generator) -> 
 
 
 @torch.no_grad()
-def targets_of(
-    network: Hypernetwork,
-    clean: Tensor,
-    degraded: Tensor,
-    weaker: Tensor,
-    level: Tensor,
-    generator: torch.Generator,
-) -> Tensor:
+def targets_of(network: Hypernetwork, clean: Tensor, weaker: Tensor, noisy: Tensor, level: Tensor) -> Tensor:
     """What crops (b, 3, h, w) are to become at a level: themselves, but for those whose noise is weaker.
 
     Those are to become what the network makes of them with all the noise that the level stands for. So how
     much detail a level takes depends on the level alone, and contrast and colours stay.
+
+    Args:
+        network: It, as it is now.
+        clean: (b, 3, h, w).
+        weaker: Which of them have weaker noise, (b, 1, 1, 1); none behind the first m.
+        noisy: The first with all the noise, (m, 3, h, w).
+        level: A tensor of one value.
     """
-    if not weaker.any():
+    count = len(noisy)
+    # A GPU is not asked: the answer would be waited for, and a recorded step does the same every time.
+    if not count or (weaker.device.type == "cpu" and not weaker.any()):
         return clean
-    chosen = weaker.flatten()
-    grey = (degraded == degraded[:, :1]).all(dim=(1, 2, 3), keepdim=True)  # their noise, too
-    noisy = noisy_at(clean[chosen], grey[chosen], level, generator)
-    targets = clean.clone()
-    targets[chosen] = network(noisy.to(memory_format=torch.channels_last), level).float()
-    return targets
+    restored = network(noisy.to(memory_format=torch.channels_last), level).float()
+    return torch.cat([torch.where(weaker[:count], restored, clean[:count]), clean[count:]])
+
+
+def learn(run: Run, rate: Tensor, *tensors: Tensor, bf16: bool) -> Tensor:
+    """Take one step, at a rate of one value, from the tensors of a `Batch`; return the mean loss."""
+    batch, device = Batch(*tensors), run.device.type
+    loss = torch.zeros((), device=run.device)
+    for level, degraded, clean, weaker, noisy in zip(*batch, strict=True):
+        # No cache: in older versions of torch it keeps what was cast without a gradient.
+        with torch.autocast(device, torch.bfloat16, enabled=bf16, cache_enabled=False):
+            targets = targets_of(run.network, clean, weaker, noisy, level)
+            restored = run.network(degraded.to(memory_format=torch.channels_last), level)
+        level_loss = loss_of(restored.float(), targets, run.recipe.training)
+        level_loss.backward()  # type: ignore[no-untyped-call]
+        loss += level_loss.detach() / len(batch.levels)
+    torch.nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.training.clip)
+    run.optimizer.step(rate)
+    return loss
 
 
 def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
@@ -329,6 +391,9 @@ def train(
     held_out = validation_crops(validation_files, count=VALIDATION_CROPS, size=VALIDATION_SIZE)
     out.mkdir(parents=True, exist_ok=True)
     log = Log(out, run, held_out, photos=len(clean_photos), bf16=bf16)
+    step: Callable[..., Tensor] = partial(learn, run, bf16=bf16)
+    if device.type == "cuda":
+        step = Recorded(step)
     rate = 0.0
     before, started, validated = run.seconds, time.monotonic(), time.monotonic()
 
@@ -345,28 +410,8 @@ def train(
             rate = training.learning_rate * min(1.0, (run.step + 1) / training.warmup)
             rate *= (1 + math.cos(math.pi * progress)) / 2
 
-            levels = draw_levels(recipe, run.generator)
-            count = training.crops_per_level
-            crops = clean_photos.crops(count if training.shared_crops else count * len(levels), run.generator)
-            loss = torch.zeros((), device=device)
-            for index, level in enumerate(levels):
-                clean = crops if training.shared_crops else crops[index * count : (index + 1) * count]
-                true_levels, weaker = draw_true_levels(level, count, training, run.generator)
-                if training.weaker_share:
-                    clean = fade_half(clean, weaker, run.generator)
-                degraded, clean = training_pair(recipe.task, clean, true_levels, training, run.generator)
-                if training.weaker_share:
-                    degraded = store_half(degraded, weaker, run.generator)
-                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    targets = targets_of(run.network, clean, degraded, weaker, level, run.generator)
-                # Apart: in older versions of torch autocast keeps what it cast without a gradient.
-                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    restored = run.network(degraded.to(memory_format=torch.channels_last), level)
-                level_loss = loss_of(restored.float(), targets, training)
-                level_loss.backward()  # type: ignore[no-untyped-call]
-                loss += level_loss.detach() / len(levels)
-            torch.nn.utils.clip_grad_norm_(run.network.parameters(), training.clip)
-            run.optimizer.step(rate)
+            batch = draw_batch(recipe, clean_photos, run.generator)
+            loss = step(torch.full((), rate, device=device), *batch)
             run.step += 1
             run.update_average()
 

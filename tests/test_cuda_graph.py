@@ -1,0 +1,67 @@
+from functools import partial
+
+import pytest
+import torch
+
+from hyperrestore.cuda_graph import AHEAD, EAGER_CALLS, Recorded
+from hyperrestore.level import LevelScale, Task
+from hyperrestore.networks import NetworkConfig
+from hyperrestore.recipe import Recipe, Training
+from hyperrestore.train import Batch, Run, learn
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU with CUDA")
+
+SCALE = LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=0, reference=50)
+NETWORK = NetworkConfig("unet", widths=(16, 32), blocks=(1, 1), rank=8)
+CALLS = EAGER_CALLS + 2 * AHEAD + 1
+
+
+def batches(levels, crops, weaker):
+    generator = torch.Generator("cuda").manual_seed(0)
+    for number in range(CALLS):
+        clean = torch.rand(levels, crops, 3, 32, 32, generator=generator, device="cuda")
+        noise = 0.1 * torch.randn(clean.shape, generator=generator, device="cuda")
+        level = 10.0 + number + torch.arange(levels, device="cuda")
+        chosen = torch.arange(crops, device="cuda").view(1, -1, 1, 1, 1) < min(weaker, number % 3)
+        yield Batch(
+            level,
+            clean + noise,
+            clean,
+            chosen.expand(levels, -1, 1, 1, 1),
+            clean[:, :weaker] - noise[:, :weaker],
+        )
+
+
+def trained(optimizer, weaker, *, recorded, bf16):
+    training = Training(optimizer=optimizer, loss="rms", slope_rate=0.5)
+    run = Run(Recipe(Task.DENOISE, NETWORK, SCALE, training), torch.device("cuda"), {})
+    step = partial(learn, run, bf16=bf16)
+    if recorded:
+        step = Recorded(step)
+    losses = []
+    for number, batch in enumerate(batches(2, 4, weaker)):
+        rate = torch.full((), 1e-3 / (1 + number), device="cuda")
+        losses.append(float(step(rate, *batch)))
+    return losses, {name: weight.detach().cpu() for name, weight in run.network.named_parameters()}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("weaker", [0, 2])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_recorded_steps_are_the_steps(optimizer, weaker, bf16):
+    (losses, weights), (expected, expected_weights) = (
+        trained(optimizer, weaker, recorded=recorded, bf16=bf16) for recorded in (True, False)
+    )
+    assert losses == pytest.approx(expected, rel=1e-2 if bf16 else 1e-3)
+    assert len(set(losses)) == CALLS
+    apart = max(float((weights[name] - expected_weights[name]).abs().max()) for name in weights)
+    assert apart < 1e-3, (losses, expected)
+
+
+def test_what_is_replayed_reads_the_arguments_of_each_call():
+    double = Recorded(lambda number: 2 * number)
+    numbers = range(CALLS)
+    assert [float(double(torch.tensor(float(number), device="cuda"))) for number in numbers] == [
+        2 * number for number in numbers
+    ]
+    assert double.graph is not None
