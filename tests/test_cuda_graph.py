@@ -33,7 +33,9 @@ def batches(levels, crops, weaker):
 
 
 def trained(optimizer, weaker, *, recorded, bf16):
-    training = Training(optimizer=optimizer, loss="rms", slope_rate=0.5)
+    training = Training(
+        learning_rate=1e-3, validate_at=(25.0,), optimizer=optimizer, loss="rms", slope_rate=0.5
+    )
     run = Run(Recipe(Task.DENOISE, NETWORK, SCALE, training), torch.device("cuda"), {})
     step = partial(learn, run, bf16=bf16)
     if recorded:
