@@ -1,4 +1,5 @@
 import contextlib
+import copy
 import csv
 import json
 import os
@@ -34,11 +35,13 @@ from hyperrestore.train import (
     MODEL,
     STATE,
     STATE_KEY,
+    Batch,
     Run,
     draw_batch,
     draw_levels,
     draw_true_levels,
     fade_half,
+    learn,
     loss_of,
     save_model,
     store_half,
@@ -619,6 +622,48 @@ def test_crops_that_may_be_weaker_come_with_all_noise_of_their_level_too(photos)
     assert ((noise[:, :, 0] - noise[:, :, 2]).abs().flatten(2).amax(2) < 1e-6).equal(grey)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_levels_share_their_crops_only_if_the_recipe_says_so(photos, shared):
+    training, _ = split_photos(find_photos(photos))
+    recipe = tiny_recipe(shared_crops=shared, grey_share=0.0, crops_per_level=3)
+    crops = Photos(training, crop=recipe.training.crop, device=CPU)
+    clean = draw_batch(recipe, crops, torch.Generator().manual_seed(0)).clean
+    assert torch.equal(clean[0], clean[1]) == shared
+    assert len({crop.numpy().tobytes() for crop in clean.flatten(0, 1)}) == (3 if shared else 3 * len(clean))
+
+
+def test_a_step_learns_from_the_mean_of_its_levels_and_not_through_its_targets(monkeypatch):
+    run = Run(tiny_recipe(loss="l1", clip=0.01), CPU, {})
+    randomised(run.network)
+    generator = torch.Generator().manual_seed(0)
+    degraded, clean = torch.rand(2, 2, 2, 3, 16, 16, generator=generator)
+    noisy = torch.rand(2, 1, 3, 16, 16, generator=generator)
+    weaker = torch.tensor([True, False]).view(1, 2, 1, 1, 1).expand(2, -1, -1, -1, -1)
+    batch = Batch(torch.tensor([20.0, 40.0]), degraded, clean, weaker, noisy)
+
+    network = copy.deepcopy(run.network)
+    losses = []
+    for level, worse, better, _, noise in zip(*batch, strict=True):
+        with torch.no_grad():
+            targets = torch.cat([network(noise, level), better[1:]])
+        losses.append((network(worse, level) - targets).abs().mean())
+    sum(losses).backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 0.01)
+
+    steps = []
+    monkeypatch.setattr(
+        run.optimizer,
+        "step",
+        lambda rate: steps.append((rate, [p.grad.clone() for p in run.network.parameters()])),
+    )
+    rate = torch.tensor(2e-4)
+    torch.testing.assert_close(learn(run, rate, *batch, bf16=False), sum(losses).detach() / 2)
+    ((given, gradients),) = steps
+    assert given is rate
+    for gradient, parameter in zip(gradients, network.parameters(), strict=True):
+        torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-8)
+
+
 def test_the_loss_counts_each_crop_alike():
     training = tiny_recipe(loss="rms").training
     target = torch.zeros(2, 3, 4, 4)
@@ -634,15 +679,12 @@ def test_the_loss_counts_each_crop_alike():
 @pytest.mark.parametrize("rate", [1e-3, torch.tensor(2e-4)])
 def test_a_step_is_that_of_the_optimizers_of_torch_at_the_rate(optimizer, rate):
     torch.manual_seed(0)
-    ours, theirs = (nn.Linear(24, 16) for _ in range(2))
+    ours, theirs = (nn.Conv2d(8, 16, 3) for _ in range(2))
     theirs.load_state_dict(ours.state_dict())
     stepped = Optimizer(ours.named_parameters(), optimizer)
     settings = {"lr": float(rate), "weight_decay": 0.0}
     expected = [torch.optim.AdamW(theirs.parameters(), **settings)]
     if optimizer == "muon":
-        ours, theirs = (nn.Conv2d(8, 16, 3) for _ in range(2))
-        theirs.load_state_dict(ours.state_dict())
-        stepped = Optimizer(ours.named_parameters(), optimizer)
         matrix = theirs.weight.detach().flatten(1)
         expected = [
             torch.optim.AdamW([theirs.bias], **settings),

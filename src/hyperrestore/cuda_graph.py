@@ -31,37 +31,31 @@ class Recorded:
         self.arguments: list[Tensor] = []
         self.result = torch.empty(0)
         self.calls = 0
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.ended = deque(torch.cuda.Event() for _ in range(AHEAD))  # type: ignore[no-untyped-call]
+        self.graph = torch.cuda.CUDAGraph()
 
     def __call__(self, *arguments: Tensor) -> Tensor:
-        """Like the function; all calls with arguments of the same shapes."""
-        self.ended[0].synchronize()  # or the clock, and whoever stops by it, would be far ahead of the GPU
-        if not self.arguments:
-            self.arguments = [argument.clone() for argument in arguments]
-        for own, given in zip(self.arguments, arguments, strict=True):
-            own.copy_(given)
-        if self.calls < EAGER_CALLS:
-            self._call_apart()
-        else:
-            self.graph = self.graph or self._record()
-            self.graph.replay()
-        self.calls += 1
-        self.ended[0].record()
-        self.ended.rotate()
+        """Like the function; all calls with arguments of the same shapes, on one device."""
+        with torch.cuda.device(arguments[0].device):
+            if not self.calls:
+                self.arguments = [argument.clone() for argument in arguments]
+                # Autograd keeps to the stream it began on, and on the usual one nothing can be recorded.
+                self.apart = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+                self.ended = deque(torch.cuda.Event() for _ in range(AHEAD))  # type: ignore[no-untyped-call]
+            self.ended[0].synchronize()  # or whoever stops by the clock would be far ahead of the GPU
+            for own, given in zip(self.arguments, arguments, strict=True):
+                own.copy_(given)
+            if self.calls < EAGER_CALLS:
+                here = torch.cuda.current_stream()
+                self.apart.wait_stream(here)
+                with torch.cuda.stream(self.apart):
+                    self.result = self.function(*self.arguments)
+                here.wait_stream(self.apart)
+            else:
+                if self.calls == EAGER_CALLS:
+                    with torch.cuda.graph(self.graph):
+                        self.result = self.function(*self.arguments)
+                self.graph.replay()
+            self.calls += 1
+            self.ended[0].record()
+            self.ended.rotate()
         return self.result
-
-    def _call_apart(self) -> None:
-        """On a stream of its own, as it is recorded: autograd keeps to the stream that it has begun on."""
-        here = torch.cuda.current_stream()
-        apart = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        apart.wait_stream(here)
-        with torch.cuda.stream(apart):
-            self.result = self.function(*self.arguments)
-        here.wait_stream(apart)
-
-    def _record(self) -> torch.cuda.CUDAGraph:
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.result = self.function(*self.arguments)
-        return graph

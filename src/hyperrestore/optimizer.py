@@ -13,7 +13,7 @@ SMALLEST_MATRIX = 8  # rows and columns; the picture's own side of a network has
 
 
 class Optimizer:
-    """Steps parameters by their gradients at a rate that is set before each step.
+    """Steps parameters by their gradients, each time at a given rate.
 
     Muon makes the update of a matrix orthogonal, so that a step moves all its directions alike; a kernel
     is a matrix (out, in * height * width), and the factors of a low-rank W are matrices. Its updates are

@@ -206,7 +206,10 @@ class Batch(NamedTuple):
 
 
 def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Batch:
-    """Draw levels and crops, and degrade them. But for JPEG and shrinking nothing waits for a GPU."""
+    """Draw levels and crops, and degrade them.
+
+    But for fixed levels, JPEG and shrinking nothing waits for a GPU.
+    """
     training = recipe.training
     levels = draw_levels(recipe, generator)
     count = training.crops_per_level
@@ -222,8 +225,9 @@ def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Ba
         noisy = clean[:most]
         if training.weaker_share:
             degraded = store_half(degraded, weaker, generator)
-            grey = (degraded == degraded[:, :1]).all(dim=(1, 2, 3), keepdim=True)  # their noise, too
-            noisy = noisy_at(noisy, grey[:most], level, generator)
+            first = degraded[:most]
+            grey = (first == first[:, :1]).all(dim=(1, 2, 3), keepdim=True)  # their noise, too
+            noisy = noisy_at(noisy, grey, level, generator)
         parts.append((degraded, clean, weaker, noisy))
     return Batch(levels, *(torch.stack(part) for part in zip(*parts, strict=True)))
 
