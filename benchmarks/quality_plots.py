@@ -37,11 +37,12 @@ def figure(protocol: str) -> Figure:
 
 
 def save(drawing: Figure, path: Path) -> None:
-    """Write a PNG of few colours: it lies beside the code and is to stay small."""
+    """Write a PNG of few colours, rare ones kept: it lies beside the code and is to stay small."""
     file = io.BytesIO()
     drawing.savefig(file, format="png", dpi=100)
     with Image.open(file) as picture:
-        picture.convert("RGB").quantize(128).save(path, format="PNG", optimize=True)
+        few = picture.convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE)
+        few.save(path, format="PNG", optimize=True)
 
 
 def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
@@ -126,9 +127,9 @@ def draw_multiply_adds(title: str, rows: Sequence[Row], millions: Mapping[str, f
     for name, cost, psnr, colour in points:
         edge = "dimgrey" if colour == "white" else colour
         axes.scatter(cost, psnr, s=50, color=colour, edgecolor=edge, zorder=2)
-        axes.annotate(f"{name}\n{psnr:.2f}", (cost, psnr), xytext=(8, 0), textcoords="offset points",
+        axes.annotate(f"{name}: {psnr:.2f}", (cost, psnr), xytext=(8, 0), textcoords="offset points",
                       va="center", fontsize=8)  # fmt: skip
-    ticks = [0.1, 0.2, 0.5, 1, 2, 3]
+    ticks = [0.1, 0.2, 0.5, 1, 2, 4]
     axes.set(xscale="log", xlabel="multiply-adds per pixel, millions (logarithmic)",
              ylabel=f"PSNR at sigma {COMPARED}, dB", xlim=(ticks[0], ticks[-1]))  # fmt: skip
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
