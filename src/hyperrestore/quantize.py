@@ -41,7 +41,7 @@ class Ranges:
     Attributes:
         weights: `weights_digest` of the model.
         levels: Where it was measured, ascending, in the model's unit.
-        limits: For each convolution, by name, its range at each of the levels.
+        limits: For each convolution that is to compute in integers, by name, its range at each of the levels.
         apart: Convolutions that alone read rounded activations. Where the others read, so does everything
             else: additions of integers are faster, but at the finest resolution they cost quality.
     """
@@ -134,6 +134,9 @@ def calibrate(
 ) -> Ranges:
     """Measure what the inner convolutions of a graph read.
 
+    Those at the finest resolution are left out: floats are as fast there, and rounding costs most. A network
+    that has no other resolution keeps them.
+
     Args:
         graph_at: Gives the graph for one level, an `openvino.Model` with the one input `image`.
         core: OpenVINO.
@@ -173,14 +176,15 @@ def calibrate(
     if not sides:
         raise UsageError("the network has no convolution between its first and its last: int8 gains nothing")
     finest = max(sides.values())
-    apart = tuple(name for name, side in sides.items() if side == finest)
-    return Ranges(weights, tuple(levels), {name: tuple(entry) for name, entry in limits.items()}, apart)
+    chosen = [name for name, side in sides.items() if side < finest]
+    apart = () if chosen else tuple(sides)
+    return Ranges(weights, tuple(levels), {name: tuple(limits[name]) for name in chosen or sides}, apart)
 
 
 def quantize(graph: Any, core: Any, ranges: Ranges, level: float) -> None:
-    """Let the inner convolutions of a graph for one level compute in 8-bit integers, in place.
+    """Let the convolutions that were measured compute in 8-bit integers, in a graph for one level, in place.
 
-    The first and the last convolution, from and to the picture itself, stay as they are.
+    The first and the last convolution, from and to the picture itself, stay as they are in any case.
 
     Raises:
         CheckpointError: The ranges are of a graph with other convolutions.
@@ -189,10 +193,11 @@ def quantize(graph: Any, core: Any, ranges: Ranges, level: float) -> None:
     from openvino import opset13
 
     inner = _inner_convolutions(graph)
-    if set(inner) != set(ranges.limits):
+    if not ranges.limits.keys() <= inner.keys():
         raise CheckpointError(
             "the file of ranges names other convolutions than the graph has: calibrate anew"
         )
+    inner = {name: node for name, node in inner.items() if name in ranges.limits}
     # In the graph the kernels are still sums and products of constants.
     kernels = openvino.Model([node.input_value(1) for node in inner.values()], [], "")
     values = core.compile_model(kernels, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})({})
