@@ -134,8 +134,8 @@ def calibrate(
 ) -> Ranges:
     """Measure what the inner convolutions of a graph read.
 
-    Those at the finest resolution are left out: floats are as fast there, and rounding costs most. A network
-    that has no other resolution keeps them.
+    Those at the finest resolution are left out: rounding costs most there. A network that has no other
+    resolution keeps them.
 
     Args:
         graph_at: Gives the graph for one level, an `openvino.Model` with the one input `image`.
