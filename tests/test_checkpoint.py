@@ -220,8 +220,8 @@ def test_a_damaged_header_is_refused(tmp_path, text):
 
 
 def test_another_version_says_so(tmp_path):
-    write_header(tmp_path / "model", json.dumps(header(format_version=2)))
-    with pytest.raises(CheckpointError, match=r"version 2; this hyperrestore reads version 1"):
+    write_header(tmp_path / "model", json.dumps(header(format_version=3)))
+    with pytest.raises(CheckpointError, match=r"version 3; this hyperrestore reads versions 1 and 2"):
         load_checkpoint(tmp_path / "model")
 
 

@@ -403,7 +403,7 @@ def load_network(checkpoint: Checkpoint) -> Hypernetwork:
     description = checkpoint.description
     tensors = {name: torch.from_numpy(tensor).float() for name, tensor in checkpoint.tensors.items()}
     try:
-        network = build(from_table(NetworkConfig, description.network), description.scale)
+        network = build(from_table(NetworkConfig, description.network), description.scales)
         network.load_state_dict(tensors)
     except (ValueError, RuntimeError, UsageError) as error:
         raise CheckpointError(f"the checkpoint's weights do not fit its network: {error}") from error

@@ -25,6 +25,7 @@ from hyperrestore.level import LevelScale, Task
 from hyperrestore.tables import from_table
 
 FORMAT_VERSION = 1
+FORMAT_OF_AXES = 2  # of models with several level axes, which earlier versions of hyperrestore cannot run
 KEY = "hyperrestore"
 
 
@@ -40,6 +41,7 @@ class Description:
         multiple: Product of the strides: windows start and end on multiples of it, pixels.
         history: How it was trained: steps, seconds, recipe, data, licence, scores. For people. Like
             `network` it holds what JSON can hold, so lists rather than tuples.
+        axes: Further level axes, if the kernels depend on more than one level. Their default is their origin.
     """
 
     task: Task
@@ -48,6 +50,12 @@ class Description:
     halo: int
     multiple: int
     history: Mapping[str, Any] = field(default_factory=dict)
+    axes: tuple[LevelScale, ...] = ()
+
+    @property
+    def scales(self) -> tuple[LevelScale, ...]:
+        """Every level axis, in the order in which the network takes levels."""
+        return (self.scale, *self.axes)
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, atomically."""
-    header = {"format_version": FORMAT_VERSION, **asdict(checkpoint.description)}
+    description = checkpoint.description
+    header = {"format_version": FORMAT_OF_AXES if description.axes else FORMAT_VERSION}
+    header |= {key: value for key, value in asdict(description).items() if key != "axes" or value}
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in sorted(checkpoint.tensors.items())}
     write_atomically(Path(path), save(tensors, metadata={KEY: json.dumps(header)}))
 
@@ -148,9 +158,10 @@ def _read(path: Path, *, with_tensors: bool) -> Checkpoint:
 
 def _description(header: Any, path: Path) -> Description:
     version = header.get("format_version") if isinstance(header, dict) else None
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION, FORMAT_OF_AXES):
         raise CheckpointError(
-            f"{path}: model format version {version}; this hyperrestore reads version {FORMAT_VERSION}"
+            f"{path}: model format version {version}; this hyperrestore reads versions {FORMAT_VERSION} and "
+            f"{FORMAT_OF_AXES}"
         )
     try:
         halo, multiple = int(header["halo"]), int(header["multiple"])
@@ -163,6 +174,7 @@ def _description(header: Any, path: Path) -> Description:
             halo=halo,
             multiple=multiple,
             history=dict(header["history"]),
+            axes=tuple(from_table(LevelScale, dict(axis)) for axis in header.get("axes", ())),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: its description is damaged ({error!r})") from error

@@ -144,18 +144,52 @@ def rescale(clean: Pixels, scale: float, *, protocol: Protocol = "standard") -> 
         >>> rescale(np.ones((3, 50, 70)), 2.5).shape
         (3, 50, 70)
     """
+    height, width = clean.shape[1:]
+    small = _shrunk(clean, scale, softness=1.0, protocol=protocol) / 255.0
+    large = resize_bicubic(small, height, width, antialias=protocol == "standard")
+    if protocol == "hyperres":
+        large = _round_to_8bit(large) / 255.0
+    return large.astype(clean.dtype)
+
+
+def shrink(clean: Pixels, scale: float, *, softness: float = 1.0, protocol: Protocol = "standard") -> Pixels:
+    """Shrink by `scale`, to round(side / scale) pixels a side, and round to 8 bits.
+
+    Args:
+        clean: Picture (c, h, w), values in [0, 1].
+        scale: Factor by which the picture becomes smaller, 1 or more; need not be a whole number.
+        softness: Width of the cubic kernel, as a share of that of MATLAB's antialiased bicubic: 1 is that, 0
+            interpolates without antialiasing, 2 blurs. At scale 1 only what is above 1 changes anything.
+        protocol: See `rescale`; "hyperres" has no softness.
+
+    Returns:
+        The small picture, of the same dtype as `clean`; its values are 8-bit.
+
+    Raises:
+        LevelError: The scale is below 1 or not finite, or the softness below 0 or not finite.
+        UsageError: The picture is not (c, h, w) or empty, or the protocol is unknown.
+
+    Example:
+        >>> shrink(np.ones((3, 50, 70)), 2.5).shape
+        (3, 20, 28)
+    """
+    small = _shrunk(clean, scale, softness=softness, protocol=protocol)
+    return (small / 255.0).astype(clean.dtype)
+
+
+def _shrunk(clean: Pixels, scale: float, *, softness: float, protocol: Protocol) -> npt.NDArray[np.uint8]:
+    """The small picture of `shrink`, as integers."""
     _check_choice("protocol", protocol, Protocol)
     _check_picture(clean)
     if not 1 <= scale < math.inf:
         raise LevelError(f"scale {scale!r} is not accepted: give a number from 1")
+    if not 0 <= softness < math.inf:
+        raise LevelError(f"softness {softness!r} is not accepted: give a number from 0")
     height, width = clean.shape[1:]
     size = max(1, round(height / scale)), max(1, round(width / scale))
-    if protocol == "standard":
-        small = _round_to_8bit(_resize(clean, size, (height / size[0], width / size[1]), antialias=True))
-        return resize_bicubic(small / 255.0, height, width, antialias=True).astype(clean.dtype)
-    small = _round_to_8bit(_resize(clean, size, (scale, scale), antialias=False))
-    large = _round_to_8bit(resize_bicubic(small / 255.0, height, width, antialias=False))
-    return (large / 255.0).astype(clean.dtype)
+    standard = protocol == "standard"
+    steps = (height / size[0], width / size[1]) if standard else (scale, scale)
+    return _round_to_8bit(_resize(clean, size, steps, antialias=standard, softness=softness))
 
 
 def resize_bicubic(image: Pixels, height: int, width: int, *, antialias: bool) -> Pixels:
@@ -187,10 +221,21 @@ def resize_bicubic(image: Pixels, height: int, width: int, *, antialias: bool) -
     return _resize(image, (height, width), steps, antialias=antialias).astype(image.dtype)
 
 
-def _resize(image: Pixels, size: tuple[int, int], steps: tuple[float, float], *, antialias: bool) -> Float64:
+def _resize(
+    image: Pixels,
+    size: tuple[int, int],
+    steps: tuple[float, float],
+    *,
+    antialias: bool,
+    softness: float = 1.0,
+) -> Float64:
     """Resample (c, h, w) to `size`, pixels `steps` apart: first along the rows, then along the columns."""
-    tall = _resize_rows(image, size[0], steps[0], antialias=antialias)  # (c, height, w)
-    wide = _resize_rows(tall.swapaxes(1, 2), size[1], steps[1], antialias=antialias)  # (c, width, height)
+    taps = [
+        bicubic_taps(count, length, step, antialias=antialias, softness=softness)
+        for count, length, step in zip(image.shape[1:], size, steps, strict=True)
+    ]
+    tall = _resize_rows(image, *taps[0])  # (c, height, w)
+    wide = _resize_rows(tall.swapaxes(1, 2), *taps[1])  # (c, width, height)
     return wide.swapaxes(1, 2)
 
 
@@ -212,17 +257,16 @@ def resize_matrix(count: int, length: int, step: float, *, antialias: bool) -> F
     return matrix
 
 
-def _resize_rows(image: Pixels, length: int, step: float, *, antialias: bool) -> Float64:
-    """Resample (c, n, w) to (c, length, w) at rows `step` apart."""
-    places, weights = bicubic_taps(image.shape[1], length, step, antialias=antialias)
-    result = np.zeros((image.shape[0], length, image.shape[2]))
+def _resize_rows(image: Pixels, places: npt.NDArray[np.int64], weights: Float64) -> Float64:
+    """Resample (c, n, w) to (c, length, w), by places and weights (length, taps)."""
+    result = np.zeros((image.shape[0], len(places), image.shape[2]))
     for place, weight in zip(places.T, weights.T, strict=True):
         result += weight[:, None] * image[:, place]
     return result
 
 
 def bicubic_taps(
-    count: int, length: int, step: float, *, antialias: bool
+    count: int, length: int, step: float, *, antialias: bool, softness: float = 1.0
 ) -> tuple[npt.NDArray[np.int64], Float64]:
     """Which of `count` samples make each of `length` new ones, and by which weights.
 
@@ -231,12 +275,13 @@ def bicubic_taps(
         length: Samples of the result.
         step: Distance of two samples of the result, in samples of the picture.
         antialias: See `resize_bicubic`.
+        softness: Width of an antialiasing kernel (see `shrink`).
 
     Returns:
         Indices and weights, both (length, taps); the weights of a sample sum to 1.
     """
     centres = (np.arange(length) + 0.5) * step - 0.5
-    stretch = max(1.0, step) if antialias else 1.0
+    stretch = max(1.0, softness * step) if antialias else 1.0
     first = np.floor(centres - 2 * stretch).astype(np.int64) + 1  # the kernel is zero from 2 * stretch on
     places = first[:, None] + np.arange(math.ceil(4 * stretch))
     weights = _cubic((places - centres[:, None]) / stretch, -0.5 if antialias else -0.75)

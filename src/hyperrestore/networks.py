@@ -1,11 +1,13 @@
 """The networks: the paper's, and ours; plain modules that `hyper.hyperize` makes adjustable.
 
-All take and return (b, 3, h, w) of any size from 1x1 up, and see no farther than `receptive_radius`.
+All take (b, 3, h, w) of any size from 1x1 up, and see no farther than `receptive_radius`. They return the
+same size, except the network for upscaling: it returns sub-pixels, a fixed number for each pixel.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -24,33 +26,40 @@ class NetworkConfig:
     """What a network is made of.
 
     Attributes:
-        kind: "paper" for the HyperRes network, "unet" for ours.
+        kind: "paper" for the HyperRes network, "unet" for ours, "subpixel" for ours that upscales: it works
+            on the small picture and returns sub-pixels.
         widths: Channels at each resolution, finest first; of the paper's network, at half resolution.
         blocks: Residual blocks at each resolution; a U-net has them on the way down and on the way up.
         rank: Rank of W (see `hyper.hyperize`); 0 for full rank.
         shuffle: A U-net's finest resolution is the picture's divided by it: every shuffle x shuffle pixels
             become channels of one (pixel unshuffle).
         full_to: Convolutions with at most so many channels have a W of full rank, whatever `rank` says.
+        subpixels: Sub-pixels along each side of a pixel; 1 for the kinds that return the size they get.
     """
 
-    kind: Literal["paper", "unet"]
+    kind: Literal["paper", "unet", "subpixel"]
     widths: tuple[int, ...]
     blocks: tuple[int, ...]
     rank: int = 0
     shuffle: int = 1
     full_to: int = 0
+    subpixels: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
-        if self.kind not in ("paper", "unet"):
-            raise RecipeError(f"network kind {self.kind!r} is unknown; known are 'paper' and 'unet'")
+        if self.kind not in ("paper", "unet", "subpixel"):
+            raise RecipeError(
+                f"network kind {self.kind!r} is unknown; known are 'paper', 'unet' and 'subpixel'"
+            )
         if not self.widths or len(self.widths) != len(self.blocks) or min(self.widths) < 1:
             raise RecipeError(f"widths {self.widths} and blocks {self.blocks} need one entry per resolution")
         paper = self.kind == "paper"
         if min(self.blocks) < 0 or self.rank < 0 or (paper and len(self.widths) != 1):
             raise RecipeError(f"blocks {self.blocks}, rank {self.rank} do not fit network kind {self.kind!r}")
-        if self.shuffle < 1 or (paper and self.shuffle != 1):
+        if self.shuffle < 1 or (self.kind != "unet" and self.shuffle != 1):
             raise RecipeError(f"shuffle {self.shuffle} does not fit network kind {self.kind!r}")
+        if self.subpixels < 1 or (self.kind != "subpixel" and self.subpixels != 1):
+            raise RecipeError(f"subpixels {self.subpixels} do not fit network kind {self.kind!r}")
 
 
 PAPER = NetworkConfig("paper", widths=(64,), blocks=(16,))
@@ -122,7 +131,12 @@ class RestorationUNet(nn.Module):
 
     def residual(self, image: Tensor) -> Tensor:
         """What to add to an image whose sides are multiples of `multiple`."""
-        x = self.head(F.pixel_unshuffle(image, self.shuffle))  # (b, width, h / shuffle, w / shuffle)
+        features = self.features(F.pixel_unshuffle(image, self.shuffle))
+        return F.pixel_shuffle(self.tail(features), self.shuffle)
+
+    def features(self, image: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, width, h, w), what the last convolution reads."""
+        x = self.head(image)
         skips = []
         for encoder, down in zip(self.encoders, self.down, strict=True):
             x = encoder(x)
@@ -131,7 +145,7 @@ class RestorationUNet(nn.Module):
         x = self.middle(x)
         for up, decoder in zip(reversed(self.up), reversed(self.decoders), strict=True):
             x = decoder(F.pixel_shuffle(up(x), 2) + skips.pop())
-        return F.pixel_shuffle(self.tail(x), self.shuffle)
+        return x  # type: ignore[no-any-return]
 
     def forward(self, image: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, 3, h, w), values about [0, 1], not clipped."""
@@ -139,15 +153,44 @@ class RestorationUNet(nn.Module):
         return image + self.residual(pad_to_multiple(image, self.multiple))[..., :height, :width]
 
 
+class SubpixelNetwork(RestorationUNet):
+    """Ours for upscaling: features at the small picture's own resolution, and sub-pixels at the end.
+
+    It predicts what is to be added to the cubic enlargement, on a grid `subpixels` times as fine as the
+    picture, whatever the scale. `upscaling.enlarged` resamples that grid to the size that is asked for.
+
+    It starts as the cubic enlargement: its last convolution is zero.
+    """
+
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], *, subpixels: int) -> None:
+        super().__init__(widths, blocks)
+        self.subpixels = subpixels
+        self.tail = nn.Conv2d(widths[0], 3 * subpixels**2, 3, padding=1)
+        nn.init.zeros_(self.tail.weight)
+        if self.tail.bias is not None:
+            nn.init.zeros_(self.tail.bias)
+
+    def residual(self, image: Tensor) -> Tensor:
+        """Sub-pixels (b, 3, subpixels * h, subpixels * w) of an image with sides multiples of `multiple`."""
+        return F.pixel_shuffle(self.tail(self.features(image)), self.subpixels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(b, 3, h, w) -> (b, 3, subpixels * h, subpixels * w), what to add to the cubic enlargement."""
+        height, width = (side * self.subpixels for side in image.shape[-2:])
+        return self.residual(pad_to_multiple(image, self.multiple))[..., :height, :width]
+
+
 def build_plain(config: NetworkConfig) -> PaperNetwork | RestorationUNet:
     """Build the ordinary network: for one level, or to be made adjustable."""
     if config.kind == "paper":
         return PaperNetwork(config.widths[0], config.blocks[0])
+    if config.kind == "subpixel":
+        return SubpixelNetwork(config.widths, config.blocks, subpixels=config.subpixels)
     return RestorationUNet(config.widths, config.blocks, shuffle=config.shuffle)
 
 
-def build(config: NetworkConfig, scale: LevelScale) -> Hypernetwork:
-    """Build the adjustable network with fresh weights.
+def build(config: NetworkConfig, scale: LevelScale | Sequence[LevelScale]) -> Hypernetwork:
+    """Build the adjustable network with fresh weights; several scales are several level axes.
 
     Of the paper's network only the residual blocks are adjustable, of ours every convolution.
     """
@@ -213,6 +256,7 @@ def receptive_radius(network: nn.Module, *, multiple: int) -> int:
         across = (0, 1, 3) if transpose else (0, 1, 2)
         image = torch.ones(shape, dtype=torch.double, requires_grad=True)
         line = probe(image).mean(dim=across)
+        line = line.view(length, -1).sum(1)  # a pixel's sub-pixels together
         farthest = 0
         for position in range(length // 2, length // 2 + multiple):
             (gradient,) = torch.autograd.grad(line[position], image, retain_graph=True)

@@ -42,7 +42,7 @@ class Training:
         levels_per_step: Networks generated in each step (k), if levels are random.
         crops_per_level: Batch of each of them.
         shared_crops: Degrade the same crops at every level of a step, as the paper does; or draw new ones.
-        crop: Side of a crop, pixels.
+        crop: Side of a crop, pixels; of a small picture if the network has sub-pixels.
         ema: Decay per step of the average of the weights that becomes the model; 0 for none.
         grey_share: Share of crops that are grey, with the same noise in all channels.
         drawn_share: Share of crops that are of drawn pictures, as text on a screen, instead of photos.
@@ -53,6 +53,10 @@ class Training:
             level too high for a picture takes detail, but must not change contrast and colours. Half of the
             weaker crops are moved towards white or black (`train.fade_half`); and half, drawn independently
             of `clipped_share`, are clipped and rounded (`train.store_half`).
+        softness_share: Share of the scales of a network with sub-pixels whose crops were shrunk by a kernel of
+            random width, anywhere in the softness axis' `trained`; others have the origin's.
+        rough_share: Share of the crops of a network with sub-pixels whose small picture has light noise and
+            light JPEG compression, as real small pictures have.
         other_share: Share of the crops' batches for upscaling that were shrunk otherwise than by antialiased
             bicubic interpolation: by other kernels, or without antialiasing.
         protocol: "standard", or "hyperres" to train on just what that protocol measures (see `protocols`);
@@ -80,6 +84,8 @@ class Training:
     drawn_share: float = 0.0
     clipped_share: float = 0.0
     weaker_share: float = 0.0
+    softness_share: float = 0.0
+    rough_share: float = 0.0
     other_share: float = 0.0
     protocol: Protocol = "standard"
     seed: int = 0
@@ -90,9 +96,9 @@ class Training:
             raise RecipeError("levels_per_step, crops_per_level, crop and warmup must be at least 1")
         if not 0 < self.learning_rate < math.inf or not self.validate_at:
             raise RecipeError("learning_rate must be above 0, and validate_at needs at least one level")
-        shares = (self.grey_share, self.clipped_share, self.whole_share, self.other_share)
-        if not all(0 <= share <= 1 for share in shares):
-            raise RecipeError("grey_share, clipped_share, whole_share and other_share must lie in 0..1")
+        names = ("grey", "clipped", "whole", "other", "softness", "rough")
+        if not all(0 <= getattr(self, f"{name}_share") <= 1 for name in names):
+            raise RecipeError(f"{', '.join(f'{name}_share' for name in names)} must lie in 0..1")
         if not (0 <= self.ema < 1 and 0 <= self.drawn_share < 1 and 0 <= self.weaker_share < 1):
             raise RecipeError("ema, drawn_share and weaker_share must lie in 0..1, below 1")
         if not (self.clip > 0 and self.level_power > 0 and 0 < self.slope_rate < math.inf):
@@ -107,12 +113,21 @@ class Training:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained: `task` and the tables `[network]`, `[scale]` and `[training]` of a recipe file."""
+    """What is trained: `task` and the tables `[network]`, `[scale]` and `[training]` of a recipe file.
+
+    Further level axes are tables `[[axes]]`, each with the entries of `[scale]`.
+    """
 
     task: Task
     network: NetworkConfig
     scale: LevelScale
     training: Training
+    axes: tuple[LevelScale, ...] = ()
+
+    @property
+    def scales(self) -> tuple[LevelScale, ...]:
+        """Every level axis, in the order in which the network takes levels."""
+        return (self.scale, *self.axes)
 
     def __post_init__(self) -> None:
         """Refuse levels that the scale does not accept, or the task does not have."""
@@ -120,6 +135,7 @@ class Recipe:
             raise RecipeError("dejpeg needs whole_share = 1: JPEG qualities are whole numbers")
         if self.training.weaker_share and self.task != Task.DENOISE:
             raise RecipeError(f"weaker_share is for denoise, whose noise can be weaker, not for {self.task}")
+        self._check_axes()
         levels = (*self.training.levels, *self.training.validate_at)
         outside = [level for level in levels if not self.scale.low <= level <= self.scale.high]
         if outside:
@@ -139,6 +155,17 @@ class Recipe:
             raise RecipeError(
                 f"levels, validate_at or trained: no picture can be damaged so: {error}"
             ) from error
+
+    def _check_axes(self) -> None:
+        """Refuse a network that does not fit the task, or level axes that its training does not know."""
+        subpixel = self.network.kind == "subpixel"
+        if subpixel and self.task != Task.UPSCALE:
+            raise RecipeError(f"network kind 'subpixel' is for upscale, not for {self.task}")
+        if [axis.unit for axis in self.axes] != (["softness"] if subpixel else []):
+            raise RecipeError(
+                "network kind 'subpixel' needs one table [[axes]], of unit 'softness', and other kinds none; "
+                f"got {len(self.axes)}"
+            )
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -169,11 +196,15 @@ def recipe_of(document: Mapping[str, Any]) -> Recipe:
         task = Task(rest.pop("task", None))
     except ValueError as error:
         raise RecipeError(f"{error}; known tasks: {', '.join(Task)}") from error
+    axes = rest.pop("axes", ())
+    if not isinstance(axes, list | tuple):
+        raise RecipeError(f"axes = {axes!r} must be tables [[axes]]")
     recipe = Recipe(
         task,
         _table(NetworkConfig, rest, "network"),
         _table(LevelScale, rest, "scale"),
         _table(Training, rest, "training"),
+        tuple(_table(LevelScale, {"axes": axis}, "axes") for axis in axes),
     )
     if rest:
         raise RecipeError(f"has unknown {', '.join(sorted(rest))}")

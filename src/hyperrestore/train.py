@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from hyperrestore.backends import find_device, load_network
@@ -36,14 +36,17 @@ from hyperrestore.checkpoint import (
     write_atomically,
 )
 from hyperrestore.cuda_graph import Recorded
+from hyperrestore.degrade import shrink
 from hyperrestore.errors import CheckpointError, RecipeError, TrainingError, UsageError
 from hyperrestore.hyper import Hypernetwork, materialize, take_over
 from hyperrestore.networks import build, build_plain, receptive_radius
 from hyperrestore.optimizer import Optimizer
 from hyperrestore.pairs import as_stored, margin, measured_pair, noisy_at, training_pair
 from hyperrestore.photos import Photos, find_photos, photos_digest, split_photos, validation_crops
+from hyperrestore.protocols import prepare
 from hyperrestore.quantize import weights_digest
 from hyperrestore.recipe import Recipe, Training, recipe_of
+from hyperrestore.upscaling import UpscalingBatch, canvas_side, draw_upscaling, enlarged, upscaled
 
 MODEL, STATE, LOG, CURVE = "model.safetensors", "state.safetensors", "log.csv", "curve.png"
 VALIDATION_CROPS, VALIDATION_SIZE = 32, 256
@@ -66,7 +69,7 @@ class Run:
         self.given = dict(given)
         self.device = device
         torch.manual_seed(recipe.training.seed)
-        self.network = build(recipe.network, recipe.scale).to(device)
+        self.network = build(recipe.network, recipe.scales).to(device)
         training = recipe.training
         self.optimizer = Optimizer(self.network.named_parameters(), training.optimizer, training.slope_rate)
         self.average = [parameter.detach().clone() for parameter in self.network.parameters()]
@@ -105,7 +108,7 @@ class Run:
 
     def averaged_network(self) -> Hypernetwork:
         """A copy of the network with the averaged weights."""
-        network = build(self.recipe.network, self.recipe.scale).to(self.device)
+        network = build(self.recipe.network, self.recipe.scales).to(self.device)
         with torch.no_grad():
             for parameter, value in zip(network.parameters(), self.average, strict=True):
                 parameter.copy_(value)
@@ -178,11 +181,11 @@ class Run:
             )
 
 
-def loss_of(restored: Tensor, target: Tensor, training: Training) -> Tensor:
-    """The loss of one level's crops, both (b, 3, h, w)."""
+def loss_of(restored: Tensor, target: Tensor, training: Training, *, share: Tensor | float = 1.0) -> Tensor:
+    """The loss of one level's crops (b, 3, h, w), of which a share counts; the rest is equal in both."""
     if training.loss == "l1":
-        return F.l1_loss(restored, target)
-    squared = F.mse_loss(restored, target, reduction="none").mean((1, 2, 3))
+        return F.l1_loss(restored, target) / share
+    squared = F.mse_loss(restored, target, reduction="none").mean((1, 2, 3)) / share
     # The small number, a thirtieth of an 8-bit step, keeps the slope finite where nothing is to be repaired.
     return (squared + 1e-8).sqrt().mean()
 
@@ -205,13 +208,15 @@ class Batch(NamedTuple):
     noisy: Tensor
 
 
-def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Batch:
+def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Batch | UpscalingBatch:
     """Draw levels and crops, and degrade them.
 
-    But for fixed levels, JPEG and shrinking nothing waits for a GPU.
+    But for fixed levels, JPEG repair, and pictures that were enlarged before, nothing waits for a GPU.
     """
     training = recipe.training
     levels = draw_levels(recipe, generator)
+    if recipe.network.kind == "subpixel":
+        return draw_upscaling(recipe, photos, levels, generator)
     count = training.crops_per_level
     crops = photos.crops(count if training.shared_crops else count * len(levels), generator)
     parts = []
@@ -295,26 +300,44 @@ def targets_of(network: Hypernetwork, clean: Tensor, weaker: Tensor, noisy: Tens
 
 
 def learn(run: Run, rate: Tensor, *tensors: Tensor, bf16: bool) -> Tensor:
-    """Take one step, at a rate of one value, from the tensors of a `Batch`; return the mean loss."""
-    batch, device = Batch(*tensors), run.device.type
+    """Take one step, at a rate of one value, from the tensors of a batch; return the mean loss."""
+    subpixels = run.recipe.network.kind == "subpixel"
+    losses = (
+        upscaling_losses(run, UpscalingBatch(*tensors), bf16=bf16)
+        if subpixels
+        else losses_of(run, Batch(*tensors), bf16=bf16)
+    )
     loss = torch.zeros((), device=run.device)
-    for level, degraded, clean, weaker, noisy in zip(*batch, strict=True):
-        # No cache: in older versions of torch it keeps what was cast without a gradient.
-        with torch.autocast(device, torch.bfloat16, enabled=bf16, cache_enabled=False):
-            targets = targets_of(run.network, clean, weaker, noisy, level)
-            restored = run.network(degraded.to(memory_format=torch.channels_last), level)
-        level_loss = loss_of(restored.float(), targets, run.recipe.training)
+    for level_loss in losses:
         level_loss.backward()  # type: ignore[no-untyped-call]
-        loss += level_loss.detach() / len(batch.levels)
+        loss += level_loss.detach() / len(tensors[0])
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.training.clip)
     run.optimizer.step(rate)
     return loss
 
 
+def losses_of(run: Run, batch: Batch, *, bf16: bool) -> Iterator[Tensor]:
+    """The loss at each level of a batch."""
+    for level, degraded, clean, weaker, noisy in zip(*batch, strict=True):
+        # No cache: in older versions of torch it keeps what was cast without a gradient.
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
+            targets = targets_of(run.network, clean, weaker, noisy, level)
+            restored = run.network(degraded.to(memory_format=torch.channels_last), level)
+        yield loss_of(restored.float(), targets, run.recipe.training)
+
+
+def upscaling_losses(run: Run, batch: UpscalingBatch, *, bf16: bool) -> Iterator[Tensor]:
+    """The loss at each scale of a batch; what lies beyond a crop on its canvas does not count."""
+    for level, small, clean, enlarge, place, share in zip(*batch, strict=True):
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
+            restored = upscaled(run.network, small, level, enlarge, place)
+        yield loss_of(restored, clean, run.recipe.training, share=share)
+
+
 def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
     """The levels of one step: the fixed ones, or one random level from each of k equal parts of the range.
 
-    A share of them is rounded to whole numbers.
+    A share of them is rounded to whole numbers; scales up, since at 1 there is nothing to repair.
     """
     training, (least, most) = recipe.training, recipe.scale.trained
     if training.levels:
@@ -325,7 +348,8 @@ def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
     levels = least + (most - least) * uniform**training.level_power
     if training.whole_share:
         whole = torch.rand(parts, generator=generator, device=generator.device) < training.whole_share
-        levels = torch.where(whole, levels.round(), levels)
+        rounded = levels.ceil() if recipe.network.kind == "subpixel" else levels.round()
+        levels = torch.where(whole, rounded, levels)
     return levels
 
 
@@ -388,7 +412,7 @@ def train(
     training_files, validation_files = split_photos(files)
     clean_photos = Photos(
         training_files,
-        crop=training.crop + margin(recipe.task),
+        crop=crop_side(recipe),
         device=device,
         drawn_share=training.drawn_share,
     )
@@ -435,6 +459,13 @@ def train(
         ended = "the training has ended" if done() >= 1 else f"stopped at {done():.0%} of the training"
         bar.write(ended, file=sys.stderr)
     return log.psnr
+
+
+def crop_side(recipe: Recipe) -> int:
+    """Pixels along a side of the clean crops that a step draws."""
+    if recipe.network.kind == "subpixel":
+        return canvas_side(recipe)
+    return recipe.training.crop + margin(recipe.task)
 
 
 class Log:
@@ -539,6 +570,7 @@ def save_model(path: Path, recipe: Recipe, network: Hypernetwork, history: Mappi
         halo=receptive_radius(plain, multiple=plain.multiple),
         multiple=plain.multiple,
         history=history,
+        axes=recipe.axes,
     )
     tensors = {name: tensor.half().cpu().numpy() for name, tensor in network.state_dict().items()}
     save_checkpoint(path, Checkpoint(description, tensors))
@@ -549,24 +581,48 @@ def validate(network: Hypernetwork, clean: Tensor, recipe: Recipe, *, bf16: bool
     """Mean PSNR over clean crops (n, 3, h, w) at each level, dB; the same degraded crops in every run."""
     scores = []
     for level in recipe.training.validate_at:
-        plain = materialize(network, level)
+        plain = materialize(network, (level, *(axis.origin for axis in recipe.axes)))
         plain = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         generator = np.random.default_rng(round(1000 * level))
         decibels = []
         for crop in clean:
-            degraded, target = (
-                picture[None].to(crop.device)
-                for picture in measured_pair(
-                    recipe.task, crop.cpu(), level, recipe.training.protocol, generator
-                )
-            )
-            with torch.autocast(crop.device.type, torch.bfloat16, enabled=bf16):
-                restored = plain(degraded.to(memory_format=torch.channels_last))
+            restored, target = _restored(plain, crop, level, recipe, generator, bf16=bf16)
             error = (restored.float().clamp(0, 1) - target).cpu().double().square().mean()
             # At level 0 nothing is lost if the network does nothing; 120 dB stand for infinity then.
             decibels.append(-10 * math.log10(max(float(error), 1e-12)))
         scores.append(float(np.mean(decibels)))
     return scores
+
+
+def _restored(
+    plain: nn.Module,
+    crop: Tensor,
+    level: float,
+    recipe: Recipe,
+    generator: np.random.Generator,
+    *,
+    bf16: bool,
+) -> tuple[Tensor, Tensor]:
+    """What a network for one level makes of a damaged crop (3, h, w), and what it should be."""
+    protocol, device = recipe.training.protocol, crop.device
+
+    def run(image: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            restored: Tensor = plain(image.to(memory_format=torch.channels_last))
+        return restored.float()
+
+    if recipe.network.kind == "subpixel":
+        clean = prepare(crop.cpu().numpy(), level, recipe.task, protocol, grey=False)
+        small, target = (
+            torch.from_numpy(picture)[None].to(device)
+            for picture in (shrink(clean, level, protocol=protocol), clean)
+        )
+        return enlarged(run, small, *target.shape[-2:]), target
+    degraded, target = (
+        picture[None].to(device)
+        for picture in measured_pair(recipe.task, crop.cpu(), level, protocol, generator)
+    )
+    return run(degraded), target
 
 
 def plot_curve(path: Path, rows: list[dict[str, str]]) -> None:
