@@ -235,16 +235,20 @@ def _read(read: Callable[[int, int], Rows], top: int, bottom: int, width: int) -
 
 
 def _window(held: Rows, row: Span, column: Span) -> Pixels:
-    """Cut one window out of the rows held, and mirror the picture's right and bottom edge if needed.
+    """Cut one window out of the rows held, and mirror the picture's right and bottom edge if needed."""
+    window = to_floats(held[:, :, column.read_start : column.read_stop])
+    return mirrored(window, row.read_stop - row.read_start, column.read_stop - column.read_start)
+
+
+def mirrored(window: Pixels, height: int, width: int) -> Pixels:
+    """Fill (c, h, w) up to a larger size at the right and bottom.
 
     A mirrored edge still looks like the picture; a replicated one draws every noisy pixel into a streak.
     """
-    window = to_floats(held[:, :, column.read_start : column.read_stop])
-    missing_rows = row.read_stop - row.read_start - window.shape[1]
-    missing_columns = column.read_stop - column.read_start - window.shape[2]
-    if missing_rows or missing_columns:
-        window = np.pad(window, ((0, 0), (0, missing_rows), (0, missing_columns)), mode="reflect")
-    return window
+    rows, columns = height - window.shape[1], width - window.shape[2]
+    if not rows and not columns:
+        return window
+    return np.pad(window, ((0, 0), (0, rows), (0, columns)), mode="reflect")
 
 
 def to_floats(rows: Rows) -> Pixels:

@@ -53,7 +53,7 @@ class Training:
             level too high for a picture takes detail, but must not change contrast and colours. Half of the
             weaker crops are moved towards white or black (`train.fade_half`); and half, drawn independently
             of `clipped_share`, are clipped and rounded (`train.store_half`).
-        softness_share: Share of the scales of a network with sub-pixels whose crops were shrunk by a kernel of
+        softness_share: Share of the scales of a network with sub-pixels whose crops are shrunk by a kernel of
             random width, anywhere in the softness axis' `trained`; others have the origin's.
         rough_share: Share of the crops of a network with sub-pixels whose small picture has light noise and
             light JPEG compression, as real small pictures have.
