@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperrestore.degrade import resize_bicubic
@@ -35,10 +35,11 @@ class Network:
 
 
 class Nothing(Network):
-    """Adds nothing."""
+    """Adds nothing, to any number of channels."""
 
     def __call__(self, window, /):
-        return 0 * super().__call__(window)
+        channels, height, width = window.shape
+        return np.zeros((channels, self.subpixels * height, self.subpixels * width), np.float32)
 
 
 FLAT, COARSER = Network(), Network((6, 8), (1, 1))
@@ -52,6 +53,7 @@ def test_the_protocol_holds():
     assert isinstance(FLAT, SubpixelBackend)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 30),
     st.integers(1, 20),

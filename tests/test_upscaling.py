@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import randomised
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -60,6 +60,7 @@ def photos(folder):
     return Photos(files, crop=crop_side(TINY), device=CPU)
 
 
+@settings(deadline=None)
 @given(st.integers(9, 60), st.integers(9, 60), st.floats(0, 2))
 def test_matrices_are_those_of_the_protocol(count, length, softness):
     step = count / length
@@ -198,9 +199,12 @@ def test_rough_crops_without_noise_are_jpeg(monkeypatch):
     )
     rough = roughened(small, torch.Generator().manual_seed(0))
     for one, made, clean in zip(quality.round().tolist(), rough, small, strict=True):
-        expected = jpeg(clean.numpy(), int(one), subsampling="4:4:4")
-        difference = np.abs(made.numpy() - expected) * 255
-        assert difference.mean() < 0.6 and difference.max() < 5, "decoders round differently"
+        differences = {
+            tried: float(np.abs(made.numpy() - jpeg(clean.numpy(), tried, subsampling="4:4:4")).mean())
+            for tried in range(round(ROUGH_QUALITY) - 4, 101)
+        }
+        assert min(differences, key=differences.__getitem__) == one
+        assert differences[int(one)] * 255 < 1.5, "here and there a coefficient is rounded otherwise"
 
 
 def test_grey_stays_grey_when_roughened():

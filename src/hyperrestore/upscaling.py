@@ -250,14 +250,14 @@ def roughened(small: Tensor, generator: torch.Generator) -> Tensor:
 
     height, width = small.shape[-2:]
     padded = torch.nn.functional.pad(noisy, (0, -width % 8, 0, -height % 8), mode="replicate")
-    planes = torch.einsum("ij,bjhw->bihw", constants.to_planes, padded - 128)
+    planes = torch.einsum("ij,bjhw->bihw", constants.to_planes, padded - 128).round()
     tall, wide = (side // 8 for side in planes.shape[-2:])
     blocks = planes.reshape(count, 3, tall, 8, wide, 8)
     cosines = constants.cosines
     coefficients = torch.einsum("ui,vj,bcyixj->bcyuxv", cosines, cosines, blocks)
     stepped = (coefficients / steps).round() * steps
     blocks = torch.einsum("ui,vj,bcyuxv->bcyixj", cosines, cosines, stepped)
-    planes = blocks.flatten(4, 5).flatten(2, 3).round()
+    planes = blocks.flatten(4, 5).flatten(2, 3).round().clamp(-128, 127)
     decoded = torch.einsum("ij,bjhw->bihw", constants.to_colours, planes) + 128
     return decoded[..., :height, :width].round().clamp(0, 255) / 255
 
