@@ -191,7 +191,7 @@ def test_rough_crops_without_noise_are_jpeg(monkeypatch):
 
     monkeypatch.setattr(module, "ROUGH_SIGMA", 0.0)
     random = np.random.default_rng(0)
-    small = torch.from_numpy(random.random((6, 3, 16, 24), np.float32).round(decimals=1))
+    small = torch.from_numpy(0.3 + 0.4 * random.random((6, 3, 16, 24), np.float32))  # nothing is clipped
     quality = (
         ROUGH_QUALITY
         + (100 - ROUGH_QUALITY)
@@ -204,7 +204,7 @@ def test_rough_crops_without_noise_are_jpeg(monkeypatch):
             for tried in range(round(ROUGH_QUALITY) - 4, 101)
         }
         assert min(differences, key=differences.__getitem__) == one
-        assert differences[int(one)] * 255 < 1.5, "here and there a coefficient is rounded otherwise"
+        assert differences[int(one)] * 255 < 2, "here and there a coefficient is rounded otherwise"
 
 
 def test_grey_stays_grey_when_roughened():
