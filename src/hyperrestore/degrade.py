@@ -120,7 +120,7 @@ def jpeg(
     return (samples.transpose(2, 0, 1) / 255.0).astype(clean.dtype)
 
 
-def rescale(clean: Pixels, scale: float, *, protocol: Protocol = "standard") -> Pixels:
+def rescale(clean: Pixels, scale: float, *, softness: float = 1.0, protocol: Protocol = "standard") -> Pixels:
     """Shrink by `scale`, then enlarge to the original size again.
 
     The small picture has round(side / scale) pixels a side.
@@ -128,6 +128,7 @@ def rescale(clean: Pixels, scale: float, *, protocol: Protocol = "standard") -> 
     Args:
         clean: Picture (c, h, w), values in [0, 1].
         scale: Factor of enlargement, 1 or more; need not be a whole number.
+        softness: Of the small picture, see `shrink`.
         protocol: "standard" shrinks and enlarges as MATLAB does, with antialiasing, and rounds the small
             picture to 8 bits. "hyperres" shrinks and enlarges as OpenCV does, without antialiasing, and
             rounds both pictures; where `scale` does not divide a side, the result is shifted by up to half a
@@ -145,7 +146,7 @@ def rescale(clean: Pixels, scale: float, *, protocol: Protocol = "standard") -> 
         (3, 50, 70)
     """
     height, width = clean.shape[1:]
-    small = _shrunk(clean, scale, softness=1.0, protocol=protocol) / 255.0
+    small = _shrunk(clean, scale, softness=softness, protocol=protocol) / 255.0
     large = resize_bicubic(small, height, width, antialias=protocol == "standard")
     if protocol == "hyperres":
         large = _round_to_8bit(large) / 255.0
@@ -160,7 +161,7 @@ def shrink(clean: Pixels, scale: float, *, softness: float = 1.0, protocol: Prot
         scale: Factor by which the picture becomes smaller, 1 or more; need not be a whole number.
         softness: Width of the cubic kernel, as a share of that of MATLAB's antialiased bicubic: 1 is that, 0
             interpolates without antialiasing, 2 blurs. At scale 1 only what is above 1 changes anything.
-        protocol: See `rescale`; "hyperres" has no softness.
+        protocol: See `rescale`. "hyperres" shrinks without antialiasing, whatever the softness.
 
     Returns:
         The small picture, of the same dtype as `clean`; its values are 8-bit.

@@ -13,18 +13,19 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
 import numpy as np
 
-from hyperrestore.degrade import Protocol
-from hyperrestore.engine import TILE, Backend, run_tiled
+from hyperrestore.degrade import Protocol, shrink
+from hyperrestore.engine import TILE, Backend, Pixels, Region, run_tiled
 from hyperrestore.errors import MissingExtraError, UsageError
 from hyperrestore.level import Task
 from hyperrestore.metrics import WINDOW, psnr, ssim, to_8bit
 from hyperrestore.picture import SUFFIXES, PictureInfo, open_picture, read_picture
 from hyperrestore.protocols import (
+    SOFTNESS,
     border,
     check_protocol,
     degrade,
@@ -33,6 +34,7 @@ from hyperrestore.protocols import (
     prepared_size,
     scored,
 )
+from hyperrestore.subpixels import Upscaled, has_subpixels
 from hyperrestore.tiles import round_up
 
 if TYPE_CHECKING:
@@ -62,8 +64,11 @@ class Evaluated(Interface):
     def task(self) -> Task:
         """What it repairs: how pictures are degraded, and what a level means."""
 
-    def at(self, level: float, *, bits: int) -> NamedBackend:
-        """What restores pictures of `bits` bits that are degraded to `level`."""
+    def at(self, level: Any, *, bits: int) -> NamedBackend:
+        """What restores pictures of `bits` bits that are degraded to `level`.
+
+        That is a number, or numbers by unit where what can be evaluated has `axes` besides its `scale`.
+        """
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,8 @@ def evaluate(
     protocol: Protocol = "standard",
     grey: bool = False,
     seed: int = 0,
+    softness: float | None = None,
+    told: float | None = None,
     tile: int = TILE,
     progress: Callable[[int, int], None] = lambda done, scores: None,
 ) -> Evaluation:
@@ -147,6 +154,8 @@ def evaluate(
         protocol: "standard" or "hyperres": how they are degraded and scored in detail (see `protocols`).
         grey: Degrade and score the luminance as grey pictures (see `protocols.prepare`).
         seed: Of the noise, from 0; each picture and level has noise of its own, whatever else is evaluated.
+        softness: Of small pictures (see `degrade.shrink`); None for that of the protocol. "hyperres" has no other.
+        told: The softness that a model with that level is told, if it is not the true one.
         tile: Side of a tile, pixels.
         progress: Called with the number of scores done and of all scores.
 
@@ -166,7 +175,11 @@ def evaluate(
     if not pictures or not levels:
         raise UsageError("an evaluation needs at least one picture and one level")
     # All that can be wrong is looked at first: a run may take hours.
-    backends = [restorer.at(level, bits=8) for level in levels]
+    softness = softness_of(task, protocol, softness)
+    backends = [
+        restorer.at(told_level(restorer, level, softness if told is None else told), bits=8)
+        for level in levels
+    ]
     for level in levels:
         degrade(np.zeros((1, 8, 8), np.float32), level, task, protocol, np.random.default_rng(0))
     channels = {_info(path, levels, task, protocol).channels for path in pictures}
@@ -182,9 +195,12 @@ def evaluate(
         for level, backend in zip(levels, backends, strict=True):
             generator = np.random.default_rng([seed, name_number, round(1000 * level)])
             clean = prepare(whole, level, task, protocol, grey=grey)
-            degraded = degrade(clean, level, task, protocol, generator)
+            degraded = degrade(clean, level, task, protocol, generator, softness=softness)
+            given_to_it = degraded
+            if has_subpixels(backend):
+                given_to_it = shrink(clean, level, softness=softness, protocol=protocol)
             start = time.perf_counter()
-            restored = run_tiled(backend, degraded, size=tile)
+            restored = _restored(backend, given_to_it, clean.shape[1:], tile)
             seconds = time.perf_counter() - start
             megapixels = clean.shape[1] * clean.shape[2] / 1e6
             target, given, result = (
@@ -202,12 +218,48 @@ def evaluate(
                 )
             )
             progress(sum(map(len, scores.values())), len(pictures) * len(levels))
+    softly = f" at softness {softness:g}" if task == Task.UPSCALE and softness != SOFTNESS[protocol] else ""
+    softly += f", restored at softness {told:g}" if told is not None else ""
     text = (
-        f"{describe(task, protocol, grey=grey, channels=channels, seed=seed)}; "
+        f"{describe(task, protocol, grey=grey, channels=channels, seed=seed)}{softly}; "
         f"SSIM with an {WINDOW}x{WINDOW} Gaussian window; mean over pictures; "
         f"{backends[0].name}, tiles of {tile} pixels, seconds for a megapixel"
     )
     return Evaluation(text, tuple(score for level in levels for score in scores[level]))
+
+
+def softness_of(task: Task, protocol: Protocol, asked: float | None) -> float:
+    """The softness of small pictures: that of the protocol, unless another is asked for.
+
+    Raises:
+        UsageError: The task or the protocol has no other.
+    """
+    usual = SOFTNESS[protocol]
+    if asked is not None and asked != usual and (task != Task.UPSCALE or protocol != "standard"):
+        raise UsageError(
+            f"softness {asked:g} is for upscale by the protocol 'standard', not {task}, {protocol!r}"
+        )
+    return usual if asked is None else asked
+
+
+def told_level(restorer: Evaluated, level: float, softness: float) -> float | dict[str, float]:
+    """A level as a model takes it: with the softness, if that is one of its axes."""
+    axes = [axis.unit for axis in getattr(restorer, "axes", ())]
+    return {"scale": level, "softness": softness} if "softness" in axes else level
+
+
+def _restored(backend: Backend, given: Pixels, size: tuple[int, int], tile: int) -> Pixels:
+    """A picture restored, or enlarged by a network with sub-pixels to a height and width."""
+    if not has_subpixels(backend):
+        return run_tiled(backend, given, size=tile)
+    height, width = size
+    upscaled = Upscaled(backend, size=given.shape[1:], to=size)
+    small_tile = max(1, tile * given.shape[1] // height)
+    return upscaled.region(
+        lambda part: given[:, part.top : part.bottom, part.left : part.right],
+        Region(0, 0, width, height),
+        tile=small_tile,
+    )
 
 
 def _info(path: Path, levels: Sequence[float], task: Task, protocol: Protocol) -> PictureInfo:

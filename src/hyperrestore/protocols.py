@@ -58,15 +58,30 @@ def prepare(clean: Pixels, level: float, task: Task, protocol: Protocol, *, grey
     return clean
 
 
+SOFTNESS: dict[Protocol, float] = {
+    "standard": 1.0,
+    "hyperres": 0.0,
+}  # of small pictures (see `degrade.shrink`)
+
+
 def degrade(
-    clean: Pixels, level: float, task: Task, protocol: Protocol, generator: np.random.Generator
+    clean: Pixels,
+    level: float,
+    task: Task,
+    protocol: Protocol,
+    generator: np.random.Generator,
+    *,
+    softness: float = 1.0,
 ) -> Pixels:
-    """Degrade a prepared picture to a level, in the task's unit; only noise needs the generator."""
+    """Degrade a prepared picture to a level, in the task's unit.
+
+    Only noise needs the generator, and only pictures that are shrunk have a softness.
+    """
     if task == Task.DENOISE:
         return gaussian_noise(clean, level, generator, protocol=protocol)
     if task == Task.DEJPEG:
         return jpeg(clean, level)  # type: ignore[arg-type]
-    return rescale(clean, level, protocol=protocol)
+    return rescale(clean, level, softness=softness, protocol=protocol)
 
 
 def scored(picture: Pixels, task: Task) -> Pixels:

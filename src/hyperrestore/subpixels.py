@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,11 @@ class SubpixelBackend(Backend, Protocol):
     @property
     def subpixels(self) -> int:
         """Sub-pixels along each side of a pixel."""
+
+
+def has_subpixels(backend: Backend) -> TypeGuard[SubpixelBackend]:
+    """Whether a network works on the small picture, instead of on one that was enlarged before."""
+    return getattr(backend, "subpixels", 1) > 1
 
 
 @dataclass(frozen=True)
