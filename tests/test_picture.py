@@ -1,3 +1,4 @@
+import contextlib
 import io
 import os
 import re
@@ -26,7 +27,13 @@ from hyperrestore.picture import (
     read_picture,
     write_picture,
 )
-from hyperrestore.tiff_metadata import add_tiff_metadata, read_tiff_metadata, without_thumbnail
+from hyperrestore.tiff_metadata import (
+    TiffMetadata,
+    add_tiff_metadata,
+    read_tiff_metadata,
+    without_thumbnail,
+)
+from hyperrestore.tiff_pages import find_page
 
 LOSSLESS = [("png", None), ("tif", None), ("webp", 100), ("avif", 100)]
 KINDS = ("png", "jpg", "webp", "tif", "avif")
@@ -377,16 +384,17 @@ def test_damaged_tiff_directories_are_no_crash(tmp_path, big):
     path = tmp_path / "a.tif"
     image = pyvips.Image.black(8, 8).copy(interpretation="b-w")
     image.tiffsave(str(path), bigtiff=big)
-    add_tiff_metadata(path, exif().tobytes()[6:], IPTC)
-    found, iptc = read_tiff_metadata(path)
-    assert found and iptc == IPTC
+    add_tiff_metadata(path, TiffMetadata(exif().tobytes()[6:], IPTC))
+    found = read_tiff_metadata(find_page(path), orientation=1, recoded=False)
+    assert found.exif and found.iptc == IPTC
     assert read_picture(path).pixels.shape == (1, 8, 8)
     data, generator = path.read_bytes(), np.random.default_rng(0)
     for _ in range(300):
         damaged = np.frombuffer(data, np.uint8).copy()
         damaged[generator.integers(2, len(data), 6)] = generator.choice([0, 1, 255], 6)
         path.write_bytes(damaged[: generator.integers(20, len(data))].tobytes())
-        read_tiff_metadata(path)
+        with contextlib.suppress(PictureError):
+            read_tiff_metadata(find_page(path), orientation=6, recoded=True)
 
 
 def test_exif_is_not_invented(tmp_path):
@@ -584,11 +592,6 @@ def refused(path, match):
         read_picture(path)
     message = str(caught.value)
     assert "\n" not in message and path.name in message and len(message) < 500
-
-
-def test_other_numbers_of_bands_are_refused(tmp_path):
-    save(tmp_path / "a.tif", integers(6), "srgb")
-    refused(tmp_path / "a.tif", "6 bands")
 
 
 def test_further_images_in_a_jpeg_are_reported(tmp_path):

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,20 @@ from hyperrestore.jpeg import (
     quality_of_table,
     with_comments,
 )
-from hyperrestore.tiff_metadata import add_tiff_metadata, is_raw, read_tiff_metadata, without_thumbnail
+from hyperrestore.tiff_directory import TiffTag
+from hyperrestore.tiff_metadata import (
+    RESOLUTION,
+    TiffMetadata,
+    add_tiff_metadata,
+    is_square,
+    needs_bigtiff,
+    read_tiff_metadata,
+    resized_tags,
+    resolution_of,
+    without_thumbnail,
+)
+from hyperrestore.tiff_pages import TiffPage, find_page
+from hyperrestore.tiff_samples import Samples, alpha_of, in_order, samples_of
 
 _72_DPI = 72 / 25.4, 72 / 25.4  # pixels per millimetre
 _JPEG_SEGMENT = 65_000  # a JPEG holds EXIF and XMP in one segment each, of at most 64 KiB with its header
@@ -53,6 +66,9 @@ class PictureInfo:
             other files.
         subsampling: How many pixels share a colour in a JPEG file, (in a row, in a column); None for other
             and grey files.
+        extra_samples: What a TIFF file has for each pixel besides colours, in its order, if any of it is
+            other than alpha: 0 for unspecified (as infrared), 1 and 2 for alpha; empty if there is nothing.
+        tags: Tags of a TIFF file that stand for none of the above and not for the storage of pixels.
     """
 
     width: int
@@ -70,6 +86,13 @@ class PictureInfo:
     resolution: tuple[float, float] | None = None
     quality: int | None = None
     subsampling: tuple[int, int] | None = None
+    extra_samples: tuple[int, ...] = ()
+    tags: tuple[TiffTag, ...] = ()
+
+    @property
+    def others(self) -> int:
+        """How many samples a pixel has besides colours and alpha."""
+        return len(self.extra_samples) - (alpha_of(self.extra_samples) is not None)
 
     @property
     def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
@@ -142,29 +165,29 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     head = _head(path)
     known = _recognise(path, head)
     vips = vips_library()
-    decode = getattr(vips.Image, known.load)
+    tiff: TiffPage | None = None
     with reading(path):
-        if known.name == "TIFF" and is_raw(path):
-            raise PictureError(
-                f"{path}: is a camera raw file, or begins with a small preview; develop it to TIFF first"
-            )
+        decode = partial(getattr(vips.Image, known.load), os.fsencode(path))
+        if known.name == "TIFF":
+            tiff = find_page(path)
+            decode = partial(decode, page=tiff.number)
         # "error" refuses truncated files too; "warning" would refuse good pictures with odd metadata.
         fail_on = "error"
-        image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)
+        image = decode(access="sequential", fail_on=fail_on)
         if known.name == "JPEG" and strictly:  # libjpeg only warns of lost data, and makes them grey
             with suppress(vips.Error):
-                image = decode(os.fsencode(path), access="sequential", fail_on="warning")
+                image = decode(access="sequential", fail_on="warning")
                 fail_on = "warning"
         if image.get_typeof("tile-width"):  # a lost or damaged tile is only a warning to libvips
             fail_on = "warning"
-            image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)
+            image = decode(access="sequential", fail_on=fail_on)
 
     def field(name: str, default: Any = None) -> Any:
         return image.get(name) if image.get_typeof(name) else default
 
     colours = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "cmyk": 4}.get(image.interpretation, 0)
     bits = {"uchar": 8, "ushort": 16}.get(image.format)
-    if field("n-pages", 1) > 1:
+    if tiff is None and field("n-pages", 1) > 1:
         raise PictureError(
             f"{path}: holds {field('n-pages')} pages or frames; save one of them as its own file"
         )
@@ -178,13 +201,17 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         raise PictureError(
             f"{path}: is damaged: with so many pixels as it says it has, it would have at least {least} bytes"
         )
-    if bits is None or not colours or image.bands - colours not in (0, 1):
+    samples = samples_of(path, tiff, image.bands) if tiff else Samples()
+    colours = samples.colours or colours
+    most = len(samples.extra) if samples.colours else 1
+    if bits is None or not colours or not 0 <= image.bands - colours <= most:
         raise PictureError(
             f"{path}: has {image.bands} bands of type {image.format}, colour space {image.interpretation}; "
             "grey, RGB or CMYK in 8 or 16 bit integers, with or without alpha, can be read; convert it first"
         )
 
-    has_alpha = image.bands > colours
+    has_alpha = alpha_of(samples.extra) is not None if samples.colours else image.bands > colours
+    extra_samples = samples.extra if len(samples.extra) > has_alpha else ()
     stored_bits = field("bits-per-sample", bits)
     notes = _lost_colours(path, known, head, has_profile=field("icc-profile-data") is not None)
     if field("palette"):
@@ -195,8 +222,9 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         notes.append(f"scaled from {stored_bits} to 16 bits")
     if known.name == "JPEG" and b"MPF\0" in head:
         notes.append("left out the further images in the file (preview, gain map or depth map)")
-    if field("n-subifds", 0):
-        notes.append("left out the further images in the file (smaller versions or previews)")
+    if tiff and tiff.left_out:
+        notes.append(tiff.left_out)
+    notes += samples.notes
     if colours == 4:
         source = (
             "its colour profile" if field("icc-profile-data") else "a general CMYK profile, as it has none"
@@ -212,29 +240,29 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         (name.split("-", 3)[3], image.get(name)) for name in fields if name.startswith("png-comment-")
     )
     exif, xmp, iptc = field("exif-data"), field("xmp-data"), _bare_iptc(field("iptc-data"))
-    if known.name == "TIFF":
-        with reading(path):
-            exif, iptc = read_tiff_metadata(path)
     orientation = field("orientation", 1)
-    resolution = (image.xres, image.yres) if orientation < 5 else (image.yres, image.xres)
-    # Two values stand for nothing: libvips answers so where the file does not say. It takes 1e6 at most.
-    silent = np.allclose(resolution, 1) or np.allclose(resolution, _72_DPI, rtol=1e-3)
-    silent = silent or not all(0 < number <= 1e6 for number in resolution)
+    metadata = TiffMetadata()
+    if tiff:
+        metadata = read_tiff_metadata(tiff, orientation=orientation, recoded=samples.unusual)
+        exif, iptc, xmp = metadata.exif, metadata.iptc, metadata.xmp
+        notes += metadata.notes
+    resolution = resolution_of(metadata.tags) if tiff else _resolution(image, orientation)
 
     with reading(path):
         if orientation > 2:  # rows come from columns or from below: libvips unpacks to memory or its own file
-            image = decode(os.fsencode(path), fail_on=fail_on)
+            image = decode(fail_on=fail_on)
         image = image.autorot()
+        image = in_order(image, samples, colours)
         if known.name == "AVIF" and stored_bits < bits:
             image = image | (
                 image >> stored_bits
             )  # libvips leaves the low bits 0, which makes white less than 1
         if colours == 4:
-            image = _to_srgb(image, bits)
+            image = _to_srgb_beside_others(image, bits)
     return image, PictureInfo(
         width=image.width,
         height=image.height,
-        channels=image.bands - has_alpha,
+        channels=1 if colours == 1 else 3,
         bits=bits,
         has_alpha=has_alpha,
         notes=tuple(notes),
@@ -245,10 +273,20 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         iptc=iptc,
         text=text,
         comments=jpeg_comments(head),
-        resolution=None if silent else resolution,
+        resolution=resolution,
         quality=quality_of_table(table)[0] if (table := jpeg_tables(head)) else None,
         subsampling=jpeg_subsampling(head),
+        extra_samples=extra_samples,
+        tags=metadata.tags,
     )
+
+
+def _resolution(image: Any, orientation: int) -> tuple[float, float] | None:
+    """Pixels per millimetre of the upright picture, or None where the file does not say."""
+    resolution = (image.xres, image.yres) if orientation < 5 else (image.yres, image.xres)
+    # Two values stand for nothing: libvips answers so where the file does not say. It takes 1e6 at most.
+    silent = np.allclose(resolution, 1) or np.allclose(resolution, _72_DPI, rtol=1e-3)
+    return None if silent or not all(0 < number <= 1e6 for number in resolution) else resolution
 
 
 # As libjpeg says it: pixels are lost. Bytes to no purpose in front of a restart marker were pixels once.
@@ -277,7 +315,8 @@ def header_size(path: Path) -> tuple[int, int]:
             return 0, 0
         with path.open("rb") as file:
             known = _recognise(path, file.read(64))
-        image = getattr(vips.Image, known.load)(os.fsencode(path), access="sequential")
+        page = {"page": find_page(path).number} if known.name == "TIFF" else {}
+        image = getattr(vips.Image, known.load)(os.fsencode(path), access="sequential", **page)
     except (OSError, ValueError, PictureError, vips.Error):
         return 0, 0
     return image.width, image.height
@@ -317,9 +356,12 @@ def spool_header(info: PictureInfo) -> bytes:
 
 
 def encode(
-    rows: Path, target: Path, info: PictureInfo, known: Format, alpha: Any, quality: int | None
+    rows: Path, target: Path, info: PictureInfo, known: Format, alpha: Any, others: Any, quality: int | None
 ) -> None:
-    """Encode spooled rows; `info` holds only metadata that the format can carry."""
+    """Encode spooled rows; `info` holds only metadata that the format can carry.
+
+    `alpha` has one band, `others` the samples besides colours and alpha; each None where there are none.
+    """
     vips = vips_library()
     kind = {"format": "uchar" if info.bits == 8 else "ushort", "interpretation": _interpretation(info)}
     white = 2**info.bits - 1
@@ -329,6 +371,9 @@ def encode(
         image = image.bandjoin(alpha).copy(interpretation=kind["interpretation"])
         if not known.alpha:
             image = image.flatten(background=[white] * info.channels, max_alpha=white)
+    if others is not None:
+        others = _bare(resized(others, info.width, info.height)).rint().cast(kind["format"])
+        image = _in_file_order(image, others, info).copy(interpretation=kind["interpretation"])
 
     image = image.copy(**dict(zip(("xres", "yres"), info.resolution or _72_DPI, strict=True)))
     blobs = {
@@ -357,10 +402,22 @@ def encode(
     keeps_exif = info.exif or (info.resolution and not known.resolution)
     keep = "all" if keeps_exif else "icc|xmp|iptc|other"
     getattr(image, known.save)(os.fsencode(target), keep=keep, **_save_options(known, info, quality))
-    if known.name == "TIFF" and (info.exif or info.iptc):
-        add_tiff_metadata(target, info.exif, info.iptc)
+    if known.name == "TIFF":
+        metadata = TiffMetadata(info.exif, info.iptc, info.xmp, info.tags)
+        # Colours are not multiplied by alpha.
+        extra = tuple(2 if kind == 1 else kind for kind in info.extra_samples)
+        add_tiff_metadata(target, metadata, extra_samples=extra, resolution=info.resolution)
     if known.name == "JPEG" and info.comments:
         target.write_bytes(with_comments(target.read_bytes(), info.comments))
+
+
+def _in_file_order(image: Any, others: Any, info: PictureInfo) -> Any:
+    """Join other samples to colours and alpha, in the order in which the original has them."""
+    bands = [image[place] for place in range(image.bands)] + [others[place] for place in range(others.bands)]
+    alpha = alpha_of(info.extra_samples)
+    if alpha is not None:
+        bands.insert(info.channels + alpha, bands.pop(info.channels))
+    return bands[0].bandjoin(bands[1:])
 
 
 def resized(alpha: Any, width: int, height: int) -> Any:
@@ -376,9 +433,12 @@ def _save_options(known: Format, info: PictureInfo, quality: int | None) -> dict
         case "PNG":  # adaptive filters: a quarter smaller than none on photos; 6 takes twice the time for 2 %
             return {"compression": 4, "filter": "all"}
         case "TIFF":
-            size = info.width * info.height * (info.channels + info.has_alpha) * info.bits // 8
+            samples = info.channels + info.has_alpha + info.others
+            size = info.width * info.height * samples * info.bits // 8
+            size += sum(len(tag.data) for tag in info.tags)
             # Classic TIFF ends at 4 GiB; noise can grow a little when it is packed.
-            return {"compression": "deflate", "predictor": "horizontal", "bigtiff": size > 2**32 * 0.9}
+            big = size > 2**32 * 0.9 or needs_bigtiff(info.tags)
+            return {"compression": "deflate", "predictor": "horizontal", "bigtiff": big}
         case "WebP":
             # The careful way to halve colour takes 10 bytes a pixel: too much for the largest pictures.
             careful = info.width * info.height <= 2**26
@@ -400,9 +460,12 @@ def _save_options(known: Format, info: PictureInfo, quality: int | None) -> dict
 
 
 def carried(
-    info: PictureInfo, known: Format, has_alpha: bool, quality: int | None
+    info: PictureInfo, known: Format, has_alpha: bool, others: Any, quality: int | None
 ) -> tuple[PictureInfo, tuple[str, ...]]:
-    """Keep the metadata that the format can hold, with a sentence for each thing that changes or is lost."""
+    """Keep what the format can hold, with a sentence for each thing that changes or is lost.
+
+    `others` are the samples besides colours and alpha; None where there are none, or they were not given.
+    """
     notes = []
     name = known.name
     if has_alpha and not known.alpha:
@@ -423,6 +486,15 @@ def carried(
     if "text" in known.metadata and plain != info.text:  # libvips writes UTF-8 as Latin-1
         notes.append(f"left out {len(info.text) - len(plain)} of its text entries, which are not in ASCII")
         info = replace(info, text=plain)
+    if info.others and (others is None or name != "TIFF"):
+        why = "which were not given" if others is None else f"which {name} cannot hold"
+        notes.append(f"left out {_counted(info.others)} for each pixel, neither colour nor alpha, {why}")
+    elif info.others and (others.width, others.height) != (info.width, info.height):
+        notes.append(resizing_of(info))
+    if name != "TIFF":
+        notes += _left_out_tags(info, name)
+        info = replace(info, tags=())
+    info = replace(info, extra_samples=_extra_samples(info, has_alpha) if name == "TIFF" and others else ())
     dropped: dict[str, Any] = {}
     for kind in ("EXIF", "XMP", "IPTC", "text", "comments"):
         value = getattr(info, kind.lower())
@@ -434,6 +506,43 @@ def carried(
             continue
         dropped[kind.lower()] = () if kind in ("text", "comments") else None
     return replace(info, **dropped), tuple(notes)
+
+
+def _left_out_tags(info: PictureInfo, name: str) -> list[str]:
+    """Name the tags that only TIFF has: of the resolution only one that is a ratio, without a unit."""
+    says_no_more = info.resolution is not None or is_square(info.tags)
+    names = [tag.name for tag in info.tags if not (says_no_more and tag.number in RESOLUTION)]
+    return [f"left out its TIFF tags, which {name} cannot hold: {', '.join(names)}"] if names else []
+
+
+def _extra_samples(info: PictureInfo, has_alpha: bool) -> tuple[int, ...]:
+    """What stands besides colours, with alpha if the picture still has it, or has it now."""
+    extra, place = info.extra_samples, alpha_of(info.extra_samples)
+    if has_alpha and place is None:
+        return 2, *extra
+    return extra if has_alpha or place is None else extra[:place] + extra[place + 1 :]
+
+
+def resizing_of(info: PictureInfo) -> str:
+    """A sentence on samples besides colours and alpha that were enlarged."""
+    return (
+        f"enlarged {_counted(info.others)} for each pixel, neither colour nor alpha, by linear interpolation"
+    )
+
+
+def _counted(others: int) -> str:
+    return "an extra sample" if others == 1 else f"{others} extra samples"
+
+
+def resized_info(info: PictureInfo, width: int, height: int) -> tuple[PictureInfo, tuple[str, ...]]:
+    """Adapt what a file says to a picture that is enlarged, with a sentence on what cannot be or is resized.
+
+    A pixel is smaller then, on paper and on the map.
+    """
+    across, down = width / info.width, height / info.height
+    tags, notes = resized_tags(info.tags, across, down)
+    resolution = info.resolution and (info.resolution[0] * across, info.resolution[1] * down)
+    return replace(info, width=width, height=height, tags=tags, resolution=resolution), notes
 
 
 def output_format(path: Path, quality: int | None, overwrite: bool) -> Format:
@@ -569,6 +678,15 @@ def _to_srgb(image: Any, bits: int) -> Any:
         black_point_compensation=True,
         depth=bits,
     )
+
+
+def _to_srgb_beside_others(image: Any, bits: int) -> Any:
+    """Convert CMYK, the first four bands, and leave the others as they are."""
+    if image.bands == 4:
+        return _to_srgb(image, bits)
+    others = image.extract_band(4, n=image.bands - 4)
+    converted = _to_srgb(image.extract_band(0, n=4), bits)
+    return converted.bandjoin(others).copy(interpretation=converted.interpretation)
 
 
 def _bare(image: Any) -> Any:

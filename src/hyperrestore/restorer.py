@@ -14,7 +14,7 @@ from hyperrestore.engine import TILE, Backend, Grain, Pixels, Region, restore_re
 from hyperrestore.enlarge import enlarged_region, enlarged_size
 from hyperrestore.errors import UsageError
 from hyperrestore.level import LevelScale, Task
-from hyperrestore.picture import Picture, enlarged_alpha
+from hyperrestore.picture import Picture, enlarged_picture
 from hyperrestore.quantize import load_ranges
 from hyperrestore.transparency import VisibleOnly, VisibleRows, find_surroundings
 
@@ -169,10 +169,8 @@ class Restorer:
             return restored
         if restored.shape == image.pixels.shape:
             return replace(image, pixels=restored)
-        alpha = None if image.alpha is None else enlarged_alpha(image.alpha, height, width)
-        return replace(
-            image, pixels=restored, alpha=alpha, info=replace(image.info, width=width, height=height)
-        )
+        whole = enlarged_picture(image, restored)
+        return replace(image, pixels=restored, alpha=whole.alpha, info=whole.info, others=whole.others)
 
     def region(
         self,

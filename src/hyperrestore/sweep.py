@@ -183,6 +183,8 @@ def sweep(
         exif=None,
         xmp=None,
         iptc=None,
+        extra_samples=(),
+        tags=(),
     )
     return Picture(sheet, None, info)
 
