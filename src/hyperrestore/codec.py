@@ -166,10 +166,12 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     known = _recognise(path, head)
     vips = vips_library()
     tiff: TiffPage | None = None
+    samples = Samples()
     with reading(path):
         decode = partial(getattr(vips.Image, known.load), os.fsencode(path))
         if known.name == "TIFF":
             tiff = find_page(path)
+            samples = samples_of(path, tiff)
             decode = partial(decode, page=tiff.number)
         # "error" refuses truncated files too; "warning" would refuse good pictures with odd metadata.
         fail_on = "error"
@@ -201,16 +203,15 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         raise PictureError(
             f"{path}: is damaged: with so many pixels as it says it has, it would have at least {least} bytes"
         )
-    samples = samples_of(path, tiff, image.bands) if tiff else Samples()
-    colours = samples.colours or colours
-    most = len(samples.extra) if samples.colours else 1
-    if bits is None or not colours or not 0 <= image.bands - colours <= most:
+    if tiff:
+        colours = samples.colours or (colours and image.bands - len(samples.extra))
+    if bits is None or not colours or (image.bands - colours not in (0, 1) and not samples.extra):
         raise PictureError(
             f"{path}: has {image.bands} bands of type {image.format}, colour space {image.interpretation}; "
             "grey, RGB or CMYK in 8 or 16 bit integers, with or without alpha, can be read; convert it first"
         )
 
-    has_alpha = alpha_of(samples.extra) is not None if samples.colours else image.bands > colours
+    has_alpha = alpha_of(samples.extra) is not None if tiff else image.bands > colours
     extra_samples = samples.extra if len(samples.extra) > has_alpha else ()
     stored_bits = field("bits-per-sample", bits)
     notes = _lost_colours(path, known, head, has_profile=field("icc-profile-data") is not None)
@@ -252,7 +253,7 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         if orientation > 2:  # rows come from columns or from below: libvips unpacks to memory or its own file
             image = decode(fail_on=fail_on)
         image = image.autorot()
-        image = in_order(image, samples, colours)
+        image = in_order(image, samples, colours) if tiff else image
         if known.name == "AVIF" and stored_bits < bits:
             image = image | (
                 image >> stored_bits

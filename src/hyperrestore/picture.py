@@ -272,6 +272,7 @@ def create_picture(
     alpha_image, others_image = _besides_colours(path, like, info, alpha, others)
     info, notes = carried(info, known, alpha_image is not None, others_image, quality)
     notes = resizing + notes
+    others_image = others_image if info.others else None
 
     with _folder_beside(path, target) as folder:
         with writing(path):

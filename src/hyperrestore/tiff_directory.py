@@ -30,6 +30,7 @@ SIZES = {
     18: 8,
 }
 PARTS = {5: 2, 10: 2}
+_WHOLE_KINDS = (1, 3, 4, 13, 16, 18)
 LARGE_KINDS = (16, 17, 18)  # only BigTIFF has them
 OFFSET_KINDS = (13, 18)  # where other directories stand
 _NUMBERS = {6: "i1", 8: "i2", 9: "i4", 10: "i4", 11: "f4", 12: "f8", 17: "i8"}
@@ -103,6 +104,14 @@ def numbers(directory: Directory, tag: int, layout: Layout) -> list[float]:
         return [above / below if below else float("nan") for above, below in pairs]
     found: list[float] = parts.tolist()
     return found
+
+
+def whole_numbers(directory: Directory, tag: int, layout: Layout) -> list[int]:
+    """As `numbers`, of a tag that holds whole numbers; none where it holds others."""
+    value = directory.get(tag)
+    if not isinstance(value, Value) or value.kind not in _WHOLE_KINDS:
+        return []
+    return [int(number) for number in numbers(directory, tag, layout)]
 
 
 def header(data: bytes | mmap.mmap) -> tuple[Layout, int]:

@@ -31,6 +31,7 @@ from hyperrestore.tiff_directory import (
     numbers,
     ordered,
     parse,
+    whole_numbers,
 )
 from hyperrestore.tiff_pages import TiffPage
 
@@ -127,7 +128,7 @@ def resolution_of(tags: tuple[TiffTag, ...]) -> tuple[float, float] | None:
     layout = Layout("<", big=False)
     directory: Directory = {tag.number: Value(tag.kind, tag.data) for tag in tags if tag.number in RESOLUTION}
     across, down = (next(iter(numbers(directory, tag, layout)), 0.0) for tag in (_ACROSS, _DOWN))
-    unit = _UNITS.get(int(next(iter(numbers(directory, _UNIT, layout)), 2)))
+    unit = _UNITS.get(next(iter(whole_numbers(directory, _UNIT, layout)), 2))
     if unit is None or not (0 < across / unit <= 1e6 and 0 < down / unit <= 1e6):
         return None
     return across / unit, down / unit

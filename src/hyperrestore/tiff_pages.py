@@ -11,8 +11,8 @@ from hyperrestore.tiff_directory import (
     Directory,
     Layout,
     chain,
-    numbers,
     parse,
+    whole_numbers,
 )
 
 _SUBFILE_TYPE, _OLD_SUBFILE_TYPE, _PHOTOMETRIC, _DNG_VERSION = 0x00FE, 0x00FF, 0x0106, 0xC612
@@ -64,7 +64,7 @@ def find_page(path: Path) -> TiffPage:
     is_raw = any(_is_raw(directory, layout) for directory in everything)
     if is_raw or not full:
         raise PictureError(
-            f"{path}: is a camera raw file, or holds only a small preview; develop it to TIFF first"
+            f"{path}: is a camera raw file, or holds only a small preview or a mask; develop it to TIFF first"
         )
     if len(full) > 1:
         raise PictureError(f"{path}: holds {len(full)} pages or frames; save one of them as its own file")
@@ -83,18 +83,18 @@ def _unreadable(path: Path) -> PictureError:
 
 def _subdirectories(page: Directory, layout: Layout, data: mmap.mmap) -> list[Directory]:
     found = []
-    for start in numbers(page, SUBDIRECTORIES, layout):
+    for start in whole_numbers(page, SUBDIRECTORIES, layout):
         try:
-            found.append(parse(data, int(start), layout))
+            found.append(parse(data, start, layout))
         except UNREADABLE:  # damaged, and left out in any case
             found.append({})
     return found
 
 
 def _kind(directory: Directory, layout: Layout) -> str:
-    bits = int(next(iter(numbers(directory, _SUBFILE_TYPE, layout)), 0))
+    bits = next(iter(whole_numbers(directory, _SUBFILE_TYPE, layout)), 0)
     if _SUBFILE_TYPE not in directory:
-        old = next(iter(numbers(directory, _OLD_SUBFILE_TYPE, layout)), 0)
+        old = next(iter(whole_numbers(directory, _OLD_SUBFILE_TYPE, layout)), 0)
         bits = _REDUCED if old == _OLD_REDUCED else 0
     if bits & _MASK or _photometric(directory, layout) == _MASK_PHOTOMETRIC:
         return "mask"
@@ -105,8 +105,8 @@ def _is_raw(directory: Directory, layout: Layout) -> bool:
     return _DNG_VERSION in directory or _photometric(directory, layout) in _RAW_PHOTOMETRICS
 
 
-def _photometric(directory: Directory, layout: Layout) -> float | None:
-    return next(iter(numbers(directory, _PHOTOMETRIC, layout)), None)
+def _photometric(directory: Directory, layout: Layout) -> int | None:
+    return next(iter(whole_numbers(directory, _PHOTOMETRIC, layout)), None)
 
 
 def _sentence(others: set[str]) -> str:

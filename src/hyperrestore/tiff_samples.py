@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hyperrestore.errors import PictureError
-from hyperrestore.tiff_directory import numbers
+from hyperrestore.tiff_directory import numbers, whole_numbers
 from hyperrestore.tiff_pages import TiffPage
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _COLOUR_MAP = 0x0102, 0x0103, 0x0106, 0x0140
-_INKS, _EXTRA, _FORMAT = 0x014C, 0x0152, 0x0153
+_PLANES, _TILES = 0x011C, 0x0142
+_COUNT, _INKS, _EXTRA = 0x0115, 0x014C, 0x0152
 _COEFFICIENTS, _SUBSAMPLING, _BLACK_WHITE = 0x0211, 0x0212, 0x0214
 _GREYS, _RGB, _PALETTE, _CMYK, _YCBCR = (0, 1), 2, 3, 5, 6
 _COLOURS = {0: 1, 1: 1, _RGB: 3, _CMYK: 4, _YCBCR: 3}
@@ -41,23 +42,22 @@ class Samples(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def samples_of(path: Path, page: TiffPage, bands: int) -> Samples:
+def samples_of(path: Path, page: TiffPage) -> Samples:
     """Tell what the samples of a TIFF picture stand for.
 
     Args:
         path: The file, to be named in messages.
         page: The picture in it.
-        bands: How many samples libvips gives for a pixel.
 
     Raises:
         PictureError: Their meaning is one that no colours can be made from here.
     """
 
-    def values(tag: int) -> list[float]:
-        return numbers(page.directory, tag, page.layout)
+    def values(tag: int) -> list[int]:
+        return whole_numbers(page.directory, tag, page.layout)
 
     def first(tag: int, default: int) -> int:
-        return int(next(iter(values(tag)), default))
+        return next(iter(values(tag)), default)
 
     photometric = first(_PHOTOMETRIC, -1)
     if photometric not in {-1, _PALETTE, *_COLOURS}:
@@ -67,16 +67,23 @@ def samples_of(path: Path, page: TiffPage, bands: int) -> Samples:
         raise _unreadable(path, "holds inks other than those of CMYK")
     if photometric == _PALETTE and 0 < max(values(_COLOUR_MAP), default=0) < 256:
         raise _unreadable(path, "holds a palette of 8-bit colours, where TIFF has 16")
+    in_planes = first(_PLANES, 1) != 1 and first(_COUNT, 1) > 1
+    if in_planes and (photometric not in (_RGB, _CMYK) or _TILES in page.directory):
+        what = "holds samples in planes that are not strips of RGB or CMYK"  # libvips mixes them up
+        raise PictureError(f"{path}: {what}, which cannot be read; interleave them first")
     colours = _COLOURS.get(photometric)
-    extra = tuple(int(kind) for kind in values(_EXTRA))
-    if colours is not None:
-        extra = (extra + (0,) * bands)[: max(bands - colours, 0)]
+    extra = tuple(values(_EXTRA))
+    if colours is not None:  # the tag may be missing
+        count = max(first(_COUNT, 1) - colours, 0)
+        extra = (extra + (0,) * count)[:count]
     if _ASSOCIATED in extra and len(extra) > 1:  # libvips divides all samples by alpha, not only colours
         raise _unreadable(path, "holds colours multiplied by alpha, and further samples besides")
     ycbcr = _to_rgb(path, page) if photometric == _YCBCR else None
     notes = []
     if photometric == _YCBCR and first(_COMPRESSION, 1) != _JPEG:
         notes.append("converted from YCbCr to RGB")
+    if photometric == _PALETTE:
+        notes.append("expanded from a palette to RGB")
     if _ASSOCIATED in extra:
         notes.append("divided the colours by alpha, which they were multiplied by")
     unusual = photometric not in (1, _RGB) or not set(values(_BITS)) <= {8, 16}
@@ -89,8 +96,11 @@ def alpha_of(extra: tuple[int, ...]) -> int | None:
 
 
 def in_order(image: Any, samples: Samples, colours: int) -> Any:
-    """Decode the samples of a pixel: RGB of YCbCr, then alpha, if there is one, then the others."""
-    if not samples.extra and samples.ycbcr is None:
+    """Decode the samples of a pixel: RGB of YCbCr, then alpha, if there is one, then the others.
+
+    Of YCbCr with shared colours libvips makes an alpha, which is left out.
+    """
+    if image.bands == colours and samples.ycbcr is None:
         return image
     decoded = image.extract_band(0, n=colours)
     if samples.ycbcr is not None:
@@ -102,30 +112,33 @@ def in_order(image: Any, samples: Samples, colours: int) -> Any:
     if alpha is not None:
         places.insert(0, places.pop(alpha))
     if not places:
-        return decoded
+        return decoded.copy(interpretation=image.interpretation)
     joined = decoded.bandjoin([image[colours + place] for place in places])
     return joined.copy(interpretation=image.interpretation)
 
 
 def _to_rgb(path: Path, page: TiffPage) -> tuple[Any, Any] | None:
     """The way from YCbCr to RGB (TIFF 6.0, section 21); None where libtiff goes it."""
-    values = {tag: numbers(page.directory, tag, page.layout) for tag in page.directory}
-    compression = values.get(_COMPRESSION, [1])[0]
-    shared = values.get(_SUBSAMPLING) or [2, 2]
+    shared, bits, (compression, *_) = (
+        whole_numbers(page.directory, tag, page.layout) or default
+        for tag, default in ((_SUBSAMPLING, [2, 2]), (_BITS, [8]), (_COMPRESSION, [1]))
+    )
     if compression == _JPEG or max(shared) > 1:
         return None
     if compression not in _PLAIN:
-        raise _unreadable(path, f"holds YCbCr in compression {compression:g}")
-    bits = int(values.get(_BITS, [8])[0])
-    white, middle = 2**bits - 1, 2 ** (bits - 1)
-    red, green, blue = values.get(_COEFFICIENTS) or (0.299, 0.587, 0.114)
-    range_of = values.get(_BLACK_WHITE) or [0, white, middle, white, middle, white]
-    if len(range_of) != 6 or not np.isfinite([red, green, blue, *range_of]).all() or green == 0:
+        raise _unreadable(path, f"holds YCbCr in compression {compression}")
+    white, middle = 2 ** bits[0] - 1, 2 ** (bits[0] - 1)
+    share = numbers(page.directory, _COEFFICIENTS, page.layout) or [0.299, 0.587, 0.114]
+    ends = numbers(page.directory, _BLACK_WHITE, page.layout) or [0, white, middle, white, middle, white]
+    black, span = np.array(ends[::2]), np.diff(np.array(ends))[::2]
+    if (
+        len(share) != 3
+        or len(ends) != 6
+        or not np.isfinite(share + ends).all()
+        or not (share[1] and span.all())
+    ):
         raise _unreadable(path, "holds YCbCr whose coefficients or reference values make no sense")
-    black = np.array(range_of[::2])
-    span = np.array(range_of[1::2]) - black
-    if not span.all():
-        raise _unreadable(path, "holds YCbCr whose coefficients or reference values make no sense")
+    red, green, blue = share
     full = np.array([white, middle - 1, middle - 1]) / span
     to_red, to_blue = 2 - 2 * red, 2 - 2 * blue
     of_green = [(1 - red - blue) / green, -blue * to_blue / green, -red * to_red / green]
