@@ -15,17 +15,25 @@ from typing import Any
 
 import numpy as np
 
+from hyperrestore.embedded import add_png_metadata, add_webp_metadata, replace_avif_exif
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
+from hyperrestore.exif import scaled_exif, with_resolution
+from hyperrestore.extended_xmp import xmp_segments
+from hyperrestore.further_parts import further_parts
 from hyperrestore.jpeg import (
-    jpeg_comments,
     jpeg_subsampling,
     jpeg_tables,
     least_size,
     quality_of_table,
-    with_comments,
 )
+from hyperrestore.jpeg_metadata import JpegParts, add_jpeg_metadata, fits_jpeg, read_jpeg_parts, whole_density
+from hyperrestore.metadata import Metadata, jpeg_resolution, of_jpeg, of_tiff, upright
+from hyperrestore.orientation import is_sideways
+from hyperrestore.photoshop import joined_resources, named_resources, scaled_resources
+from hyperrestore.regions import fitted_xmp
 from hyperrestore.tiff_directory import TiffTag
 from hyperrestore.tiff_metadata import (
+    PHOTOSHOP,
     RESOLUTION,
     TiffMetadata,
     add_tiff_metadata,
@@ -34,13 +42,13 @@ from hyperrestore.tiff_metadata import (
     read_tiff_metadata,
     resized_tags,
     resolution_of,
-    without_thumbnail,
 )
 from hyperrestore.tiff_pages import TiffPage, find_page
 from hyperrestore.tiff_samples import Samples, alpha_of, in_order, samples_of
 
 _72_DPI = 72 / 25.4, 72 / 25.4  # pixels per millimetre
-_JPEG_SEGMENT = 65_000  # a JPEG holds EXIF and XMP in one segment each, of at most 64 KiB with its header
+# libvips builds EXIF anew. For AVIF it is given this, whose place then takes the block itself.
+_PLACEHOLDER = b"Exif\0\0MM\0*" + struct.pack(">IHI", 8, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +64,10 @@ class PictureInfo:
         notes: One plain sentence per conversion that was made.
         icc_profile: Colour profile, byte for byte.
         exif: EXIF block, a small TIFF without the prefix that JPEG puts before it, and without the thumbnail,
-            which would show the picture as it was.
-        xmp: XMP packet.
+            which would show the picture as it was. Besides, the file's own bytes.
+        xmp: XMP packet, with what JPEG may keep apart from it (extended XMP).
         iptc: IPTC-IIM records, without the Photoshop envelope that JPEG puts around them.
+        photoshop: Photoshop's other resources, as clipping paths, one after another.
         text: PNG text entries, (keyword, text); only those in ASCII are written.
         comments: Comments of a JPEG file, in no known encoding.
         resolution: Pixels per millimetre (horizontal, vertical), or None where the file does not say.
@@ -81,6 +90,7 @@ class PictureInfo:
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
+    photoshop: bytes | None = None
     text: tuple[tuple[str, str], ...] = ()
     comments: tuple[bytes, ...] = ()
     resolution: tuple[float, float] | None = None
@@ -125,7 +135,7 @@ FORMATS = (
     ),
     Format(
         "JPEG", (".jpg", ".jpeg"), rb"\xff\xd8\xff", "jpegload", "jpegsave", 8, 65_500,
-        alpha=False, metadata=("EXIF", "XMP", "IPTC", "comments"), resolution=False,
+        alpha=False, metadata=("EXIF", "XMP", "IPTC", "Photoshop", "comments"), resolution=False,
     ),
     Format(
         "WebP", (".webp",), rb"RIFF....WEBP", "webpload", "webpsave", 8, 16_383,
@@ -133,7 +143,7 @@ FORMATS = (
     ),
     Format(
         "TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]", "tiffload", "tiffsave", 16,
-        metadata=("EXIF", "XMP", "IPTC"),
+        metadata=("EXIF", "XMP", "IPTC", "Photoshop"),
     ),
     Format(
         "AVIF", (".avif",), rb"....ftyp(avif|mif1|miaf)", "heifload", "heifsave", 12, 16_384,
@@ -221,8 +231,6 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         notes.append(f"expanded from {stored_bits} to 8 bits")
     elif known.name == "AVIF" and stored_bits < bits:
         notes.append(f"scaled from {stored_bits} to 16 bits")
-    if known.name == "JPEG" and b"MPF\0" in head:
-        notes.append("left out the further images in the file (preview, gain map or depth map)")
     if tiff and tiff.left_out:
         notes.append(tiff.left_out)
     notes += samples.notes
@@ -240,14 +248,18 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     text = tuple(
         (name.split("-", 3)[3], image.get(name)) for name in fields if name.startswith("png-comment-")
     )
-    exif, xmp, iptc = field("exif-data"), field("xmp-data"), _bare_iptc(field("iptc-data"))
     orientation = field("orientation", 1)
-    metadata = TiffMetadata()
-    if tiff:
-        metadata = read_tiff_metadata(tiff, orientation=orientation, recoded=samples.unusual)
-        exif, iptc, xmp = metadata.exif, metadata.iptc, metadata.xmp
-        notes += metadata.notes
-    resolution = resolution_of(metadata.tags) if tiff else _resolution(image, orientation)
+    with reading(path):
+        parts = read_jpeg_parts(path) if known.name == "JPEG" else None
+        if tiff:
+            found = of_tiff(
+                read_tiff_metadata(tiff, orientation=orientation, recoded=samples.unusual), orientation
+            )
+        else:
+            found = of_jpeg(parts, orientation) if parts else _metadata(path, known, image)
+    metadata = upright(found, orientation, (image.width, image.height))
+    notes += metadata.notes
+    resolution = resolution_of(metadata.tags) if tiff else _resolution(image, orientation, parts)
 
     with reading(path):
         if orientation > 2:  # rows come from columns or from below: libvips unpacks to memory or its own file
@@ -268,12 +280,12 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         has_alpha=has_alpha,
         notes=tuple(notes),
         icc_profile=image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None,
-        exif=exif and without_thumbnail(exif.removeprefix(b"Exif\0\0")),
-        # The pixels are upright now, and XMP must not say otherwise.
-        xmp=xmp and re.sub(rb"""(tiff:Orientation(?:>|=["'])\s*)[2-8]""", rb"\g<1>1", xmp),
-        iptc=iptc,
+        exif=metadata.exif,
+        xmp=metadata.xmp,
+        iptc=metadata.iptc,
+        photoshop=metadata.photoshop,
         text=text,
-        comments=jpeg_comments(head),
+        comments=metadata.comments,
         resolution=resolution,
         quality=quality_of_table(table)[0] if (table := jpeg_tables(head)) else None,
         subsampling=jpeg_subsampling(head),
@@ -282,12 +294,21 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     )
 
 
-def _resolution(image: Any, orientation: int) -> tuple[float, float] | None:
+def _metadata(path: Path, known: Format, image: Any) -> Metadata:
+    """What a PNG, WebP or AVIF file says, as it is stored."""
+    exif, xmp = (image.get(name) if image.get_typeof(name) else None for name in ("exif-data", "xmp-data"))
+    return Metadata(exif and exif.removeprefix(b"Exif\0\0"), xmp, notes=further_parts(path, known.name))
+
+
+def _resolution(image: Any, orientation: int, parts: JpegParts | None) -> tuple[float, float] | None:
     """Pixels per millimetre of the upright picture, or None where the file does not say."""
-    resolution = (image.xres, image.yres) if orientation < 5 else (image.yres, image.xres)
+    across, down = image.xres, image.yres
     # Two values stand for nothing: libvips answers so where the file does not say. It takes 1e6 at most.
-    silent = np.allclose(resolution, 1) or np.allclose(resolution, _72_DPI, rtol=1e-3)
-    return None if silent or not all(0 < number <= 1e6 for number in resolution) else resolution
+    silent = np.allclose((across, down), 1) or np.allclose((across, down), _72_DPI, rtol=1e-3)
+    stated = None if silent or not 0 < min(across, down) <= max(across, down) <= 1e6 else (across, down)
+    if parts:
+        stated = jpeg_resolution(parts, stated)
+    return (stated[1], stated[0]) if stated and is_sideways(orientation) else stated
 
 
 # As libjpeg says it: pixels are lost. Bytes to no purpose in front of a restart marker were pixels once.
@@ -377,11 +398,11 @@ def encode(
         image = _in_file_order(image, others, info).copy(interpretation=kind["interpretation"])
 
     image = image.copy(**dict(zip(("xres", "yres"), info.resolution or _72_DPI, strict=True)))
+    exif = _exif_to_write(info, known)
     blobs = {
         "icc-profile-data": info.icc_profile,
-        "exif-data": info.exif and b"Exif\0\0" + info.exif,
-        "xmp-data": info.xmp,
-        "iptc-data": info.iptc and known.name == "JPEG" and _photoshop_envelope(info.iptc),
+        "exif-data": exif and known.name == "AVIF" and _PLACEHOLDER,
+        "xmp-data": known.name in ("TIFF", "AVIF") and info.xmp,
     }
     for name, blob in blobs.items():
         if blob:
@@ -399,17 +420,51 @@ def encode(
             image = image.cast("uchar").copy(interpretation=_interpretation(replace(info, bits=8)))
         else:  # libvips wants 10 and 12 bits at the upper end of 16
             image = (image * 2 ** (16 - known.bits)).cast("ushort").copy(interpretation=_interpretation(info))
-    # Without EXIF of its own a picture gets an EXIF block only where the resolution has no other place.
-    keeps_exif = info.exif or (info.resolution and not known.resolution)
-    keep = "all" if keeps_exif else "icc|xmp|iptc|other"
-    getattr(image, known.save)(os.fsencode(target), keep=keep, **_save_options(known, info, quality))
-    if known.name == "TIFF":
-        metadata = TiffMetadata(info.exif, info.iptc, info.xmp, info.tags)
-        # Colours are not multiplied by alpha.
-        extra = tuple(2 if kind == 1 else kind for kind in info.extra_samples)
-        add_tiff_metadata(target, metadata, extra_samples=extra, resolution=info.resolution)
-    if known.name == "JPEG" and info.comments:
-        target.write_bytes(with_comments(target.read_bytes(), info.comments))
+    keep = {"PNG": "icc|other", "AVIF": "icc|xmp|exif" if exif else "icc|xmp", "TIFF": "icc|xmp"}
+    options = _save_options(known, info, quality)
+    getattr(image, known.save)(os.fsencode(target), keep=keep.get(known.name, "icc"), **options)
+    _add_metadata(target, info, known, exif)
+
+
+def _exif_to_write(info: PictureInfo, known: Format) -> bytes | None:
+    """The EXIF block: of the picture's size, and with its resolution if that has no other place."""
+    exif, size = info.exif, (info.width, info.height)
+    elsewhere = known.resolution or (
+        known.name == "JPEG" and info.resolution and whole_density(info.resolution)
+    )
+    if info.resolution and (exif or not elsewhere):
+        exif = with_resolution(exif, info.resolution)
+    return exif and scaled_exif(exif, size, size)
+
+
+def _add_metadata(target: Path, info: PictureInfo, known: Format, exif: bytes | None) -> None:
+    """Put metadata into an encoded file, byte for byte."""
+    match known.name:
+        case "JPEG":
+            add_jpeg_metadata(
+                target,
+                exif=exif,
+                xmp=info.xmp,
+                photoshop=joined_resources(info.iptc, info.photoshop),
+                comments=info.comments,
+                resolution=info.resolution,
+            )
+        case "PNG":
+            add_png_metadata(target, exif, info.xmp)
+        case "WebP":
+            add_webp_metadata(
+                target, exif, info.xmp, size=(info.width, info.height), has_alpha=info.has_alpha
+            )
+        case "AVIF" if exif:
+            replace_avif_exif(target, exif)
+        case "TIFF":
+            tags = info.tags
+            if info.photoshop:
+                tags += (TiffTag(PHOTOSHOP, 1, info.photoshop),)
+            # Colours are not multiplied by alpha.
+            extra = tuple(2 if kind == 1 else kind for kind in info.extra_samples)
+            metadata = TiffMetadata(exif, info.iptc, info.xmp, tags)
+            add_tiff_metadata(target, metadata, extra_samples=extra, resolution=info.resolution)
 
 
 def _in_file_order(image: Any, others: Any, info: PictureInfo) -> Any:
@@ -497,11 +552,14 @@ def carried(
         info = replace(info, tags=())
     info = replace(info, extra_samples=_extra_samples(info, has_alpha) if name == "TIFF" and others else ())
     dropped: dict[str, Any] = {}
-    for kind in ("EXIF", "XMP", "IPTC", "text", "comments"):
+    for kind in ("EXIF", "XMP", "IPTC", "Photoshop", "text", "comments"):
         value = getattr(info, kind.lower())
         if value and kind not in known.metadata:
-            notes.append(f"left out its {kind}, which {name} cannot hold")
-        elif value and name == "JPEG" and kind != "comments" and len(value) > _JPEG_SEGMENT:
+            if kind != "Photoshop":
+                notes.append(f"left out its {kind}, which {name} cannot hold")
+            elif names := named_resources(value):
+                notes.append(f"left out its Photoshop resources, which {name} cannot hold: {names}")
+        elif value and name == "JPEG" and not _fits_jpeg(kind, value):
             notes.append(f"left out its {kind}, which is larger than the 64 KiB that JPEG can hold")
         else:
             continue
@@ -538,12 +596,28 @@ def _counted(others: int) -> str:
 def resized_info(info: PictureInfo, width: int, height: int) -> tuple[PictureInfo, tuple[str, ...]]:
     """Adapt what a file says to a picture that is enlarged, with a sentence on what cannot be or is resized.
 
-    A pixel is smaller then, on paper and on the map.
+    A pixel is smaller then, on paper and on the map; places in pixels are farther from the corner.
     """
+    before, after = (info.width, info.height), (width, height)
     across, down = width / info.width, height / info.height
     tags, notes = resized_tags(info.tags, across, down)
     resolution = info.resolution and (info.resolution[0] * across, info.resolution[1] * down)
-    return replace(info, width=width, height=height, tags=tags, resolution=resolution), notes
+    resized = replace(
+        info,
+        width=width,
+        height=height,
+        tags=tags,
+        resolution=resolution,
+        exif=info.exif and scaled_exif(info.exif, before, after),
+        photoshop=info.photoshop and scaled_resources(info.photoshop, across, down),
+        xmp=info.xmp and (fitted_xmp(info.xmp, 1, before, after) or info.xmp),
+    )
+    return resized, notes
+
+
+def _fits_jpeg(kind: str, value: bytes) -> bool:
+    """Whether JPEG, whose segments are small, has room for metadata of some kind."""
+    return (kind != "EXIF" or fits_jpeg(value)) and (kind != "XMP" or xmp_segments(value) is not None)
 
 
 def output_format(path: Path, quality: int | None, overwrite: bool) -> Format:
@@ -700,26 +774,6 @@ def _bare(image: Any) -> Any:
 
 def _profile_space(info: PictureInfo) -> bytes | None:
     return info.icc_profile[16:20] if info.icc_profile else None  # ICC.1, 7.2: bytes 16 to 19 of the header
-
-
-def _bare_iptc(blob: bytes | None) -> bytes | None:
-    """Take IPTC records out of the Photoshop image resources in which JPEG carries them."""
-    if blob is None or not blob.startswith(b"Photoshop 3.0\0"):
-        return blob
-    position = 14
-    while blob[position : position + 4] == b"8BIM" and position + 12 <= len(blob):
-        resource, name_length = struct.unpack_from(">HB", blob, position + 4)
-        position += 6 + (name_length // 2 + 1) * 2  # a length byte and the name, padded to even
-        (size,) = struct.unpack_from(">I", blob.ljust(position + 4, b"\0"), position)
-        if resource == 0x0404:
-            return blob[position + 4 : position + 4 + size]
-        position += 4 + size + size % 2
-    return None
-
-
-def _photoshop_envelope(iptc: bytes) -> bytes:
-    header = b"Photoshop 3.0\0" + b"8BIM" + struct.pack(">HHI", 0x0404, 0, len(iptc))
-    return header + iptc + b"\0" * (len(iptc) % 2)
 
 
 @contextmanager

@@ -185,6 +185,7 @@ def sweep(
         iptc=None,
         extra_samples=(),
         tags=(),
+        photoshop=None,
     )
     return Picture(sheet, None, info)
 

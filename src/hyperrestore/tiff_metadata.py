@@ -38,7 +38,7 @@ from hyperrestore.tiff_pages import TiffPage
 _WIDTH, _HEIGHT, _EXIF_WIDTH, _EXIF_HEIGHT = 0x0100, 0x0101, 0xA002, 0xA003
 _ACROSS, _DOWN, _UNIT = RESOLUTION = 0x011A, 0x011B, 0x0128
 _UNITS = {2: 25.4, 3: 10.0}  # millimetres of inches and centimetres
-_XMP, _IPTC, _PHOTOSHOP, _PROFILE, _EXTRA_SAMPLES = 0x02BC, 0x83BB, 0x8649, 0x8773, 0x0152
+_XMP, _IPTC, PHOTOSHOP, _PROFILE, _EXTRA_SAMPLES = 0x02BC, 0x83BB, 0x8649, 0x8773, 0x0152
 _LAYERS, _BLACK_WHITE = 0x935C, 0x0214
 # What other formats keep as EXIF, too.
 _DESCRIPTIVE = {
@@ -97,7 +97,7 @@ def read_tiff_metadata(page: TiffPage, *, orientation: int, recoded: bool) -> Ti
     """
     little = Layout("<", page.layout.big)
     directory = dict(page.directory)
-    for tag in (_DESCRIPTIVE | {EXIF, GPS, _XMP, _IPTC, _PHOTOSHOP}) & page.first.keys() - directory.keys():
+    for tag in (_DESCRIPTIVE | {EXIF, GPS, _XMP, _IPTC, PHOTOSHOP}) & page.first.keys() - directory.keys():
         directory[tag] = page.first[tag]
     iptc, xmp = directory.get(_IPTC), directory.get(_XMP)
     iptc_data = iptc.data if isinstance(iptc, Value) else None
@@ -143,26 +143,6 @@ def is_square(tags: tuple[TiffTag, ...]) -> bool:
 def needs_bigtiff(tags: tuple[TiffTag, ...]) -> bool:
     """Tell whether a tag is of a type that only BigTIFF has."""
     return any(tag.kind in LARGE_KINDS for tag in tags)
-
-
-def without_thumbnail(exif: bytes) -> bytes:
-    """Cut the thumbnail off an EXIF block: it shows the picture as it was, and not upright.
-
-    Args:
-        exif: EXIF block, a small TIFF.
-
-    Returns:
-        The block with nothing behind its first directory; one that cannot be read as it is.
-    """
-    try:
-        layout, start = header(exif)
-        (count,) = struct.unpack_from(layout.count_format, exif, start)
-        end = start + struct.calcsize(layout.count_format) + count * struct.calcsize(layout.entry_format)
-        struct.unpack_from(layout.offset_format, exif, end)
-    except UNREADABLE:
-        return exif
-    width = struct.calcsize(layout.offset_format)
-    return exif[:end] + bytes(width) + exif[end + width :]
 
 
 def add_tiff_metadata(
@@ -223,7 +203,7 @@ def _added(metadata: TiffMetadata, layout: Layout, own: Directory) -> Directory:
 
 
 def _iptc_inside(tags: tuple[TiffTag, ...]) -> bytes | None:
-    return next((resource(tag.data, _IPTC_RESOURCE) for tag in tags if tag.number == _PHOTOSHOP), None)
+    return next((resource(tag.data, _IPTC_RESOURCE) for tag in tags if tag.number == PHOTOSHOP), None)
 
 
 def _set_resolution(
@@ -256,7 +236,7 @@ def _carried_tags(directory: Directory, recoded: bool) -> tuple[tuple[TiffTag, .
             offsets.append(tag.name)
         elif recoded and number in _MEANING:
             meanings += [tag.name] if number != _BLACK_WHITE else []  # of YCbCr, which is decoded
-        elif number == _PHOTOSHOP:
+        elif number == PHOTOSHOP:
             tags.append(tag._replace(data=without_resources(tag.data, _THUMBNAILS)))
         else:
             tags.append(tag)
@@ -309,6 +289,6 @@ def _multiplied(tag: TiffTag, factor: float) -> TiffTag:
 
 def _without_resolution(tag: TiffTag) -> TiffTag:
     """Photoshop's resources say the resolution once more, as it was."""
-    if tag.number != _PHOTOSHOP:
+    if tag.number != PHOTOSHOP:
         return tag
     return tag._replace(data=without_resources(tag.data, (_RESOLUTION_RESOURCE,)))
