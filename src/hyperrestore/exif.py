@@ -182,7 +182,7 @@ def scaled_exif(exif: bytes, before: PixelSize, after: PixelSize) -> bytes:
             factors = (
                 (across, down, across, down) if entry.number != 3 else (across, down, (across + down) / 2)
             )
-            values = zip(block.numbers(entry), factors, strict=True)
+            values = zip(block.numbers(entry), factors[: entry.number], strict=True)
             block.store(entry, [_clipped(value * factor) for value, factor in values])
         for tag, factor in (
             (_FOCAL_X_RESOLUTION, Fraction(after[0], before[0])),
