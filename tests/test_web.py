@@ -761,7 +761,9 @@ def test_a_size_shows_what_its_scale_shows(client, tmp_path, size):
 
 @pytest.mark.parametrize(("task", "level"), [("denoise", 30), ("denoise", 0), ("dejpeg", 40), ("upscale", 1)])
 def test_a_quick_view_is_the_exact_one_but_for_a_rounding(client, tmp_path, task, level):
-    photo = add(client, make_photo(tmp_path / "a.png", bits=16))  # in fp32: these models add noise, not a little
+    photo = add(
+        client, make_photo(tmp_path / "a.png", bits=16)
+    )  # in fp32: these models add noise, not a little
     exact, quick = (ask(client, photo, task=task, level=level, quick=quick) for quick in (False, True))
     assert (exact.headers["x-exact"], quick.headers["x-exact"]) == ("yes", "no")
     apart = np.abs(decode(exact.content).astype(int) - decode(quick.content))

@@ -126,22 +126,24 @@ const SIDES: Record<Side, string> = { to_width: "Width", to_height: "Height", lo
 function ResultSize() {
   const known = task.value!;
   const photo = current.value!;
-  const wanted = choice.value!.size;
-  const [side, setSide] = useState<Side>(wanted?.side ?? "to_width");
+  const [side, setSide] = useState<Side>(choice.value!.size?.side ?? "to_width");
   const field = useRef<HTMLInputElement>(null);
+  const typing = useRef(false);
   const along = ({ width, height }: { width: number; height: number }) =>
     side === "to_width" ? width : side === "to_height" ? height : Math.max(width, height);
   const { width, height } = resultSize.value;
   const before = along(photo.size);
   useLayoutEffect(() => {
-    if (document.activeElement !== field.current || liveLevel.value !== null) field.current!.value = String(along(resultSize.value));
+    if (!typing.current || liveLevel.value !== null) field.current!.value = String(along(resultSize.value));
   }, [width, height, side]);
   const take = () => {
     const pixels = Number(field.current!.value.trim() || NaN);
     const [least, most] = [Math.ceil(before * known.low), Math.floor(before * known.high)];
     const allowed = Number.isInteger(pixels) && pixels >= least && pixels <= most;
     field.current!.setCustomValidity(allowed ? "" : `${SIDES[side]} takes a whole number from ${least} to ${most}.`);
-    if (field.current!.reportValidity()) chooseSize({ side, pixels }, pixels / before);
+    if (!field.current!.reportValidity()) return;
+    typing.current = false;
+    chooseSize({ side, pixels }, pixels / before);
   };
   const outside = level.value < known.trained[0] || level.value > known.trained[1];
   return (
@@ -151,8 +153,13 @@ function ResultSize() {
       </select>
       <input
         ref={field} class="pixels" inputMode="numeric" autocomplete="off" aria-label={`${SIDES[side]} of the result, pixels`}
-        onInput={(event) => event.currentTarget.setCustomValidity("")} onChange={take}
+        onInput={(event) => {
+          typing.current = true;
+          event.currentTarget.setCustomValidity("");
+        }}
+        onChange={take}
         onBlur={(event) => {
+          typing.current = false;
           event.currentTarget.setCustomValidity("");
           event.currentTarget.value = String(along(resultSize.value));
         }}

@@ -52,7 +52,7 @@ const LOSSY = ["jpg", "jpeg", "webp", "avif"];
 
 /** Whether a photo's file will be in a format that takes a quality. */
 function lossy(photo: Photo, format: string): boolean {
-  return LOSSY.includes((format || (photo.info.peek()?.format ?? "")).toLowerCase());
+  return LOSSY.includes((format || (photo.info.value?.format ?? "")).toLowerCase());
 }
 
 export function SavePanel() {
