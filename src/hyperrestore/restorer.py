@@ -106,9 +106,32 @@ class Restorer:
             UsageError: The precision is "int8", and there are more than 8 bits.
         """
         level = self.scale.check(level)
-        network = self._model.at(level, precision=self._precision, bits=bits)
+        return self._unless_harmless(level, self._model.at(level, precision=self._precision, bits=bits))
+
+    def live(self, level: float, *, bits: int = 16) -> NetworkBackend:
+        """The network for one level, where many levels are to be seen of little: thumbnails, for example.
+
+        Nothing is compiled for the level; instead, its kernels are generated anew for every tile.
+
+        Args:
+            level: As for `at`.
+            bits: As for `at`.
+
+        Returns:
+            A Backend whose results differ from those of `at` by what the precision rounds: nothing that is
+            seen in fp32, up to two steps of 8 bits in bf16.
+
+        Raises:
+            LevelError: The model does not accept the level.
+            UsageError: The precision is "int8".
+        """
+        level = self.scale.check(level)
+        return self._unless_harmless(level, self._model.live(level, precision=self._precision, bits=bits))
+
+    def _unless_harmless(self, level: float, network: NetworkBackend) -> NetworkBackend:
+        """A network, or one that adds nothing, at the level that repairs nothing."""
         if level == self._harmless:
-            return replace(network, infer=np.zeros_like, residual=True)  # nothing is added
+            return replace(network, infer=np.zeros_like, residual=True)
         return network
 
     def mapped(self, *, bits: int = 16) -> MapBackend:
