@@ -2,7 +2,7 @@ PYTHON ?= python3
 DEMO = .venv-demo/bin
 DEV = .venv/bin
 
-.PHONY: demo test test-slow test-web check clean
+.PHONY: demo test test-slow test-web test-programs check clean
 
 demo: .venv-demo/ready  ## Restore a real photograph at three levels.
 	$(DEMO)/python examples/demo.py demo
@@ -15,6 +15,9 @@ test-slow: .venv/ready  ## Everything, also what needs minutes.
 
 test-web: .venv/ready-web  ## The page, driven by a browser; what its interface answers to anything.
 	$(DEV)/python -m pytest -m "web and not slow"
+
+test-programs:  ## exiftool, which the test suite compares files by, and skips that without.
+	test -x /usr/bin/exiftool || { apt-get update --quiet && apt-get install --quiet --yes libimage-exiftool-perl; }
 
 check: .venv/ready  ## Style, types and the direction of imports.
 	$(DEV)/ruff check . && $(DEV)/ruff format --check .

@@ -37,6 +37,7 @@ XMP = (
     b'xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" photoshop:City="Cuxhaven"/></rdf:RDF></x:xmpmeta>'
     b'<?xpacket end="w"?>'
 )
+SUBJECT = 16, 24, 8, 12  # x, y of its middle, width, height
 # Of how a file stores its pixels, not of the photo; and what has a row of its own.
 STRUCTURE = {
     "ImageWidth", "ImageHeight", "BitsPerSample", "Compression", "PhotometricInterpretation", "StripOffsets",
@@ -192,6 +193,7 @@ def made_by_programs(folder: Path, suffix: str) -> None:
     thumbnail = [] if suffix == "tif" else ["-ThumbnailImage<=scratch/small.jpg"]
     shutil.copy(folder / f"plain-program.{suffix}", folder / f"rich-program.{suffix}")
     run("exiftool", "-overwrite_original", *tags, *thumbnail, f"rich-program.{suffix}")
+    made_with_more(folder, suffix)
     if suffix != "avif":  # whose orientation stands in its own properties, not in EXIF
         shutil.copy(folder / f"plain-program.{suffix}", folder / f"turned-program.{suffix}")
         run("exiftool", "-overwrite_original", "-EXIF:Orientation#=6", f"turned-program.{suffix}")
@@ -210,6 +212,36 @@ def made_by_programs(folder: Path, suffix: str) -> None:
     if suffix == "png":
         frame = Image.fromarray(scene().numpy())
         frame.save(folder / "several.png", save_all=True, append_images=[frame.rotate(180)])
+
+
+def made_with_more(folder: Path, suffix: str) -> None:
+    """Files with what few programs write: recent EXIF, long XMP, Photoshop's resources, regions, a video."""
+    sensed = [
+        "-IFD0:HostComputer=phone", "-ExifIFD:AmbientTemperature=21.5", "-ExifIFD:Humidity=40",
+        "-ExifIFD:Pressure=1013", "-ExifIFD:Acceleration=100", "-ExifIFD:CameraElevationAngle=3.5",
+        "-ExifIFD:CompositeImage#=2", "-ExifIFD:OffsetTimeOriginal=+01:00", "-GPS:GPSHPositioningError=4.5",
+    ]  # fmt: skip
+    regions = [
+        "-EXIF:Orientation#=6", f"-ExifIFD:SubjectArea={' '.join(map(str, SUBJECT))}",
+        "-XMP-mwg-rs:RegionInfo={AppliedToDimensions={W=64,H=48,Unit=pixel},RegionList=[{Name=a,Type=Face,"
+        "Area={X=0.25,Y=0.5,W=0.125,H=0.25,Unit=normalized}}]}",
+    ]  # fmt: skip
+    files = {"sensed": sensed, "long": ["-XMP-dc:Description=" + "a long history " * 6000]}
+    if suffix in ("jpg", "tif"):
+        files["resources"] = ["-Photoshop:CopyrightFlag=1", "-Photoshop:URL=https://example.org"]
+    if suffix != "avif":  # as it keeps its orientation elsewhere
+        files["faces"] = regions
+    for name, tags in files.items():
+        path = folder / f"{name}-program.{suffix}"
+        shutil.copy(folder / f"plain-program.{suffix}", path)
+        subprocess.run(["exiftool", "-overwrite_original", *tags, path], check=True, capture_output=True)
+    if suffix == "jpg":
+        path = folder / "moving-program.jpg"
+        shutil.copy(folder / "plain-program.jpg", path)
+        words = ["exiftool", "-overwrite_original", "-XMP-GCamera:MicroVideo=1", path]
+        subprocess.run(words, check=True, capture_output=True)
+        with path.open("ab") as file:
+            file.write(struct.pack(">I", 24) + b"ftypmp42" + bytes(12))
 
 
 # --- Reading ----------------------------------------------------------------------------------------
@@ -362,6 +394,22 @@ def orientation(before: File, after: File) -> str | None:
     return "converted: pixels upright, tag 1" if turned and tag == (1, 0) else "lost"
 
 
+def regions(before: File, after: File) -> str | None:
+    """Faces and the subject lie where they lay, in pixels that are turned by 90 degrees."""
+    prefix = "XMP-mwg-rs:RegionArea"
+    area = [round(after.tags.get(prefix + name, -1), 4) for name in "XYWH"]
+    x, y, width, height = SUBJECT
+    subject = f"{48 - y} {x} {height} {width}"
+    turned = area == [0.5, 0.25, 0.25, 0.125] and after.tags.get("ExifIFD:SubjectArea") == subject
+    return "converted: turned with the pixels" if turned else "lost"
+
+
+def video(before: File, after: File) -> str | None:
+    """Neither the video nor what says that it is there."""
+    says = [name for name in after.tags if "MicroVideo" in name]
+    return "KEPT in part" if says or b"ftypmp42" in after.path.read_bytes() else "lost"
+
+
 def resolution(before: File, after: File) -> str | None:
     """The same pixels per inch."""
     old, new = (
@@ -426,11 +474,16 @@ PROPERTIES: tuple[tuple[str, str, Verdict], ...] = (  # name, beginning of the f
     ("colour profile: Display P3", "rich", profile),
     ("colour profile: Adobe RGB", "adobe", profile),
     ("EXIF: camera, exposure, dates, rights, place", "rich", compared("IFD0", "ExifIFD", "GPS")),
+    ("EXIF: sensors, computer, composites (2.31 to 3.0)", "sensed", compared("IFD0", "ExifIFD", "GPS")),
     ("EXIF: maker notes", "rich", maker_notes),
     ("EXIF: thumbnail", "rich", thumbnail),
     ("orientation", "turned", orientation),
     ("XMP", "rich", compared("XMP")),
+    ("XMP: larger than 64 KiB", "long", compared("XMP-dc")),
+    ("regions: faces (XMP), subject (EXIF), in turned pictures", "faces", regions),
     ("IPTC", "rich", compared("IPTC")),
+    ("Photoshop resources: copyright flag, address", "resources", compared("Photoshop")),
+    ("video behind the picture (motion photo)", "moving", video),
     ("resolution", "rich", resolution),
     ("comment", "rich", comment),
     ("colour subsampling", "saved", colours),

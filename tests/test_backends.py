@@ -64,6 +64,19 @@ def test_the_level_is_live(model, rng):
 
 
 @pytest.mark.parametrize("kind", ["openvino", "torch"])
+def test_one_graph_serves_live_levels(model, rng, monkeypatch):
+    opened = open_with("openvino", model)
+    picture = rng.random((3, 48, 40), np.float32)
+    exact = [run_tiled(opened.at(level, precision="fp32", bits=8), picture) for level in LEVELS]
+    opened.live(1, precision="fp32", bits=8)
+    monkeypatch.setattr(opened, "_core", None)  # compiling would need it
+    for level, expected in zip(LEVELS, exact, strict=True):
+        seen = run_tiled(opened.live(level, precision="fp32", bits=8), picture)
+        np.testing.assert_allclose(seen, expected, rtol=0, atol=2e-5)
+    with pytest.raises(UsageError, match="live"):
+        opened.live(1, precision="int8", bits=8)
+
+
 def test_grey_is_the_mean_of_the_colour_network(model, kind, rng):
     backend = open_with(kind, model).at(40.0, precision="fp32", bits=16)
     grey = rng.random((1, 16, 12), np.float32)

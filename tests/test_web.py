@@ -701,6 +701,13 @@ def test_a_page_that_asks_for_too_much_is_told_to_wait(client, serving, tmp_path
          ["denoise", "-l", "20", "-f", "jpg", "-q", "70"]),
         ("a.jpg", {}, {"task": "denoise", "level": 20, "format": "avif"},
          ["denoise", "-l", "20", "-f", "avif"]),
+        ("a.png", {}, {"task": "upscale", "to_width": 199}, ["upscale", "--width", "199"]),
+        ("a.png", {}, {"task": "upscale", "to_height": 131}, ["upscale", "--height", "131"]),
+        ("a.jpg", {"width": 70}, {"task": "upscale", "long_side": 151}, ["upscale", "--long-side", "151"]),
+        ("a.png", {}, {"task": "denoise"}, ["denoise"]),
+        ("a.png", {}, {"task": "dejpeg"}, ["dejpeg"]),
+        ("a.png", {}, {"task": "dejpeg", "format": "webp", "quality": 60},
+         ["dejpeg", "-f", "webp", "-q", "60"]),
     ],
 )  # fmt: skip
 def test_a_download_is_what_the_command_line_writes(
@@ -721,10 +728,46 @@ def test_a_download_is_what_the_command_line_writes(
         ".png": "image/png", ".jpg": "image/jpeg", ".tif": "image/tiff", ".webp": "image/webp",
         ".avif": "image/avif",
     }[written.suffix]  # fmt: skip
-    expected = f'attachment; filename="a-{wanted["task"]}-{wanted["level"]:g}{written.suffix}"'
+    how = f"-{wanted['level']:g}" if "level" in wanted else ""
+    if wanted.keys() & {"to_width", "to_height", "long_side"}:
+        how = "-{0.width}x{0.height}".format(read_picture(written).info)
+    expected = f'attachment; filename="a-{wanted["task"]}{how}{written.suffix}"'
     assert response.headers["content-disposition"] == expected
     said = capsys.readouterr().err
     assert all(note in said for note in job["notes"])
+
+
+def test_a_photo_in_which_nothing_is_found_is_copied_byte_for_byte(client, tmp_path):
+    path = tmp_path / "a.png"
+    clean = pyvips.Image.new_from_array(data.camera()[:96, :128].astype(np.uint8) // 4 * 4)
+    clean.gaussblur(4).pngsave(os.fspath(path), compression=1)  # as no encoder of ours would
+    photo = add(client, path)
+    for task in ("denoise", "dejpeg"):
+        assert photo["findings"][task]["level"] is None
+        job = finish(client, begin(client, photo, task=task))
+        assert client.get(f"/api/jobs/{job['id']}/file").content == path.read_bytes()
+        assert job["notes"][-1] == "copied byte for byte"
+        assert photo["findings"][task]["sentence"] in job["notes"][0]
+
+
+@pytest.mark.parametrize("size", [{"to_width": 187}, {"to_height": 153}, {"long_side": 187}])
+def test_a_size_shows_what_its_scale_shows(client, tmp_path, size):
+    photo = add(client, make_photo(tmp_path / "a.png"))
+    seen = view(client, photo, (0, 0, 187, 153), task="upscale", **size)
+    np.testing.assert_array_equal(seen, view(client, photo, (0, 0, 187, 153), task="upscale", level=1.7))
+    assert "187 x 153 pixels" in sentence(ask(client, photo, (0, 0, 188, 153), task="upscale", **size), 422)
+    assert "keeps the size" in sentence(ask(client, photo, task="denoise", level=5, **size), 422)
+
+
+@pytest.mark.parametrize(("task", "level"), [("denoise", 30), ("denoise", 0), ("dejpeg", 40), ("upscale", 1)])
+def test_a_quick_view_is_the_exact_one_but_for_a_rounding(client, tmp_path, task, level):
+    photo = add(
+        client, make_photo(tmp_path / "a.png", bits=16)
+    )  # in fp32: these models add noise, not a little
+    exact, quick = (ask(client, photo, task=task, level=level, quick=quick) for quick in (False, True))
+    assert (exact.headers["x-exact"], quick.headers["x-exact"]) == ("yes", "no")
+    apart = np.abs(decode(exact.content).astype(int) - decode(quick.content))
+    assert apart.max() <= 1
 
 
 @pytest.mark.parametrize(("task", "black"), [("denoise", 5), ("dejpeg", 90), ("denoise", None)])
@@ -771,7 +814,15 @@ def test_a_job_that_cannot_be_done_says_why(client, serving, tmp_path):
     ("wanted", "fragment"),
     [
         ({}, "body task"),
-        ({"task": "denoise"}, "body level"),
+        ({"task": "denoise", "level": 5, "to_width": 300}, "denoise keeps the size"),
+        ({"task": "denoise", "map": "x"}, "a map needs the level where it is white"),
+        ({"task": "upscale"}, "got 0 of them"),
+        ({"task": "upscale", "level": 2, "to_width": 220}, "got 2 of them"),
+        ({"task": "upscale", "to_width": 220, "long_side": 220}, "got 2 of them"),
+        ({"task": "upscale", "to_width": 109}, "size 109 is not accepted for 110 x 90 pixels"),
+        ({"task": "upscale", "long_side": 5000}, "is not accepted"),
+        ({"task": "upscale", "to_width": 0}, "body to_width"),
+        ({"task": "upscale", "to_height": 180.5}, "body to_height"),
         ({"task": "denoise", "level": float("nan")}, "body level"),
         ({"task": "denoise", "level": 5, "map": "x" * 2**15}, "at most 16384 bytes"),
         ({"task": "denoise", "level": 500}, "is not accepted"),
@@ -995,7 +1046,7 @@ def test_the_document_describes_every_route(client):
         ("/api/pages/{page}/events", "get"),
         ("/api/photos", "post"), ("/api/photos/{photo}", "delete"), ("/api/photos/{photo}/region", "get"),
         ("/api/photos/{photo}/map", "put"), ("/api/photos/{photo}/jobs", "post"), ("/api/jobs/{job}", "get"),
-        ("/api/jobs/{job}", "delete"), ("/api/jobs/{job}/file", "get"),
+        ("/api/jobs/{job}", "delete"), ("/api/jobs/{job}/file", "get"), ("/api/archive", "get"),
     }  # fmt: skip
     for methods in document["paths"].values():
         for method, operation in methods.items():

@@ -36,7 +36,7 @@ def known(tmp_path_factory):
 def test_nothing_that_is_sent_makes_the_server_fail(known, mode):
     document = schemathesis.openapi.from_url(f"{known['address']}/openapi.json", headers=OWN)
     operations = [result.ok() for result in document.get_all_operations()]
-    assert len(operations) == 12
+    assert len(operations) == 13
     answered = {operation.label: try_out(operation, mode, known) for operation in operations}
     if mode == schemathesis.GenerationMode.POSITIVE:  # else it would have tried nothing but refusals
         assert 200 in answered["GET /api/photos/{photo}/region"]

@@ -110,6 +110,7 @@ class OpenVINOModel:
         self._description = description
         self._ranges = ranges
         self._compiled: tuple[tuple[float, str], Any] | None = None  # of the last level
+        self._compiled_live: tuple[str, Any] | None = None
         self._compiled_map: tuple[str, Any] | None = None
         self._lock = threading.Lock()
 
@@ -158,6 +159,30 @@ class OpenVINOModel:
         precision = self._decided(precision, bits)
         run = _runner(self._compile(level, precision))
         return self._network(lambda batch: run({"image": batch}), precision)
+
+    def live(self, level: float, *, precision: Precision, bits: int) -> NetworkBackend:
+        """The network for one level, whose kernels are generated anew for every tile.
+
+        One graph serves all levels, so that a further one costs no compiling.
+
+        Args:
+            level: In the scale's unit, already checked.
+            precision: As for `at`, but not "int8".
+            bits: Depth of the picture's samples.
+
+        Raises:
+            UsageError: The precision is "int8".
+        """
+        if precision == "int8":
+            raise UsageError("precision int8 is for levels that are compiled, not for live ones; give auto")
+        precision = self._decided(precision, bits)
+        with self._lock:
+            if self._compiled_live is None or self._compiled_live[0] != precision:
+                compiled = self._core.compile_model(self._model.clone(), "CPU", _settings(precision))
+                self._compiled_live = precision, compiled
+            run = _runner(self._compiled_live[1])
+        live = np.array([level], np.float32)
+        return self._network(lambda batch: run({"image": batch, "level": live}), precision)
 
     def mapped(self, *, precision: Precision, bits: int) -> MapBackend:
         """The network for a level of each pixel.
@@ -215,7 +240,7 @@ class OpenVINOModel:
     def release_memory(self) -> None:
         """Give back what networks hold between two windows; the next window takes it anew."""
         with self._lock:
-            for kept in (self._compiled, self._compiled_map):
+            for kept in (self._compiled, self._compiled_live, self._compiled_map):
                 if kept is not None and hasattr(kept[1], "release_memory"):  # since OpenVINO 2025.0
                     kept[1].release_memory()
 
@@ -294,6 +319,8 @@ class TorchModel:
         plain = materialize(self._network, level).eval()
         plain = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self._backend(plain, precision, bits)
+
+    live = at  # its kernels are generated at once
 
     def mapped(self, *, precision: Precision, bits: int) -> MapBackend:
         """The network for a level of each pixel; precision and bits as for `at`."""

@@ -9,25 +9,46 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hyperrestore.embedded import add_png_metadata, add_webp_metadata, replace_avif_exif
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
+from hyperrestore.exif import resolution_entries, scaled_exif, with_resolution
+from hyperrestore.extended_xmp import xmp_segments
+from hyperrestore.further_parts import further_parts
 from hyperrestore.jpeg import (
-    jpeg_comments,
     jpeg_subsampling,
     jpeg_tables,
     least_size,
     quality_of_table,
-    with_comments,
 )
-from hyperrestore.tiff_metadata import add_tiff_metadata, is_raw, read_tiff_metadata, without_thumbnail
+from hyperrestore.jpeg_metadata import JpegParts, add_jpeg_metadata, fits_jpeg, read_jpeg_parts, whole_density
+from hyperrestore.metadata import Metadata, jpeg_resolution, of_jpeg, of_tiff, upright
+from hyperrestore.orientation import is_sideways
+from hyperrestore.photoshop import joined_resources, named_resources, scaled_resources
+from hyperrestore.regions import fitted_xmp
+from hyperrestore.tiff_directory import TiffTag
+from hyperrestore.tiff_metadata import (
+    PHOTOSHOP,
+    RESOLUTION,
+    TiffMetadata,
+    add_tiff_metadata,
+    is_square,
+    needs_bigtiff,
+    read_tiff_metadata,
+    resized_tags,
+    resolution_of,
+)
+from hyperrestore.tiff_pages import TiffPage, find_page
+from hyperrestore.tiff_samples import Samples, alpha_of, in_order, samples_of
 
 _72_DPI = 72 / 25.4, 72 / 25.4  # pixels per millimetre
-_JPEG_SEGMENT = 65_000  # a JPEG holds EXIF and XMP in one segment each, of at most 64 KiB with its header
+# libvips builds EXIF anew. For AVIF it is given this, whose place then takes the block itself.
+_PLACEHOLDER = b"Exif\0\0MM\0*" + struct.pack(">IHI", 8, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +64,10 @@ class PictureInfo:
         notes: One plain sentence per conversion that was made.
         icc_profile: Colour profile, byte for byte.
         exif: EXIF block, a small TIFF without the prefix that JPEG puts before it, and without the thumbnail,
-            which would show the picture as it was.
-        xmp: XMP packet.
+            which would show the picture as it was. Besides, the file's own bytes.
+        xmp: XMP packet, with what JPEG may keep apart from it (extended XMP).
         iptc: IPTC-IIM records, without the Photoshop envelope that JPEG puts around them.
+        photoshop: Photoshop's other resources, as clipping paths, one after another.
         text: PNG text entries, (keyword, text); only those in ASCII are written.
         comments: Comments of a JPEG file, in no known encoding.
         resolution: Pixels per millimetre (horizontal, vertical), or None where the file does not say.
@@ -53,6 +75,9 @@ class PictureInfo:
             other files.
         subsampling: How many pixels share a colour in a JPEG file, (in a row, in a column); None for other
             and grey files.
+        extra_samples: What a TIFF file has for each pixel besides colours, in its order, if any of it is
+            other than alpha: 0 for unspecified (as infrared), 1 and 2 for alpha; empty if there is nothing.
+        tags: Tags of a TIFF file that stand for none of the above and not for the storage of pixels.
     """
 
     width: int
@@ -65,11 +90,19 @@ class PictureInfo:
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
+    photoshop: bytes | None = None
     text: tuple[tuple[str, str], ...] = ()
     comments: tuple[bytes, ...] = ()
     resolution: tuple[float, float] | None = None
     quality: int | None = None
     subsampling: tuple[int, int] | None = None
+    extra_samples: tuple[int, ...] = ()
+    tags: tuple[TiffTag, ...] = ()
+
+    @property
+    def others(self) -> int:
+        """How many samples a pixel has besides colours and alpha."""
+        return len(self.extra_samples) - (alpha_of(self.extra_samples) is not None)
 
     @property
     def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
@@ -102,7 +135,7 @@ FORMATS = (
     ),
     Format(
         "JPEG", (".jpg", ".jpeg"), rb"\xff\xd8\xff", "jpegload", "jpegsave", 8, 65_500,
-        alpha=False, metadata=("EXIF", "XMP", "IPTC", "comments"), resolution=False,
+        alpha=False, metadata=("EXIF", "XMP", "IPTC", "Photoshop", "comments"), resolution=False,
     ),
     Format(
         "WebP", (".webp",), rb"RIFF....WEBP", "webpload", "webpsave", 8, 16_383,
@@ -110,7 +143,7 @@ FORMATS = (
     ),
     Format(
         "TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]", "tiffload", "tiffsave", 16,
-        metadata=("EXIF", "XMP", "IPTC"),
+        metadata=("EXIF", "XMP", "IPTC", "Photoshop"),
     ),
     Format(
         "AVIF", (".avif",), rb"....ftyp(avif|mif1|miaf)", "heifload", "heifsave", 12, 16_384,
@@ -142,29 +175,31 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     head = _head(path)
     known = _recognise(path, head)
     vips = vips_library()
-    decode = getattr(vips.Image, known.load)
+    tiff: TiffPage | None = None
+    samples = Samples()
     with reading(path):
-        if known.name == "TIFF" and is_raw(path):
-            raise PictureError(
-                f"{path}: is a camera raw file, or begins with a small preview; develop it to TIFF first"
-            )
+        decode = partial(getattr(vips.Image, known.load), os.fsencode(path))
+        if known.name == "TIFF":
+            tiff = find_page(path)
+            samples = samples_of(path, tiff)
+            decode = partial(decode, page=tiff.number)
         # "error" refuses truncated files too; "warning" would refuse good pictures with odd metadata.
         fail_on = "error"
-        image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)
+        image = decode(access="sequential", fail_on=fail_on)
         if known.name == "JPEG" and strictly:  # libjpeg only warns of lost data, and makes them grey
             with suppress(vips.Error):
-                image = decode(os.fsencode(path), access="sequential", fail_on="warning")
+                image = decode(access="sequential", fail_on="warning")
                 fail_on = "warning"
         if image.get_typeof("tile-width"):  # a lost or damaged tile is only a warning to libvips
             fail_on = "warning"
-            image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)
+            image = decode(access="sequential", fail_on=fail_on)
 
     def field(name: str, default: Any = None) -> Any:
         return image.get(name) if image.get_typeof(name) else default
 
     colours = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "cmyk": 4}.get(image.interpretation, 0)
     bits = {"uchar": 8, "ushort": 16}.get(image.format)
-    if field("n-pages", 1) > 1:
+    if tiff is None and field("n-pages", 1) > 1:
         raise PictureError(
             f"{path}: holds {field('n-pages')} pages or frames; save one of them as its own file"
         )
@@ -178,13 +213,16 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         raise PictureError(
             f"{path}: is damaged: with so many pixels as it says it has, it would have at least {least} bytes"
         )
-    if bits is None or not colours or image.bands - colours not in (0, 1):
+    if tiff:
+        colours = samples.colours or (colours and image.bands - len(samples.extra))
+    if bits is None or not colours or (image.bands - colours not in (0, 1) and not samples.extra):
         raise PictureError(
             f"{path}: has {image.bands} bands of type {image.format}, colour space {image.interpretation}; "
             "grey, RGB or CMYK in 8 or 16 bit integers, with or without alpha, can be read; convert it first"
         )
 
-    has_alpha = image.bands > colours
+    has_alpha = alpha_of(samples.extra) is not None if tiff else image.bands > colours
+    extra_samples = samples.extra if len(samples.extra) > has_alpha else ()
     stored_bits = field("bits-per-sample", bits)
     notes = _lost_colours(path, known, head, has_profile=field("icc-profile-data") is not None)
     if field("palette"):
@@ -193,10 +231,9 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         notes.append(f"expanded from {stored_bits} to 8 bits")
     elif known.name == "AVIF" and stored_bits < bits:
         notes.append(f"scaled from {stored_bits} to 16 bits")
-    if known.name == "JPEG" and b"MPF\0" in head:
-        notes.append("left out the further images in the file (preview, gain map or depth map)")
-    if field("n-subifds", 0):
-        notes.append("left out the further images in the file (smaller versions or previews)")
+    if tiff and tiff.left_out:
+        notes.append(tiff.left_out)
+    notes += samples.notes
     if colours == 4:
         source = (
             "its colour profile" if field("icc-profile-data") else "a general CMYK profile, as it has none"
@@ -211,44 +248,67 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     text = tuple(
         (name.split("-", 3)[3], image.get(name)) for name in fields if name.startswith("png-comment-")
     )
-    exif, xmp, iptc = field("exif-data"), field("xmp-data"), _bare_iptc(field("iptc-data"))
-    if known.name == "TIFF":
-        with reading(path):
-            exif, iptc = read_tiff_metadata(path)
     orientation = field("orientation", 1)
-    resolution = (image.xres, image.yres) if orientation < 5 else (image.yres, image.xres)
-    # Two values stand for nothing: libvips answers so where the file does not say. It takes 1e6 at most.
-    silent = np.allclose(resolution, 1) or np.allclose(resolution, _72_DPI, rtol=1e-3)
-    silent = silent or not all(0 < number <= 1e6 for number in resolution)
+    with reading(path):
+        parts = read_jpeg_parts(path) if known.name == "JPEG" else None
+        if tiff:
+            found = of_tiff(
+                read_tiff_metadata(tiff, orientation=orientation, recoded=samples.unusual), orientation
+            )
+        else:
+            found = of_jpeg(parts, orientation) if parts else _metadata(path, known, image)
+    metadata = upright(found, orientation, (image.width, image.height))
+    notes += metadata.notes
+    resolution = resolution_of(metadata.tags) if tiff else _resolution(image, orientation, parts)
 
     with reading(path):
         if orientation > 2:  # rows come from columns or from below: libvips unpacks to memory or its own file
-            image = decode(os.fsencode(path), fail_on=fail_on)
+            image = decode(fail_on=fail_on)
         image = image.autorot()
+        image = in_order(image, samples, colours) if tiff else image
         if known.name == "AVIF" and stored_bits < bits:
             image = image | (
                 image >> stored_bits
             )  # libvips leaves the low bits 0, which makes white less than 1
         if colours == 4:
-            image = _to_srgb(image, bits)
+            image = _to_srgb_beside_others(image, bits)
     return image, PictureInfo(
         width=image.width,
         height=image.height,
-        channels=image.bands - has_alpha,
+        channels=1 if colours == 1 else 3,
         bits=bits,
         has_alpha=has_alpha,
         notes=tuple(notes),
         icc_profile=image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None,
-        exif=exif and without_thumbnail(exif.removeprefix(b"Exif\0\0")),
-        # The pixels are upright now, and XMP must not say otherwise.
-        xmp=xmp and re.sub(rb"""(tiff:Orientation(?:>|=["'])\s*)[2-8]""", rb"\g<1>1", xmp),
-        iptc=iptc,
+        exif=metadata.exif,
+        xmp=metadata.xmp,
+        iptc=metadata.iptc,
+        photoshop=metadata.photoshop,
         text=text,
-        comments=jpeg_comments(head),
-        resolution=None if silent else resolution,
+        comments=metadata.comments,
+        resolution=resolution,
         quality=quality_of_table(table)[0] if (table := jpeg_tables(head)) else None,
         subsampling=jpeg_subsampling(head),
+        extra_samples=extra_samples,
+        tags=metadata.tags,
     )
+
+
+def _metadata(path: Path, known: Format, image: Any) -> Metadata:
+    """What a PNG, WebP or AVIF file says, as it is stored."""
+    exif, xmp = (image.get(name) if image.get_typeof(name) else None for name in ("exif-data", "xmp-data"))
+    return Metadata(exif and exif.removeprefix(b"Exif\0\0"), xmp, notes=further_parts(path, known.name))
+
+
+def _resolution(image: Any, orientation: int, parts: JpegParts | None) -> tuple[float, float] | None:
+    """Pixels per millimetre of the upright picture, or None where the file does not say."""
+    across, down = image.xres, image.yres
+    # Two values stand for nothing: libvips answers so where the file does not say. It takes 1e6 at most.
+    silent = np.allclose((across, down), 1) or np.allclose((across, down), _72_DPI, rtol=1e-3)
+    stated = None if silent or not 0 < min(across, down) <= max(across, down) <= 1e6 else (across, down)
+    if parts:
+        stated = jpeg_resolution(parts, stated)
+    return (stated[1], stated[0]) if stated and is_sideways(orientation) else stated
 
 
 # As libjpeg says it: pixels are lost. Bytes to no purpose in front of a restart marker were pixels once.
@@ -277,7 +337,8 @@ def header_size(path: Path) -> tuple[int, int]:
             return 0, 0
         with path.open("rb") as file:
             known = _recognise(path, file.read(64))
-        image = getattr(vips.Image, known.load)(os.fsencode(path), access="sequential")
+        page = {"page": find_page(path).number} if known.name == "TIFF" else {}
+        image = getattr(vips.Image, known.load)(os.fsencode(path), access="sequential", **page)
     except (OSError, ValueError, PictureError, vips.Error):
         return 0, 0
     return image.width, image.height
@@ -317,9 +378,12 @@ def spool_header(info: PictureInfo) -> bytes:
 
 
 def encode(
-    rows: Path, target: Path, info: PictureInfo, known: Format, alpha: Any, quality: int | None
+    rows: Path, target: Path, info: PictureInfo, known: Format, alpha: Any, others: Any, quality: int | None
 ) -> None:
-    """Encode spooled rows; `info` holds only metadata that the format can carry."""
+    """Encode spooled rows; `info` holds only metadata that the format can carry.
+
+    `alpha` has one band, `others` the samples besides colours and alpha; each None where there are none.
+    """
     vips = vips_library()
     kind = {"format": "uchar" if info.bits == 8 else "ushort", "interpretation": _interpretation(info)}
     white = 2**info.bits - 1
@@ -329,13 +393,16 @@ def encode(
         image = image.bandjoin(alpha).copy(interpretation=kind["interpretation"])
         if not known.alpha:
             image = image.flatten(background=[white] * info.channels, max_alpha=white)
+    if others is not None:
+        others = _bare(resized(others, info.width, info.height)).rint().cast(kind["format"])
+        image = _in_file_order(image, others, info).copy(interpretation=kind["interpretation"])
 
     image = image.copy(**dict(zip(("xres", "yres"), info.resolution or _72_DPI, strict=True)))
+    exif = _exif_to_write(info, known)
     blobs = {
         "icc-profile-data": info.icc_profile,
-        "exif-data": info.exif and b"Exif\0\0" + info.exif,
-        "xmp-data": info.xmp,
-        "iptc-data": info.iptc and known.name == "JPEG" and _photoshop_envelope(info.iptc),
+        "exif-data": exif and known.name == "AVIF" and _PLACEHOLDER,
+        "xmp-data": known.name in ("TIFF", "AVIF") and info.xmp,
     }
     for name, blob in blobs.items():
         if blob:
@@ -353,14 +420,63 @@ def encode(
             image = image.cast("uchar").copy(interpretation=_interpretation(replace(info, bits=8)))
         else:  # libvips wants 10 and 12 bits at the upper end of 16
             image = (image * 2 ** (16 - known.bits)).cast("ushort").copy(interpretation=_interpretation(info))
-    # Without EXIF of its own a picture gets an EXIF block only where the resolution has no other place.
-    keeps_exif = info.exif or (info.resolution and not known.resolution)
-    keep = "all" if keeps_exif else "icc|xmp|iptc|other"
-    getattr(image, known.save)(os.fsencode(target), keep=keep, **_save_options(known, info, quality))
-    if known.name == "TIFF" and (info.exif or info.iptc):
-        add_tiff_metadata(target, info.exif, info.iptc)
-    if known.name == "JPEG" and info.comments:
-        target.write_bytes(with_comments(target.read_bytes(), info.comments))
+    keep = {"PNG": "icc|other", "AVIF": "icc|xmp|exif" if exif else "icc|xmp", "TIFF": "icc|xmp"}
+    options = _save_options(known, info, quality)
+    getattr(image, known.save)(os.fsencode(target), keep=keep.get(known.name, "icc"), **options)
+    _add_metadata(target, info, known, exif)
+
+
+def _exif_to_write(info: PictureInfo, known: Format) -> bytes | None:
+    """The EXIF block: of the picture's size, and with its resolution if that has no other place."""
+    exif, size = info.exif, (info.width, info.height)
+    elsewhere = known.resolution or (
+        known.name == "JPEG" and info.resolution and whole_density(info.resolution)
+    )
+    if info.resolution and (exif or not elsewhere):
+        exif = with_resolution(exif, info.resolution)
+    return exif and scaled_exif(exif, size, size)
+
+
+def _add_metadata(target: Path, info: PictureInfo, known: Format, exif: bytes | None) -> None:
+    """Put metadata into an encoded file, byte for byte."""
+    match known.name:
+        case "JPEG":
+            add_jpeg_metadata(
+                target,
+                exif=exif,
+                xmp=info.xmp,
+                photoshop=joined_resources(info.iptc, info.photoshop),
+                comments=info.comments,
+                resolution=info.resolution,
+            )
+        case "PNG":
+            add_png_metadata(target, exif, info.xmp)
+        case "WebP":
+            add_webp_metadata(
+                target, exif, info.xmp, size=(info.width, info.height), has_alpha=info.has_alpha
+            )
+        case "AVIF" if exif:
+            replace_avif_exif(target, exif)
+        case "TIFF":
+            tags, resolution = info.tags, info.resolution
+            if info.photoshop:
+                tags += (TiffTag(PHOTOSHOP, 1, info.photoshop),)
+            if exif and resolution is None and resolution_of(tags) is None:  # or one that stands for nothing
+                tags += tuple(TiffTag(*entry) for entry in resolution_entries(exif))
+                resolution = resolution_of(tags)
+            # Colours are not multiplied by alpha.
+            extra = tuple(2 if kind == 1 else kind for kind in info.extra_samples)
+            metadata = TiffMetadata(exif, info.iptc, info.xmp, tags)
+            add_tiff_metadata(target, metadata, extra_samples=extra, resolution=resolution)
+
+
+def _in_file_order(image: Any, others: Any, info: PictureInfo) -> Any:
+    """Join other samples to colours and alpha, in the order in which the original has them."""
+    bands = [image[place] for place in range(image.bands)] + [others[place] for place in range(others.bands)]
+    alpha = alpha_of(info.extra_samples)
+    if alpha is not None:
+        bands.insert(info.channels + alpha, bands.pop(info.channels))
+    return bands[0].bandjoin(bands[1:])
 
 
 def resized(alpha: Any, width: int, height: int) -> Any:
@@ -376,9 +492,12 @@ def _save_options(known: Format, info: PictureInfo, quality: int | None) -> dict
         case "PNG":  # adaptive filters: a quarter smaller than none on photos; 6 takes twice the time for 2 %
             return {"compression": 4, "filter": "all"}
         case "TIFF":
-            size = info.width * info.height * (info.channels + info.has_alpha) * info.bits // 8
+            samples = info.channels + info.has_alpha + info.others
+            size = info.width * info.height * samples * info.bits // 8
+            size += sum(len(tag.data) for tag in info.tags)
             # Classic TIFF ends at 4 GiB; noise can grow a little when it is packed.
-            return {"compression": "deflate", "predictor": "horizontal", "bigtiff": size > 2**32 * 0.9}
+            big = size > 2**32 * 0.9 or needs_bigtiff(info.tags)
+            return {"compression": "deflate", "predictor": "horizontal", "bigtiff": big}
         case "WebP":
             # The careful way to halve colour takes 10 bytes a pixel: too much for the largest pictures.
             careful = info.width * info.height <= 2**26
@@ -400,9 +519,12 @@ def _save_options(known: Format, info: PictureInfo, quality: int | None) -> dict
 
 
 def carried(
-    info: PictureInfo, known: Format, has_alpha: bool, quality: int | None
+    info: PictureInfo, known: Format, has_alpha: bool, others: Any, quality: int | None
 ) -> tuple[PictureInfo, tuple[str, ...]]:
-    """Keep the metadata that the format can hold, with a sentence for each thing that changes or is lost."""
+    """Keep what the format can hold, with a sentence for each thing that changes or is lost.
+
+    `others` are the samples besides colours and alpha; None where there are none, or they were not given.
+    """
     notes = []
     name = known.name
     if has_alpha and not known.alpha:
@@ -423,17 +545,82 @@ def carried(
     if "text" in known.metadata and plain != info.text:  # libvips writes UTF-8 as Latin-1
         notes.append(f"left out {len(info.text) - len(plain)} of its text entries, which are not in ASCII")
         info = replace(info, text=plain)
+    if info.others and (others is None or name != "TIFF"):
+        why = "which were not given" if others is None else f"which {name} cannot hold"
+        notes.append(f"left out {_counted(info.others)} for each pixel, neither colour nor alpha, {why}")
+    elif info.others and (others.width, others.height) != (info.width, info.height):
+        notes.append(resizing_of(info))
+    if name != "TIFF":
+        notes += _left_out_tags(info, name)
+        info = replace(info, tags=())
+    info = replace(info, extra_samples=_extra_samples(info, has_alpha) if name == "TIFF" and others else ())
     dropped: dict[str, Any] = {}
-    for kind in ("EXIF", "XMP", "IPTC", "text", "comments"):
+    for kind in ("EXIF", "XMP", "IPTC", "Photoshop", "text", "comments"):
         value = getattr(info, kind.lower())
         if value and kind not in known.metadata:
-            notes.append(f"left out its {kind}, which {name} cannot hold")
-        elif value and name == "JPEG" and kind != "comments" and len(value) > _JPEG_SEGMENT:
+            if kind != "Photoshop":
+                notes.append(f"left out its {kind}, which {name} cannot hold")
+            elif names := named_resources(value):
+                notes.append(f"left out its Photoshop resources, which {name} cannot hold: {names}")
+        elif value and name == "JPEG" and not _fits_jpeg(kind, value):
             notes.append(f"left out its {kind}, which is larger than the 64 KiB that JPEG can hold")
         else:
             continue
         dropped[kind.lower()] = () if kind in ("text", "comments") else None
     return replace(info, **dropped), tuple(notes)
+
+
+def _left_out_tags(info: PictureInfo, name: str) -> list[str]:
+    """Name the tags that only TIFF has: of the resolution only one that is a ratio, without a unit."""
+    says_no_more = info.resolution is not None or is_square(info.tags)
+    names = [tag.name for tag in info.tags if not (says_no_more and tag.number in RESOLUTION)]
+    return [f"left out its TIFF tags, which {name} cannot hold: {', '.join(names)}"] if names else []
+
+
+def _extra_samples(info: PictureInfo, has_alpha: bool) -> tuple[int, ...]:
+    """What stands besides colours, with alpha if the picture still has it, or has it now."""
+    extra, place = info.extra_samples, alpha_of(info.extra_samples)
+    if has_alpha and place is None:
+        return 2, *extra
+    return extra if has_alpha or place is None else extra[:place] + extra[place + 1 :]
+
+
+def resizing_of(info: PictureInfo) -> str:
+    """A sentence on samples besides colours and alpha that were enlarged."""
+    return (
+        f"enlarged {_counted(info.others)} for each pixel, neither colour nor alpha, by linear interpolation"
+    )
+
+
+def _counted(others: int) -> str:
+    return "an extra sample" if others == 1 else f"{others} extra samples"
+
+
+def resized_info(info: PictureInfo, width: int, height: int) -> tuple[PictureInfo, tuple[str, ...]]:
+    """Adapt what a file says to a picture that is enlarged, with a sentence on what cannot be or is resized.
+
+    A pixel is smaller then, on paper and on the map; places in pixels are farther from the corner.
+    """
+    before, after = (info.width, info.height), (width, height)
+    across, down = width / info.width, height / info.height
+    tags, notes = resized_tags(info.tags, across, down)
+    resolution = info.resolution and (info.resolution[0] * across, info.resolution[1] * down)
+    resized = replace(
+        info,
+        width=width,
+        height=height,
+        tags=tags,
+        resolution=resolution,
+        exif=info.exif and scaled_exif(info.exif, before, after),
+        photoshop=info.photoshop and scaled_resources(info.photoshop, across, down),
+        xmp=info.xmp and (fitted_xmp(info.xmp, 1, before, after) or info.xmp),
+    )
+    return resized, notes
+
+
+def _fits_jpeg(kind: str, value: bytes) -> bool:
+    """Whether JPEG, whose segments are small, has room for metadata of some kind."""
+    return (kind != "EXIF" or fits_jpeg(value)) and (kind != "XMP" or xmp_segments(value) is not None)
 
 
 def output_format(path: Path, quality: int | None, overwrite: bool) -> Format:
@@ -571,6 +758,15 @@ def _to_srgb(image: Any, bits: int) -> Any:
     )
 
 
+def _to_srgb_beside_others(image: Any, bits: int) -> Any:
+    """Convert CMYK, the first four bands, and leave the others as they are."""
+    if image.bands == 4:
+        return _to_srgb(image, bits)
+    others = image.extract_band(4, n=image.bands - 4)
+    converted = _to_srgb(image.extract_band(0, n=4), bits)
+    return converted.bandjoin(others).copy(interpretation=converted.interpretation)
+
+
 def _bare(image: Any) -> Any:
     """Drop all metadata, which would otherwise flow into whatever the image is joined to."""
     image = image.copy()
@@ -581,26 +777,6 @@ def _bare(image: Any) -> Any:
 
 def _profile_space(info: PictureInfo) -> bytes | None:
     return info.icc_profile[16:20] if info.icc_profile else None  # ICC.1, 7.2: bytes 16 to 19 of the header
-
-
-def _bare_iptc(blob: bytes | None) -> bytes | None:
-    """Take IPTC records out of the Photoshop image resources in which JPEG carries them."""
-    if blob is None or not blob.startswith(b"Photoshop 3.0\0"):
-        return blob
-    position = 14
-    while blob[position : position + 4] == b"8BIM" and position + 12 <= len(blob):
-        resource, name_length = struct.unpack_from(">HB", blob, position + 4)
-        position += 6 + (name_length // 2 + 1) * 2  # a length byte and the name, padded to even
-        (size,) = struct.unpack_from(">I", blob.ljust(position + 4, b"\0"), position)
-        if resource == 0x0404:
-            return blob[position + 4 : position + 4 + size]
-        position += 4 + size + size % 2
-    return None
-
-
-def _photoshop_envelope(iptc: bytes) -> bytes:
-    header = b"Photoshop 3.0\0" + b"8BIM" + struct.pack(">HHI", 0x0404, 0, len(iptc))
-    return header + iptc + b"\0" * (len(iptc) % 2)
 
 
 @contextmanager

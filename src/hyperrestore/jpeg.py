@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
 from functools import cache
@@ -14,7 +15,7 @@ from hyperrestore.errors import LevelError
 
 JPEG = b"\xff\xd8"  # how such a file begins
 Float64 = npt.NDArray[np.float64]
-_FRAMES, _SCAN, _COMMENT, _APPLICATIONS = (0xC0, 0xC1, 0xC2), 0xDA, 0xFE, range(0xE0, 0xF0)
+_FRAMES = (0xC0, 0xC1, 0xC2)
 
 # ITU-T T.81 (1992), annex K.1: the tables that a quality scales, of luminance and of colours, row by row.
 LUMINANCE = (
@@ -75,7 +76,7 @@ def jpeg_tables(head: bytes) -> tuple[int, ...] | None:
     """
     tables: dict[int, tuple[int, ...]] = {}
     try:
-        for marker, segment in _segments(head):
+        for marker, segment in segments(head):
             if marker == 0xDB:
                 tables |= _tables_of(segment)
             elif marker in _FRAMES:  # its first component is luminance
@@ -96,7 +97,7 @@ def jpeg_subsampling(head: bytes) -> tuple[int, int] | None:
         for grey ones, or where it does not stand there.
     """
     try:
-        for marker, segment in _segments(head):
+        for marker, segment in segments(head):
             if marker in _FRAMES and segment[5] == 3:
                 luminance, colours = segment[7], max(segment[10], segment[13])
                 across, down = (luminance >> 4) / (colours >> 4), (luminance & 15) / (colours & 15)
@@ -118,7 +119,7 @@ def least_size(head: bytes) -> int:
         0 for other files, other codes, or where the size of the picture does not stand there.
     """
     try:
-        for marker, segment in _segments(head):
+        for marker, segment in segments(head):
             if marker in _FRAMES:
                 height, width = struct.unpack_from(">HH", segment, 1)
                 factors = [segment[place] for place in range(7, 6 + 3 * segment[5], 3)]
@@ -130,52 +131,24 @@ def least_size(head: bytes) -> int:
     return 0
 
 
-def jpeg_comments(head: bytes) -> tuple[bytes, ...]:
-    """The comments before the pixels of a JPEG file; none for other files.
-
-    Args:
-        head: Its first bytes.
-    """
-    comments = []
-    try:
-        for marker, segment in _segments(head):
-            if marker == _COMMENT and segment:
-                comments.append(segment)
-            elif marker == _SCAN:
-                break
-    except (IndexError, struct.error):
-        pass
-    return tuple(comments)
-
-
-def with_comments(file: bytes, comments: tuple[bytes, ...]) -> bytes:
-    """Put comments into a JPEG file, behind the segments of applications, which want to stand first.
-
-    Args:
-        file: A whole JPEG file.
-        comments: Of at most 65,533 bytes each.
-    """
-    position = len(JPEG)
-    for marker, segment in _segments(file):
-        if marker not in _APPLICATIONS:
-            break
-        position += 4 + len(segment)
-    added = b"".join(b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment for comment in comments)
-    return file[:position] + added + file[position:]
-
-
-def _segments(head: bytes) -> Iterator[tuple[int, bytes]]:
+def segments(head: bytes | mmap.mmap) -> Iterator[tuple[int, bytes]]:
     """Markers and what follows them, up to where the pixels begin or the file ends."""
-    if not head.startswith(JPEG):
+    for marker, start, end in placed_segments(head):
+        yield marker, head[start:end]
+
+
+def placed_segments(head: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
+    """Markers, and where what follows their length begins and ends; as `segments`."""
+    if head[: len(JPEG)] != JPEG:
         return
-    position = 2
+    position = len(JPEG)
     while head[position] == 0xFF:
         marker = head[position + 1]
         if marker == 0xFF:  # fill
             position += 1
             continue
         (length,) = struct.unpack_from(">H", head, position + 2)
-        yield marker, head[position + 4 : position + 2 + length]
+        yield marker, position + 4, position + 2 + length
         position += 2 + length
 
 

@@ -29,12 +29,15 @@ from hyperrestore.codec import (
     output_format,
     reading,
     resized,
+    resized_info,
+    resizing_of,
     spool_header,
     vips_library,
     writing,
 )
 from hyperrestore.codec import header_size as header_size
 from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.geotiff import POSITION, without_position
 
 Pixels = NDArray[np.float32]
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
@@ -53,11 +56,14 @@ class Picture:
         pixels: (c, h, w), float32, values in [0, 1], grey or RGB in the picture's own colour space.
         alpha: (1, h, w), float32, values in [0, 1], or None.
         info: What the file says besides.
+        others: (n, h, w), float32, values in [0, 1], what a TIFF file has for each pixel besides colours and
+            alpha, as infrared; or None.
     """
 
     pixels: Pixels
     alpha: Pixels | None
     info: PictureInfo
+    others: Pixels | None = None
 
 
 class PictureReader:
@@ -95,13 +101,18 @@ class PictureReader:
 
     def bands(self, top: int, bottom: int) -> Rows:
         """Read rows as `rows` does, with alpha as the last channel where the picture has it."""
+        return self._samples(top, bottom)[: self.info.channels + self.info.has_alpha]
+
+    def _samples(self, top: int, bottom: int) -> Rows:
+        """Read rows with all that a pixel has: colours, alpha, and the others."""
         info = self.info
         if not self._next <= top < bottom <= info.height:
             raise UsageError(
                 f"{self.path}: rows {top} to {bottom} were asked for; rows are read once from top to bottom, "
                 f"and {self._next} to {info.height} are left"
             )
-        bands = np.empty((info.channels + info.has_alpha, bottom - top, info.width), info.dtype)
+        depth = info.channels + info.has_alpha + info.others
+        bands = np.empty((depth, bottom - top, info.width), info.dtype)
         with reading(self.path):
             for row in range(top, bottom, _FETCH):
                 count = min(_FETCH, bottom - row)
@@ -204,6 +215,7 @@ def create_picture(
     width: int | None = None,
     height: int | None = None,
     alpha: Pixels | None = None,
+    others: Pixels | None = None,
     quality: int | None = None,
     overwrite: bool = False,
 ) -> Iterator[PictureWriter]:
@@ -219,6 +231,8 @@ def create_picture(
         width: Pixels per row, if not as in `like`.
         height: Rows, if not as in `like`.
         alpha: (1, h, w), float32, values in [0, 1], instead of a reader's.
+        others: (n, h, w), float32, values in [0, 1], the samples besides colours and alpha, instead of a
+            reader's. Those of another size are resized. Only TIFF holds them.
         quality: 1 to 100 for JPEG, WebP (default 95) and AVIF (90); in the last two 100 is lossless. PNG and
             TIFF always are. The default for JPEG is 95, or the original's where that was a JPEG of higher
             quality; never less, which would bring back the very damage that was repaired. JPEG has its
@@ -240,7 +254,7 @@ def create_picture(
         (1, 1, 2)
     """
     info = like.info if isinstance(like, PictureReader) else like
-    info = replace(info, width=width or info.width, height=height or info.height)
+    before, info = info, replace(info, width=width or info.width, height=height or info.height)
     path = Path(path)
     target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     known = output_format(path, quality, overwrite)
@@ -254,15 +268,11 @@ def create_picture(
             f"{path}: {known.name} holds at most {known.largest_side} pixels a side and the picture has "
             f"{info.width} x {info.height}; write PNG or TIFF"
         )
-    if alpha is not None:
-        alpha_image = vips_library().Image.new_from_array(_to_integers(alpha[0], info))
-    elif isinstance(like, PictureReader) and info.has_alpha:
-        again, _ = load(like.path, like.info.width * like.info.height)
-        alpha_image = again[again.bands - 1]
-    elif info.has_alpha:
-        raise UsageError(f"{path}: the picture has alpha; pass its reader or `alpha`")
-    else:
-        alpha_image = None
+    info, resizing = resized_info(before, info.width, info.height)
+    alpha_image, others_image = _besides_colours(path, like, info, alpha, others)
+    info, notes = carried(info, known, alpha_image is not None, others_image, quality)
+    notes = resizing + notes
+    others_image = others_image if info.others else None
 
     with _folder_beside(path, target) as folder:
         with writing(path):
@@ -270,7 +280,6 @@ def create_picture(
         with spool:
             with writing(path):
                 spool.write(spool_header(info))
-            info, notes = carried(info, known, alpha_image is not None, quality)
             writer = PictureWriter(path, info, notes, spool)
             yield writer
         if writer._written < info.height:
@@ -279,8 +288,40 @@ def create_picture(
             )
         encoded = folder / path.name
         with writing(path):
-            encode(folder / "rows", encoded, info, known, alpha_image, quality)
+            encode(folder / "rows", encoded, info, known, alpha_image, others_image, quality)
             _rename(encoded, path, target, overwrite)
+
+
+def _besides_colours(
+    path: Path,
+    like: PictureReader | PictureInfo,
+    info: PictureInfo,
+    alpha: Pixels | None,
+    others: Pixels | None,
+) -> tuple[Any, Any]:
+    """Alpha and the other samples as images; those of a reader come from its file, read a second time."""
+    vips = vips_library()
+    if others is not None and (others.ndim != 3 or len(others) != info.others):
+        raise UsageError(
+            f"{path}: {info.others} samples besides colours and alpha belong to the picture; others of shape "
+            f"{others.shape} were given"
+        )
+    wanted = (alpha is None and info.has_alpha) or (others is None and info.others)
+    again = None
+    if wanted and isinstance(like, PictureReader):
+        again, _ = load(like.path, like.info.width * like.info.height)
+    elif alpha is None and info.has_alpha:
+        raise UsageError(f"{path}: the picture has alpha; pass its reader or `alpha`")
+    alpha_image = others_image = None
+    if alpha is not None:
+        alpha_image = vips.Image.new_from_array(_to_integers(alpha[0], info))
+    elif again is not None and info.has_alpha:
+        alpha_image = again[info.channels]
+    if others is not None:
+        others_image = vips.Image.new_from_array(_to_integers(others.transpose(1, 2, 0), info))
+    elif again is not None and info.others:
+        others_image = again.extract_band(info.channels + info.has_alpha, n=info.others)
+    return alpha_image, others_image
 
 
 def copy_picture(reader: PictureReader, path: AnyPath, *, overwrite: bool = False) -> bool:
@@ -327,11 +368,14 @@ def read_picture(path: AnyPath, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """
     with open_picture(path, max_pixels=max_pixels) as reader:
         info = reader.info
-        bands = np.empty((info.channels + info.has_alpha, info.height, info.width), np.float32)
+        colours = info.channels + info.has_alpha
+        bands = np.empty((colours + info.others, info.height, info.width), np.float32)
         for top in range(0, info.height, _STRIP):
             bottom = min(top + _STRIP, info.height)
-            np.divide(reader.bands(top, bottom), 2**info.bits - 1, out=bands[:, top:bottom], casting="unsafe")
-    return Picture(bands[: info.channels], bands[info.channels :] if info.has_alpha else None, info)
+            strip = reader._samples(top, bottom)
+            np.divide(strip, 2**info.bits - 1, out=bands[:, top:bottom], casting="unsafe")
+    alpha = bands[info.channels : colours] if info.has_alpha else None
+    return Picture(bands[: info.channels], alpha, info, bands[colours:] if info.others else None)
 
 
 def write_picture(
@@ -361,20 +405,48 @@ def write_picture(
     info = replace(
         picture.info, width=width, height=height, channels=channels, has_alpha=picture.alpha is not None
     )
-    with create_picture(path, info, alpha=picture.alpha, quality=quality, overwrite=overwrite) as writer:
+    tags = picture.info.tags
+    lost: tuple[str, ...] = ()
+    if (width, height) != (
+        picture.info.width,
+        picture.info.height,
+    ):  # nobody says which part, or how enlarged
+        tags, lost = without_position(tags, POSITION, "as the size is another one")
+    with create_picture(
+        path,
+        replace(info, tags=tags),
+        alpha=picture.alpha,
+        others=picture.others,
+        quality=quality,
+        overwrite=overwrite,
+    ) as writer:
         for top in range(0, height, _STRIP):
             strip = pixels[:, top : top + _STRIP]
             if not np.isfinite(strip).all():
                 raise UsageError(f"{path}: the pixels hold infinities or NaN; a picture has values in [0, 1]")
             writer.write(_to_integers(strip, info))
-    return writer.notes
+    return lost + writer.notes
 
 
-def enlarged_alpha(alpha: Pixels, height: int, width: int) -> Pixels:
-    """Enlarge alpha (1, h, w) as `create_picture` does that of a reader."""
-    image = vips_library().Image.new_from_array(alpha[0])
-    enlarged: Pixels = resized(image, width, height).numpy().reshape(1, height, width)
-    return enlarged
+def enlarged_picture(picture: Picture, pixels: Pixels) -> Picture:
+    """Give a picture enlarged pixels (c, h, w), with all else enlarged as `create_picture` does that."""
+    _, height, width = pixels.shape
+    info, notes = resized_info(picture.info, width, height)
+    if picture.others is not None:
+        notes += (resizing_of(info),)
+    return Picture(
+        pixels,
+        None if picture.alpha is None else _enlarged(picture.alpha, height, width),
+        replace(info, notes=info.notes + notes),
+        None if picture.others is None else _enlarged(picture.others, height, width),
+    )
+
+
+def _enlarged(samples: Pixels, height: int, width: int) -> Pixels:
+    """Enlarge samples (n, h, w)."""
+    image = vips_library().Image.new_from_array(np.ascontiguousarray(samples.transpose(1, 2, 0)))
+    enlarged: Pixels = resized(image, width, height).numpy().reshape(height, width, len(samples))
+    return enlarged.transpose(2, 0, 1)
 
 
 def _to_integers(values: Pixels, info: PictureInfo) -> Rows:

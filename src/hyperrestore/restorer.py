@@ -14,7 +14,7 @@ from hyperrestore.engine import TILE, Backend, Grain, Pixels, Region, restore_re
 from hyperrestore.enlarge import enlarged_region, enlarged_size
 from hyperrestore.errors import UsageError
 from hyperrestore.level import LevelScale, Task
-from hyperrestore.picture import Picture, enlarged_alpha
+from hyperrestore.picture import Picture, enlarged_picture
 from hyperrestore.quantize import load_ranges
 from hyperrestore.transparency import VisibleOnly, VisibleRows, find_surroundings
 
@@ -106,9 +106,32 @@ class Restorer:
             UsageError: The precision is "int8", and there are more than 8 bits.
         """
         level = self.scale.check(level)
-        network = self._model.at(level, precision=self._precision, bits=bits)
+        return self._unless_harmless(level, self._model.at(level, precision=self._precision, bits=bits))
+
+    def live(self, level: float, *, bits: int = 16) -> NetworkBackend:
+        """The network for one level, where many levels are to be seen of little: thumbnails, for example.
+
+        Nothing is compiled for the level; instead, its kernels are generated anew for every tile.
+
+        Args:
+            level: As for `at`.
+            bits: As for `at`.
+
+        Returns:
+            A Backend whose results differ from those of `at` by what the precision rounds: nothing that is
+            seen in fp32, up to two steps of 8 bits in bf16.
+
+        Raises:
+            LevelError: The model does not accept the level.
+            UsageError: The precision is "int8".
+        """
+        level = self.scale.check(level)
+        return self._unless_harmless(level, self._model.live(level, precision=self._precision, bits=bits))
+
+    def _unless_harmless(self, level: float, network: NetworkBackend) -> NetworkBackend:
+        """A network, or one that adds nothing, at the level that repairs nothing."""
         if level == self._harmless:
-            return replace(network, infer=np.zeros_like, residual=True)  # nothing is added
+            return replace(network, infer=np.zeros_like, residual=True)
         return network
 
     def mapped(self, *, bits: int = 16) -> MapBackend:
@@ -169,10 +192,8 @@ class Restorer:
             return restored
         if restored.shape == image.pixels.shape:
             return replace(image, pixels=restored)
-        alpha = None if image.alpha is None else enlarged_alpha(image.alpha, height, width)
-        return replace(
-            image, pixels=restored, alpha=alpha, info=replace(image.info, width=width, height=height)
-        )
+        whole = enlarged_picture(image, restored)
+        return replace(image, pixels=restored, alpha=whole.alpha, info=whole.info, others=whole.others)
 
     def region(
         self,

@@ -183,6 +183,9 @@ def sweep(
         exif=None,
         xmp=None,
         iptc=None,
+        extra_samples=(),
+        tags=(),
+        photoshop=None,
     )
     return Picture(sheet, None, info)
 

@@ -1,251 +1,294 @@
-"""The directories of TIFF files: EXIF and IPTC, which libvips leaves out or cuts short, and previews.
+"""What a TIFF file says besides its pixels, which libvips leaves out or cuts short.
 
-A TIFF file is a directory of tagged values that may hold further directories, and an EXIF block is a small
-TIFF file, so EXIF moves between the two by moving directory entries.
+Everything is carried that says something about the picture or its making, known or not: all tags but those
+of the storage of pixels, which the new file has of its own.
 """
 
 import mmap
 import struct
+from fractions import Fraction
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-_EXIF, _GPS, _INTEROPERABILITY, _IPTC = 0x8769, 0x8825, 0xA005, 0x83BB
+from hyperrestore.geotiff import POSITION, resized_position, without_position
+from hyperrestore.photoshop_resources import resource, without_resources
+from hyperrestore.tiff_directory import (
+    EXIF,
+    GPS,
+    INTEROPERABILITY,
+    LARGE_KINDS,
+    OFFSET_KINDS,
+    SUBDIRECTORIES,
+    UNREADABLE,
+    Directory,
+    Layout,
+    TiffTag,
+    Value,
+    build,
+    header,
+    numbers,
+    ordered,
+    parse,
+    whole_numbers,
+)
+from hyperrestore.tiff_pages import TiffPage
+
 _WIDTH, _HEIGHT, _EXIF_WIDTH, _EXIF_HEIGHT = 0x0100, 0x0101, 0xA002, 0xA003
-# What a first directory says about the photo, not about how the file stores it: description, make, model,
-# software, date, artist, white point and primaries, copyright, rating, and the fields that Windows shows.
+_ACROSS, _DOWN, _UNIT = RESOLUTION = 0x011A, 0x011B, 0x0128
+_UNITS = {2: 25.4, 3: 10.0}  # millimetres of inches and centimetres
+_XMP, _IPTC, PHOTOSHOP, _PROFILE, _EXTRA_SAMPLES = 0x02BC, 0x83BB, 0x8649, 0x8773, 0x0152
+_LAYERS, _BLACK_WHITE = 0x935C, 0x0214
+# What other formats keep as EXIF, too.
 _DESCRIPTIVE = {
-    0x010E,
-    0x010F,
-    0x0110,
-    0x0131,
-    0x0132,
-    0x013B,
-    0x013E,
-    0x013F,
-    0x4746,
-    0x4749,
-    0x8298,
-    *range(0x9C9B, 0x9CA0),
-}
-_SUBFILE_TYPE, _DNG_VERSION = 0x00FE, 0xC612
-_CARRIED = _DESCRIPTIVE | {_EXIF, _GPS}
-# Bytes of a number, and numbers of a value, by TIFF 6.0 type: rationals are two numbers.
-_SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 4,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 4,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
-_PARTS = {5: 2, 10: 2}
+    0x010E, 0x010F, 0x0110,  # description, make, model
+    0x0131, 0x0132, 0x013B,  # software, date, artist
+    0x013E, 0x013F,  # white point, primaries
+    0x4746, 0x4749, 0x8298,  # rating, in stars and in percent; copyright
+    *range(0x9C9B, 0x9CA0),  # the fields that Windows shows
+}  # fmt: skip
+# How a file stores its picture.
+_LAYOUT = {
+    *range(0x00FE, 0x010B),  # kind, size, bits, compression, photometric interpretation, cells, fill order
+    0x0111, 0x0112, *range(0x0115, 0x011A),  # strips, orientation, samples, their least and greatest
+    0x011C, 0x0120, 0x0121, 0x0124, 0x0125,  # planes, free space, options of fax
+    0x013D, *range(0x0140, 0x0149), SUBDIRECTORIES,  # predictor, palette, halftones, tiles, lines of fax
+    *range(0x014C, 0x014F), 0x0150, *range(0x0152, 0x0156),  # inks, extra samples, format of samples
+    0x015A, 0x015B, *range(0x0200, 0x020A),  # indexed colours, JPEG
+    *range(0x0211, 0x0214), 0x022F,  # YCbCr, strips of TIFF-FX
+    *range(0x80E3, 0x80E7), *range(0x84E3, 0x84ED),  # SGI's alpha, type and depth; runs of TIFF/IT
+    0x828D, 0x828E, 0x923F, 0xC5F2,  # filter of a sensor, LogLuv, LERC
+}  # fmt: skip
+# What the numbers of samples stand for: curve of grey, transfer function and range, black and white.
+_MEANING = {0x0122, 0x0123, 0x012D, 0x0156, _BLACK_WHITE}
+# Offsets under types of numbers: of TIFF-FX, EXIF, MetaMorph, Zeiss and DNG.
+_POINTERS = {0x0190, INTEROPERABILITY, *range(0x835C, 0x8360), 0x866C, 0xC6F5}
+_ELSEWHERE = {EXIF, GPS, _XMP, _IPTC, _PROFILE}  # read and written by their own ways
+# Photoshop resources: the resolution once more, and thumbnails of the picture as it was.
+_RESOLUTION_RESOURCE, _THUMBNAILS, _IPTC_RESOURCE = 0x03ED, (0x0409, 0x040C), 0x0404
 
 
-_UNREADABLE = (struct.error, OverflowError)
+class TiffMetadata(NamedTuple):
+    """What a TIFF file says besides its pixels.
+
+    Attributes:
+        exif: Descriptive tags, EXIF and place as a TIFF of their own, or None.
+        iptc: IPTC-IIM records, or None; those of the Photoshop resources where the file has no others.
+        xmp: XMP packet, or None.
+        tags: All others.
+        notes: A sentence for everything that cannot be carried.
+    """
+
+    exif: bytes | None = None
+    iptc: bytes | None = None
+    xmp: bytes | None = None
+    tags: tuple[TiffTag, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-class _Layout(NamedTuple):
-    """Byte order and field widths; BigTIFF has 8-byte offsets where TIFF has 4."""
-
-    order: str
-    big: bool
-
-    @property
-    def count_format(self) -> str:
-        return self.order + ("Q" if self.big else "H")
-
-    @property
-    def offset_format(self) -> str:
-        return self.order + ("Q" if self.big else "I")
-
-    @property
-    def entry_format(self) -> str:
-        return self.order + ("HHQ8s" if self.big else "HHI4s")
-
-
-class _Value(NamedTuple):
-    kind: int
-    data: bytes  # numbers in the byte order of the file
-
-
-_Directory = dict[int, "_Value | _Directory"]
-
-
-def read_tiff_metadata(path: Path) -> tuple[bytes | None, bytes | None]:
-    """Read the EXIF block and the IPTC records of a TIFF file.
+def read_tiff_metadata(page: TiffPage, *, orientation: int, recoded: bool) -> TiffMetadata:
+    """Read the metadata of the picture in a TIFF file, which may stand beside a preview in front of it.
 
     Args:
-        path: TIFF or BigTIFF file.
-
-    Returns:
-        EXIF as a TIFF of its own, and IPTC-IIM records; each None where the file has none that can be read.
+        page: The picture.
+        orientation: Of the stored pixels, 1 to 8; the pixels that are given on are upright.
+        recoded: Whether the numbers of the samples become others, as those of a palette do.
     """
-    found = _first_directory(path)
-    if found is None:
-        return None, None
-    layout, directory = found
-    iptc = directory.get(_IPTC)
-    carried: _Directory = {tag: value for tag, value in directory.items() if tag in _CARRIED}
+    little = Layout("<", page.layout.big)
+    directory = dict(page.directory)
+    for tag in (_DESCRIPTIVE | {EXIF, GPS, _XMP, _IPTC, PHOTOSHOP}) & page.first.keys() - directory.keys():
+        directory[tag] = page.first[tag]
+    iptc, xmp = directory.get(_IPTC), directory.get(_XMP)
+    iptc_data = iptc.data if isinstance(iptc, Value) else None
+    carried = _DESCRIPTIVE | {EXIF, GPS}
+    described: Directory = {tag: value for tag, value in directory.items() if tag in carried}
     exif = None
-    if carried:
-        small = _Layout("<", big=False)
-        exif = b"II*\0" + struct.pack("<I", 8) + _build(_ordered(carried, layout, small), 8, small)
-    return exif, iptc.data if isinstance(iptc, _Value) else None
+    if described:
+        small = Layout("<", big=False)
+        exif = b"II*\0" + struct.pack("<I", 8) + build(ordered(described, page.layout, small), 8, small)
+    others: Directory = {
+        tag: value for tag, value in directory.items() if tag not in carried | _LAYOUT | _ELSEWHERE
+    }
+    tags, notes = _carried_tags(ordered(others, page.layout, little), recoded)
+    if orientation != 1:
+        tags, lost = _upright(tags, orientation)
+        notes += lost
+    return TiffMetadata(
+        exif,
+        iptc_data or _iptc_inside(tags),
+        xmp.data if isinstance(xmp, Value) else None,
+        tags,
+        notes,
+    )
 
 
-def without_thumbnail(exif: bytes) -> bytes:
-    """Cut the thumbnail off an EXIF block: it shows the picture as it was, and not upright.
-
-    Args:
-        exif: EXIF block, a small TIFF.
-
-    Returns:
-        The block with nothing behind its first directory; one that cannot be read as it is.
-    """
-    try:
-        layout, start = _header(exif)
-        (count,) = struct.unpack_from(layout.count_format, exif, start)
-        end = start + struct.calcsize(layout.count_format) + count * struct.calcsize(layout.entry_format)
-        struct.unpack_from(layout.offset_format, exif, end)
-    except _UNREADABLE:
-        return exif
-    width = struct.calcsize(layout.offset_format)
-    return exif[:end] + bytes(width) + exif[end + width :]
+def resolution_of(tags: tuple[TiffTag, ...]) -> tuple[float, float] | None:
+    """Pixels per millimetre (horizontal, vertical), or None where tags do not say so, or beyond reason."""
+    layout = Layout("<", big=False)
+    directory: Directory = {tag.number: Value(tag.kind, tag.data) for tag in tags if tag.number in RESOLUTION}
+    across, down = (next(iter(numbers(directory, tag, layout)), 0.0) for tag in (_ACROSS, _DOWN))
+    unit = _UNITS.get(next(iter(whole_numbers(directory, _UNIT, layout)), 2))
+    if unit is None or not (0 < across / unit <= 1e6 and 0 < down / unit <= 1e6):
+        return None
+    return across / unit, down / unit
 
 
-def is_raw(path: Path) -> bool:
-    """Tell whether a TIFF file is a camera raw file, in which a small preview stands before the photo.
-
-    Args:
-        path: TIFF or BigTIFF file.
-
-    Returns:
-        True for DNG, and where the first image says of itself that it is a smaller version of another.
-    """
-    found = _first_directory(path)
-    if found is None:
-        return False
-    layout, directory = found
-    kind = directory.get(_SUBFILE_TYPE)
-    order: Literal["little", "big"] = "little" if layout.order == "<" else "big"
-    is_preview = isinstance(kind, _Value) and int.from_bytes(kind.data, order) & 1 == 1
-    return is_preview or _DNG_VERSION in directory
+def is_square(tags: tuple[TiffTag, ...]) -> bool:
+    """Tell whether tags say of pixels nothing else than that they are square, if that."""
+    across, down = (next((tag.data for tag in tags if tag.number == one), b"") for one in (_ACROSS, _DOWN))
+    return across == down
 
 
-def add_tiff_metadata(path: Path, exif: bytes | None, iptc: bytes | None) -> None:
-    """Add an EXIF block and IPTC records to a TIFF file of one page.
+def needs_bigtiff(tags: tuple[TiffTag, ...]) -> bool:
+    """Tell whether a tag is of a type that only BigTIFF has."""
+    return any(tag.kind in LARGE_KINDS for tag in tags)
+
+
+def add_tiff_metadata(
+    path: Path,
+    metadata: TiffMetadata,
+    *,
+    extra_samples: tuple[int, ...] = (),
+    resolution: tuple[float, float] | None = None,
+) -> None:
+    """Add metadata to a TIFF file of one page.
 
     A new first directory is appended and the header pointed to it; the pixels stay where they are.
 
     Args:
         path: TIFF or BigTIFF file, changed in place.
-        exif: EXIF block, a small TIFF; one that cannot be read is left out.
-        iptc: IPTC-IIM records.
+        metadata: What to add, but for XMP; an EXIF block that cannot be read is left out.
+        extra_samples: Meaning of the samples that are no colours, if the file says otherwise.
+        resolution: Pixels per millimetre, as the file has it. Tags that say the same are taken as they are;
+            without it and them the file says nothing of it.
     """
     with path.open("r+b") as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            layout, start = _header(data)
-            directory = _parse(data, start, layout)
-        if iptc:
-            directory[_IPTC] = _Value(7, iptc)
-        if exif:
-            try:
-                source, start = _header(exif)
-                added = _ordered(_parse(exif, start, source), source, layout)
-            except _UNREADABLE:
-                added = {}
-            directory |= {tag: value for tag, value in added.items() if tag in _CARRIED}
-            details = directory.get(_EXIF)
-            if isinstance(details, dict):  # the size may be another one than the photo was taken in
-                details |= {_EXIF_WIDTH: directory[_WIDTH], _EXIF_HEIGHT: directory[_HEIGHT]}
+            layout, start = header(data)
+            directory = parse(data, start, layout)
+        directory |= _added(metadata, layout, directory)
+        _set_resolution(directory, metadata.tags, resolution, layout)
+        if extra_samples:
+            shorts = struct.pack(f"{layout.order}{len(extra_samples)}H", *extra_samples)
+            directory[_EXTRA_SAMPLES] = Value(3, shorts)
         end = file.seek(0, 2)
         file.write(bytes(end % 2))  # directories begin at even offsets
-        file.write(_build(directory, end + end % 2, layout))
+        file.write(build(directory, end + end % 2, layout))
         file.seek(8 if layout.big else 4)
         file.write(struct.pack(layout.offset_format, end + end % 2))
 
 
-def _first_directory(path: Path) -> tuple[_Layout, _Directory] | None:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+def _added(metadata: TiffMetadata, layout: Layout, own: Directory) -> Directory:
+    """The entries that metadata bring into a file."""
+    reserved = _LAYOUT | _MEANING | _POINTERS | set(RESOLUTION) | {_XMP, _IPTC, _PROFILE}
+    added: Directory = {}
+    if metadata.exif:
         try:
-            layout, start = _header(data)
-            return layout, _parse(data, start, layout)
-        except _UNREADABLE:  # cut short or pointing nowhere; the pixels may be fine all the same
-            return None
+            source, start = header(metadata.exif)
+            block = ordered(parse(metadata.exif, start, source), source, layout)
+        except UNREADABLE:
+            block = {}
+        added |= {tag: value for tag, value in block.items() if tag not in reserved}
+        details = added.get(EXIF)
+        if isinstance(details, dict):  # the size may be another one than the photo was taken in
+            details |= {_EXIF_WIDTH: own[_WIDTH], _EXIF_HEIGHT: own[_HEIGHT]}
+    tags: Directory = {
+        tag.number: Value(tag.kind, tag.data) for tag in metadata.tags if tag.number not in RESOLUTION
+    }
+    added |= ordered(tags, Layout("<", layout.big), layout)
+    if metadata.iptc and metadata.iptc != _iptc_inside(metadata.tags):
+        added[_IPTC] = Value(7, metadata.iptc)
+    return added
 
 
-def _header(data: bytes | mmap.mmap) -> tuple[_Layout, int]:
-    order = "<" if data[:2] == b"II" else ">"
-    (version,) = struct.unpack_from(order + "H", data, 2)
-    layout = _Layout(order, big=version == 43)
-    (start,) = struct.unpack_from(layout.offset_format, data, 8 if layout.big else 4)
-    return layout, start
+def _iptc_inside(tags: tuple[TiffTag, ...]) -> bytes | None:
+    return next((resource(tag.data, _IPTC_RESOURCE) for tag in tags if tag.number == PHOTOSHOP), None)
 
 
-def _parse(data: bytes | mmap.mmap, start: int, layout: _Layout, depth: int = 0) -> _Directory:
-    """Read a directory and those inside it; entries that point outside the file are left out."""
-    (count,) = struct.unpack_from(layout.count_format, data, start)
-    position = start + struct.calcsize(layout.count_format)
-    directory: _Directory = {}
-    for _ in range(count):
-        tag, kind, number, field = struct.unpack_from(layout.entry_format, data, position)
-        position += struct.calcsize(layout.entry_format)
-        if kind not in _SIZES:
-            continue
-        size = _SIZES[kind] * _PARTS.get(kind, 1) * number
-        (offset,) = struct.unpack(layout.offset_format, field)
-        if tag in (_EXIF, _GPS, _INTEROPERABILITY):
-            if depth < 2 and 0 < offset < len(data):  # EXIF holds interoperability, and nothing goes deeper
-                directory[tag] = _parse(data, offset, layout, depth + 1)
-        elif size <= len(field):
-            directory[tag] = _Value(kind, field[:size])
-        elif offset + size <= len(data):
-            directory[tag] = _Value(kind, data[offset : offset + size])
-    return directory
+def _set_resolution(
+    directory: Directory, tags: tuple[TiffTag, ...], resolution: tuple[float, float] | None, layout: Layout
+) -> None:
+    """Take the resolution as tags say it, or leave the file's own, which is `resolution`, or say nothing."""
+    said = resolution_of(tags)
+    is_said = said == resolution or (said and resolution and np.allclose(said, resolution, rtol=1e-6))
+    if resolution is not None and not is_said:
+        return
+    for tag in RESOLUTION:
+        directory.pop(tag, None)
+    if is_said:
+        values: Directory = {tag.number: Value(tag.kind, tag.data) for tag in tags}
+        values = {tag: value for tag, value in values.items() if tag in RESOLUTION}
+        directory |= ordered(values, Layout("<", layout.big), layout)
 
 
-def _ordered(directory: _Directory, source: _Layout, target: _Layout) -> _Directory:
-    """Turn the numbers of a directory into another byte order."""
-    if source.order == target.order:
-        return directory
-    turned: _Directory = {}
-    for tag, value in directory.items():
-        if isinstance(value, dict):
-            turned[tag] = _ordered(value, source, target)
+def _carried_tags(directory: Directory, recoded: bool) -> tuple[tuple[TiffTag, ...], tuple[str, ...]]:
+    """Tags, little-endian, that mean the same in another file, and a sentence for each kind that does not."""
+    tags, offsets, meanings = [], [], []
+    notes: tuple[str, ...] = ()
+    for number, value in directory.items():
+        tag = (
+            TiffTag(number, value.kind, value.data) if isinstance(value, Value) else TiffTag(number, 13, b"")
+        )
+        if number == _LAYERS:
+            notes += ("left out its Photoshop layers, which show the picture as it was",)
+        elif number in _POINTERS or tag.kind in OFFSET_KINDS:
+            offsets.append(tag.name)
+        elif recoded and number in _MEANING:
+            meanings += [tag.name] if number != _BLACK_WHITE else []  # of YCbCr, which is decoded
+        elif number == PHOTOSHOP:
+            tags.append(tag._replace(data=without_resources(tag.data, _THUMBNAILS)))
         else:
-            numbers = np.frombuffer(value.data, f"u{_SIZES[value.kind]}")
-            turned[tag] = _Value(value.kind, numbers.byteswap().tobytes())
-    return turned
+            tags.append(tag)
+    if offsets:
+        notes += (f"left out what points elsewhere in its file: {', '.join(offsets)}",)
+    if meanings:
+        notes += (f"left out {', '.join(meanings)}, which belong to samples that were converted",)
+    return tuple(tags), notes
 
 
-def _build(directory: _Directory, start: int, layout: _Layout) -> bytes:
-    """Lay out a directory that begins at `start`; larger values and inner directories follow it."""
-    width = struct.calcsize(layout.offset_format)
-    table = struct.pack(layout.count_format, len(directory))
-    body = b""
-    body_start = start + len(table) + struct.calcsize(layout.entry_format) * len(directory) + width
-    for tag in sorted(directory):
-        value = directory[tag]
-        here = struct.pack(layout.offset_format, body_start + len(body))
-        if isinstance(value, dict):
-            kind, number, field = (18 if layout.big else 4), 1, here
-            body += _build(value, body_start + len(body), layout)
-        else:
-            kind, number = value.kind, len(value.data) // (_SIZES[value.kind] * _PARTS.get(value.kind, 1))
-            field = value.data.ljust(width, b"\0") if len(value.data) <= width else here
-            body += value.data if len(value.data) > width else b""
-        body += bytes(len(body) % 2)
-        table += struct.pack(layout.entry_format, tag, kind, number, field)
-    return table + bytes(width) + body
+def _upright(tags: tuple[TiffTag, ...], orientation: int) -> tuple[tuple[TiffTag, ...], tuple[str, ...]]:
+    """Adapt tags to pixels that are turned: rows that were columns swap the resolution's directions."""
+    tags, notes = without_position(tags, POSITION, "as the pixels were turned upright")
+    if orientation > 4:
+        other = {_ACROSS: _DOWN, _DOWN: _ACROSS}
+        tags = tuple(tag._replace(number=other.get(tag.number, tag.number)) for tag in tags)
+    return tuple(_without_resolution(tag) for tag in tags), notes
+
+
+def resized_tags(
+    tags: tuple[TiffTag, ...], across: float, down: float
+) -> tuple[tuple[TiffTag, ...], tuple[str, ...]]:
+    """Adapt what tags say of the size of a pixel, on paper and on the map, to another size.
+
+    Args:
+        tags: Tags of a picture.
+        across: Pixels per row after, divided by those before.
+        down: Rows after, divided by those before.
+
+    Returns:
+        The tags, and a sentence on what cannot be adapted.
+    """
+    if (across, down) == (1, 1):
+        return tags, ()
+    tags, notes = resized_position(tags, across, down)
+    if resolution_of(tags) is not None:  # without a unit it is only a ratio
+        factors = {_ACROSS: across, _DOWN: down}
+        tags = tuple(_multiplied(tag, factors.get(tag.number, 1)) for tag in tags)
+    return tuple(_without_resolution(tag) for tag in tags), notes
+
+
+def _multiplied(tag: TiffTag, factor: float) -> TiffTag:
+    if factor == 1:
+        return tag
+    value: Directory = {tag.number: Value(tag.kind, tag.data)}
+    (number,) = numbers(value, tag.number, Layout("<", big=False))[:1]
+    parts = Fraction(number * factor).limit_denominator(2**32 // (int(number * factor) + 1))
+    return tag._replace(kind=5, data=struct.pack("<2I", *parts.as_integer_ratio()))
+
+
+def _without_resolution(tag: TiffTag) -> TiffTag:
+    """Photoshop's resources say the resolution once more, as it was."""
+    if tag.number != PHOTOSHOP:
+        return tag
+    return tag._replace(data=without_resources(tag.data, (_RESOLUTION_RESOURCE,)))

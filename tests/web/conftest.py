@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hyperrestore.metrics import psnr
 
+SIGMA, QUALITY = 18, 20
+ONE_STEP = 1  # of 8 bits: the view and the file may round a value that lies on the border differently
 CHROMIUM = Path("/usr/bin/chromium")  # Debian's
 QUIET = [
     "--no-sandbox",
@@ -29,6 +32,66 @@ COMMAND = [sys.executable, "-c", "import sys; from hyperrestore.cli import main;
 def run(*arguments: object) -> None:
     """The command line, as a person runs it."""
     subprocess.run([*COMMAND, *map(str, arguments)], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="session")
+def noisy(folder):
+    """A photo with noise of sigma 18, 451 x 300."""
+    data = pytest.importorskip("skimage.data", reason="the photo comes with scikit-image")
+    noise = np.random.default_rng(0).normal(0, SIGMA, (300, 451, 3))
+    path = folder / "cat.png"
+    Image.fromarray(np.clip(data.chelsea() + noise, 0, 255).round().astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def compressed(folder):
+    """A photo saved as JPEG of quality 20, 512 x 512."""
+    data = pytest.importorskip("skimage.data", reason="the photo comes with scikit-image")
+    path = folder / "astronaut.jpg"
+    Image.fromarray(data.astronaut()).save(path, quality=QUALITY)
+    return path
+
+
+@pytest.fixture(scope="session")
+def large(folder, noisy):
+    """The noisy photo four times in each direction, 1804 x 1200: more than the window shows."""
+    path = folder / "large.png"
+    Image.fromarray(np.tile(pixels_of(noisy), (4, 4, 1))).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def clean(folder):
+    """Photos in which nothing is found, 300 x 200, by suffix; encoded as none of ours would be."""
+    data = pytest.importorskip("skimage.data", reason="the photo comes with scikit-image")
+    picture = Image.fromarray(data.coffee()).resize((300, 200), Image.Resampling.LANCZOS)
+    exif = Image.Exif()
+    exif[0x010E] = "a cup"
+    picture.save(folder / "cup.png", compress_level=1, exif=exif)
+    picture.save(folder / "cup.jpg", quality=99, subsampling=0, exif=exif)
+    return {".png": folder / "cup.png", ".jpg": folder / "cup.jpg"}
+
+
+@pytest.fixture(scope="session")
+def by_command(folder):
+    """The command line's result for a photo, each made once."""
+    made = {}
+
+    def restore(task, photo, level, suffix=".png", *more):
+        key = (task, photo, level, suffix, *more)
+        if key not in made:
+            made[key] = folder / f"{len(made)}{suffix}"
+            option = "-s" if task == "upscale" else "-l"
+            run(task, photo, "-o", made[key], option, level, *more)
+        return made[key]
+
+    return restore
 
 
 @pytest.fixture(scope="session")
@@ -166,6 +229,24 @@ class Screen:
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name).first.click()
 
+    def stroke(self, *points: tuple[float, float]) -> None:
+        """Press the mouse at the first point, drag it through the others, and let go at the last."""
+        self.page.mouse.move(*points[0])
+        self.page.mouse.down()
+        for point in points[1:]:
+            self.page.mouse.move(*point, steps=4)
+        self.page.mouse.up()
+
+    def spoken(self) -> str:
+        """What a screen reader is told of the view."""
+        return self.page.inner_text(".status [role=status]")
+
+    def download(self, name: str = "Download"):
+        """Press a link, and give the file that comes."""
+        with self.page.expect_download() as download:
+            self.page.get_by_role("link", name=name).click()
+        return download.value
+
 
 def middle(canvas: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """The part of a canvas where a photo that is smaller than it stands at 100 %."""
@@ -177,3 +258,12 @@ def middle(canvas: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 def decibels(one: np.ndarray, other: np.ndarray) -> float:
     return psnr(*(picture.transpose(2, 0, 1).astype(np.float32) / 255 for picture in (one, other)))
+
+
+def pixels_of(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def assert_same(seen, expected):
+    assert seen.shape == expected.shape
+    assert np.abs(seen.astype(int) - expected).max() <= ONE_STEP

@@ -1,72 +1,14 @@
 """The page, driven like a person does, against the real server and the real models."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from web.conftest import decibels, middle, run
+from web.conftest import ONE_STEP, QUALITY, SIGMA, assert_same, decibels, middle, pixels_of, run
 
 pytestmark = pytest.mark.web
-
-SIGMA, QUALITY = 18, 20
-ONE_STEP = 1  # of 8 bits: the view and the file may round a value that lies on the border differently
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("page")
-
-
-@pytest.fixture(scope="session")
-def noisy(folder):
-    """A photo with noise of sigma 18, 451 x 300."""
-    data = pytest.importorskip("skimage.data", reason="the photo comes with scikit-image")
-    noise = np.random.default_rng(0).normal(0, SIGMA, (300, 451, 3))
-    path = folder / "cat.png"
-    Image.fromarray(np.clip(data.chelsea() + noise, 0, 255).round().astype(np.uint8)).save(path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def compressed(folder):
-    """A photo saved as JPEG of quality 20, 512 x 512."""
-    data = pytest.importorskip("skimage.data", reason="the photo comes with scikit-image")
-    path = folder / "astronaut.jpg"
-    Image.fromarray(data.astronaut()).save(path, quality=QUALITY)
-    return path
-
-
-@pytest.fixture(scope="session")
-def large(folder, noisy):
-    """The noisy photo four times in each direction, 1804 x 1200: more than the window shows."""
-    path = folder / "large.png"
-    Image.fromarray(np.tile(pixels_of(noisy), (4, 4, 1))).save(path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def by_command(folder):
-    """The command line's result for a photo, each made once."""
-    made = {}
-
-    def restore(task, photo, level, suffix=".png", *more):
-        key = (task, photo, level, suffix, *more)
-        if key not in made:
-            made[key] = folder / f"{len(made)}{suffix}"
-            option = "-s" if task == "upscale" else "-l"
-            run(task, photo, "-o", made[key], option, level, *more)
-        return made[key]
-
-    return restore
-
-
-def pixels_of(path):
-    return np.asarray(Image.open(path).convert("RGB"))
-
-
-def assert_same(seen, expected):
-    assert seen.shape == expected.shape
-    assert np.abs(seen.astype(int) - expected).max() <= ONE_STEP
 
 
 # --- Photos come in ---------------------------------------------------------------------------------
@@ -213,6 +155,42 @@ def test_the_wheel_zooms_and_a_drag_pans_around_the_pointer(screen, large):
     assert_same(after[60:500, 80:1000], before[20:460, 20:940])
     screen.page.get_by_role("button", name="Fit").click()
     screen.settle(kind="reduced")
+
+
+def test_a_drag_that_ends_where_it_began_ends_in_exact_pixels(screen, noisy):
+    screen.add(noisy)
+    screen.type_level(20)
+    screen.settle()
+    box = screen.page.locator(".slider input").bounding_box()
+    share = screen.page.eval_on_selector(".slider input", "dial => dial.value / dial.max")
+    x, y = box["x"] + 14 + share * (box["width"] - 28), box["y"] + box["height"] / 2
+    screen.stroke((x, y), (x + 90, y), (x, y))
+    screen.settle()
+    assert abs(screen.level() - 20) < 2
+    assert screen.spoken() == f"sigma {screen.level():g}, exact"
+
+
+def test_the_filmstrips_pictures_come_first_and_are_small(screen, large):
+    asked = []
+    screen.page.on("request", lambda request: "&level=" in request.url and asked.append(request.url))
+    screen.add(large)
+    screen.type_level(25)
+    screen.page.locator(".stage").focus()
+    screen.page.keyboard.press("1")
+    screen.settle(kind="exact")
+    asked.clear()
+    screen.page.locator(".stage").focus()
+    screen.page.keyboard.press("ArrowRight")
+    screen.settle(kind="exact")
+    screen.page.wait_for_selector(".stage[data-small='9/9']")
+    assert screen.page.locator(".filmstrip canvas[data-faint]").count() == 0
+    exact = [url for url in asked if "quick" not in url]
+    quick = [url for url in asked if "quick=true" in url]
+    assert asked.index(exact[0]) < asked.index(quick[0])
+    assert len({re.search(r"level=([\d.]+)", url).group(1) for url in quick}) == 9
+    assert all("width=128&height=96&" in url for url in quick)
+    assert "level=25" in exact[0]
+    assert len(exact) <= 2  # the view, and at most the first of the stack
 
 
 def test_levels_are_picked_from_the_filmstrip(screen, noisy):
@@ -393,6 +371,24 @@ def test_the_brush_restores_what_is_painted_and_leaves_the_rest(screen, folder, 
     assert decibels(seen[:, 15:45], strong[:, 15:45]) > decibels(seen[:, 15:45], weak[:, 15:45]) + 5
     screen.press("Undo")
     assert screen.page.get_by_role("button", name="Clear").is_disabled()
+
+
+def test_exact_is_said_after_every_stroke_and_in_the_loupe(screen, noisy):
+    screen.add(noisy)
+    screen.type_level(25)
+    screen.settle()
+    screen.press("Brush")
+    screen.press("Loupe")
+    for number in range(3):
+        screen.stroke((500 + 40 * number, 200), (540 + 40 * number, 400))
+    screen.settle()
+    assert "exact" in screen.page.inner_text(".chip")
+    assert screen.page.locator(".dot[data-busy]").count() == 0
+    assert screen.spoken() == "sigma 25, exact"
+    screen.page.wait_for_selector(".loupe canvas[data-kind=exact]")
+    screen.press("Undo")
+    screen.settle()
+    screen.page.wait_for_selector(".loupe canvas[data-kind=exact]")
 
 
 def test_scales_have_no_brush(screen, noisy):
@@ -576,6 +572,25 @@ def test_it_fits_360_pixels_and_touch(open_page, noisy):
     screen.page.get_by_role("button", name="Close saving").tap()
     screen.page.get_by_role("button", name="sigma 40").tap()
     assert screen.level() == 40
+    for task in ("JPEG repair", "Upscale", "Denoise"):  # what is pressed is bold, and wider
+        screen.press(task)
+        for button in screen.page.query_selector_all("header.top button"):
+            assert button.evaluate("one => one.scrollWidth <= one.clientWidth"), button.inner_text()
+        assert screen.page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_header_of_an_empty_page_is_one_line(open_page, width):
+    page = open_page(width=width, height=740).page
+    page.get_by_text("megapixels").wait_for()
+    assert page.locator("header.top").bounding_box()["height"] < 60
+    title, theme = page.locator("h1").bounding_box(), page.get_by_role("button", name="Theme").bounding_box()
+    assert title["width"] > 60
+    assert title["x"] + title["width"] < theme["x"]
+    assert width - 20 < theme["x"] + theme["width"] <= width
+    icon = page.locator(".theme svg").bounding_box()
+    assert icon["width"] == icon["height"] == 18
+    assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_photos_are_sent_again_to_a_server_that_has_let_go(open_page, noisy, address):

@@ -2,12 +2,14 @@
 
 import { batch, computed, effect, untracked } from "@preact/signals";
 import { encoded, filled, type BrushMap } from "./brushmap";
-import { begun, chosen, lastLevel, lastMap, redone, undone, type Choice, type History } from "./history";
+import { begun, chosen, lastChoice, lastMap, redone, undone, type Choice, type History, type WantedSize } from "./history";
 import type { TaskName } from "./levels";
 import { Photo } from "./photo";
 import { fetchRegion, repairOf } from "./scenes";
 import { sentenceOf, Server, ServerError, type Job, type JobWanted, type PhotoInfo } from "./server";
-import { brush, choice, current, currentKey, liveLevel, panes, photos, scale, server, taskOf, tool, trouble } from "./state";
+import {
+  brush, choice, current, currentKey, levelFor, liveLevel, panes, photos, scale, server, taskOf, tool, trouble,
+} from "./state";
 import { clamped, shrunk, type Pane, type Size, type View } from "./view";
 
 const STAY = 20_000; // ms between two signs of life
@@ -59,8 +61,14 @@ const working = computed(() => photos.value.some((photo) => ["queued", "running"
 
 effect(() => {
   const connection = server.value;
-  if (connection && working.value) return untracked(() => connection.listen(heard, () => void connect()));
-  return undefined;
+  if (!connection || !working.value) return undefined;
+  return untracked(() => {
+    const stop = connection.listen(heard, () => void connect());
+    return () => {
+      stop();
+      told.clear();
+    };
+  });
 });
 
 addEventListener("beforeunload", (event) => {
@@ -71,7 +79,11 @@ addEventListener("beforeunload", (event) => {
   if (unfinished) event.preventDefault();
 });
 
+/** Jobs as they were last heard of: one that is quick is heard of before the answer that names it. */
+const told = new Map<string, Job>();
+
 function heard(job: Job): void {
+  told.set(job.id, job);
   for (const photo of photos.peek()) if (photo.job.peek()?.id === job.id) photo.job.value = job;
 }
 
@@ -113,18 +125,16 @@ async function send(photo: Photo): Promise<void> {
 
 /** What was found decides where the dial starts. */
 function firstChoice(info: PhotoInfo): Choice {
-  for (const name of ["denoise", "dejpeg"] as const) {
-    const found = info.findings[name]?.level;
-    if (found != null) return { task: name, level: startLevel(info, name), map: null, grain: 0 };
-  }
-  return { task: "denoise", level: startLevel(info, "denoise"), map: null, grain: 0 };
+  const task = (["denoise", "dejpeg"] as const).find((name) => info.findings[name]?.level != null) ?? "denoise";
+  return { task, level: startLevel(info, task), size: null, map: null, grain: 0 };
 }
 
-function startLevel(info: PhotoInfo, name: TaskName): number {
+/** The level that was found; null, which leaves the photo as it is, where there is nothing to repair. */
+function startLevel(info: PhotoInfo, name: TaskName): number | null {
   const found = info.findings[name]?.level;
   const known = taskOf(name);
-  if (!known) return found ?? 0;
-  if (found == null) return name === "upscale" ? 2 : (known.usual[0] ?? known.weakest);
+  if (found == null) return name === "upscale" ? 2 : null;
+  if (!known) return found;
   const [least, most] = known.trained;
   return Math.min(Math.max(found, least), most);
 }
@@ -150,7 +160,16 @@ function choose(part: Partial<Choice>): void {
 }
 
 export function chooseLevel(wanted: number): void {
-  choose({ level: wanted });
+  choose({ level: wanted, size: null });
+}
+
+/** Choose how large the result is to be, and with that the scale. */
+export function chooseSize(size: WantedSize, scale: number): void {
+  choose({ level: scale, size });
+}
+
+export function leaveAsItIs(): void {
+  choose({ level: null, map: null });
 }
 
 export function chooseGrain(share: number): void {
@@ -164,7 +183,9 @@ export function chooseTask(name: TaskName, wanted?: number): void {
   const before = photo.history.peek();
   const maps = taskOf(name)?.maps === true;
   const map = maps ? lastMap(before, (one) => taskOf(one)?.maps === true) : null;
-  choose({ task: name, level: wanted ?? lastLevel(before, name) ?? startLevel(info, name), map });
+  const last = wanted === undefined ? lastChoice(before, name) : undefined;
+  const level = wanted ?? (last ? last.level : startLevel(info, name));
+  choose({ task: name, level: map && level === null ? levelFor({ ...before.now, task: name, level }) : level, size: last?.size ?? null, map });
   if (!maps) brush.value = false;
 }
 
@@ -214,14 +235,14 @@ export function endStroke(photo: Photo): void {
   const draft = photo.draft.peek();
   if (!draft) return;
   batch(() => {
-    choose({ map: draft.map });
+    choose({ map: draft.map, level: levelFor(photo.history.peek().now) });
     photo.draft.value = null;
   });
 }
 
 export function fillMap(value: 0 | 255): void {
   const photo = current.peek();
-  if (photo) choose({ map: filled(photo.size, value) });
+  if (photo) choose({ map: filled(photo.size, value), level: levelFor(photo.history.peek().now) });
 }
 
 export function removeMap(): void {
@@ -253,18 +274,22 @@ export async function startJob(photo: Photo, format: string, quality: number | n
   const { now } = photo.history.peek();
   const connection = server.peek();
   if (!id || !connection) return;
+  // A map is sent while its photo is looked at; a new session has none yet.
+  if (now.map && photo.mapId.peek()?.map !== now.map) await sendMap(photo, id, now.map);
   if (now.map && photo.mapId.peek()?.map !== now.map) {
-    photo.jobError.value = "The brush's map has not reached the server yet; try again.";
+    photo.jobError.value = photo.mapError.peek() ?? "The brush's map has not reached the server yet; try again.";
     return;
   }
-  const wanted: JobWanted = { ...repairOf(photo, now), level: now.level };
+  const wanted: JobWanted = { ...repairOf(photo, now) };
+  if (now.size) wanted[now.size.side] = now.size.pixels;
+  else if (now.level !== null) wanted.level = now.level;
   if (format) wanted.format = format;
   if (quality !== null) wanted.quality = quality;
   photo.jobError.value = null;
   try {
     const job = await connection.startJob(id, wanted);
     batch(() => {
-      photo.job.value = job;
+      photo.job.value = told.get(job.id) ?? job;
       photo.kept = false;
       photo.jobChoice.value = now;
     });

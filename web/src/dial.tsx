@@ -3,9 +3,10 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Frame } from "./frames";
 import { levelAt, phrase, positionOf, stepped, TITLES, unitOf, written, type TaskName } from "./levels";
-import { chooseGrain, chooseLevel, chooseTask } from "./actions";
-import { original, restored, stackScene, originalScene } from "./scenes";
-import { choice, current, level, liveLevel, server, stops, task } from "./state";
+import { chooseGrain, chooseLevel, chooseSize, chooseTask, leaveAsItIs } from "./actions";
+import { AS_IT_IS, type Side } from "./history";
+import { original, originalScene, restored, stripScene, THUMBNAIL } from "./scenes";
+import { choice, current, level, liveLevel, resultSize, server, stops, task, untouched } from "./state";
 
 export function Dial() {
   const known = task.value;
@@ -21,7 +22,7 @@ export function Dial() {
           <LevelBox />
           {after && <span>{after}</span>}
         </label>
-        {known.task === "denoise" ? <Grain /> : <Advice />}
+        {known.task === "denoise" ? <Grain /> : known.task === "upscale" ? <ResultSize /> : <Advice />}
       </div>
       <Filmstrip />
       <Slider />
@@ -29,7 +30,7 @@ export function Dial() {
   );
 }
 
-/** What was found in the photo; a press sets the dial to it. */
+/** What was found in the photo; a press sets the dial to it, or leaves the photo as it is. */
 function Findings() {
   const info = current.value!.info.value!;
   const found = (["denoise", "dejpeg"] as const).flatMap((name) => {
@@ -38,6 +39,7 @@ function Findings() {
     const about = name === "denoise" ? "noise about" : "JPEG quality about";
     return [{ name, level: finding.level, text: `${about} ${written(Math.round(finding.level))}`, sentence: finding.sentence }];
   });
+  const here = info.findings[task.value!.task];
   const sentences = Object.values(info.findings).map((finding) => finding.sentence).join("; ");
   return (
     <p class="findings">
@@ -48,6 +50,12 @@ function Findings() {
           aria-pressed={choice.value?.task === name && level.value === at} onClick={() => chooseTask(name, at)}
         >{text}</button>
       ))}
+      {here && here.level === null && (
+        <button
+          title={`${here.sentence}. Press to leave the photo as it is; saving then copies it byte for byte.`}
+          aria-pressed={untouched.value} onClick={leaveAsItIs}
+        >{AS_IT_IS}</button>
+      )}
     </p>
   );
 }
@@ -56,24 +64,25 @@ function Findings() {
 function LevelBox() {
   const known = task.value!;
   const field = useRef<HTMLInputElement>(null);
+  const number = () => (untouched.value ? "" : written(level.value));
   useLayoutEffect(() => {
-    if (document.activeElement !== field.current || liveLevel.value !== null) field.current!.value = written(level.value);
-  }, [level.value, known]);
+    if (document.activeElement !== field.current || liveLevel.value !== null) field.current!.value = number();
+  }, [level.value, known, untouched.value]);
   const take = () => {
-    const number = Number(field.current!.value.trim().replace(",", "."));
-    const allowed = field.current!.value.trim() !== "" && number >= known.low && number <= known.high;
+    const typed = Number(field.current!.value.trim().replace(",", "."));
+    const allowed = field.current!.value.trim() !== "" && typed >= known.low && typed <= known.high;
     field.current!.setCustomValidity(
       allowed ? "" : `${unitOf(known.task)[0]} takes a number from ${written(known.low)} to ${written(known.high)}.`,
     );
-    if (field.current!.reportValidity()) chooseLevel(number);
+    if (field.current!.reportValidity()) chooseLevel(typed);
   };
   return (
     <input
-      ref={field} class="number" inputMode="decimal" aria-label={`Level: ${unitOf(known.task)[0]}`} autocomplete="off"
+      ref={field} class="number" inputMode="decimal" aria-label={`Level: ${unitOf(known.task)[0]}`} autocomplete="off" placeholder="–"
       onInput={(event) => event.currentTarget.setCustomValidity("")} onChange={take}
       onBlur={(event) => {
         event.currentTarget.setCustomValidity("");
-        event.currentTarget.value = written(level.value);
+        event.currentTarget.value = number();
       }}
     />
   );
@@ -107,13 +116,57 @@ function Advice() {
   const [least, most] = known.trained;
   const outside = level.value < least || level.value > most;
   const text = outside ? `outside ${written(least)} to ${written(most)} the model extrapolates`
-    : known.task === "upscale" ? sizeAfter() : "lower repairs more";
+    : "lower repairs more";
   return <p class="advice quiet">{text}</p>;
 }
 
-function sizeAfter(): string {
-  const { width, height } = current.value!.size;
-  return `${Math.round(width * level.value)} × ${Math.round(height * level.value)} pixels`;
+const SIDES: Record<Side, string> = { to_width: "Width", to_height: "Height", long_side: "Long side" };
+
+/** How large the result will be; one of its sides can be typed instead of the scale. */
+function ResultSize() {
+  const known = task.value!;
+  const photo = current.value!;
+  const [side, setSide] = useState<Side>(choice.value!.size?.side ?? "to_width");
+  const field = useRef<HTMLInputElement>(null);
+  const typing = useRef(false);
+  const along = ({ width, height }: { width: number; height: number }) =>
+    side === "to_width" ? width : side === "to_height" ? height : Math.max(width, height);
+  const { width, height } = resultSize.value;
+  const before = along(photo.size);
+  useLayoutEffect(() => {
+    if (!typing.current || liveLevel.value !== null) field.current!.value = String(along(resultSize.value));
+  }, [width, height, side]);
+  const take = () => {
+    const pixels = Number(field.current!.value.trim() || NaN);
+    const [least, most] = [Math.ceil(before * known.low), Math.floor(before * known.high)];
+    const allowed = Number.isInteger(pixels) && pixels >= least && pixels <= most;
+    field.current!.setCustomValidity(allowed ? "" : `${SIDES[side]} takes a whole number from ${least} to ${most}.`);
+    if (!field.current!.reportValidity()) return;
+    typing.current = false;
+    chooseSize({ side, pixels }, pixels / before);
+  };
+  const outside = level.value < known.trained[0] || level.value > known.trained[1];
+  return (
+    <div class="size quiet">
+      <select aria-label="Side of the result" value={side} onChange={(event) => setSide(event.currentTarget.value as Side)}>
+        {Object.entries(SIDES).map(([name, title]) => <option key={name} value={name}>{title}</option>)}
+      </select>
+      <input
+        ref={field} class="pixels" inputMode="numeric" autocomplete="off" aria-label={`${SIDES[side]} of the result, pixels`}
+        onInput={(event) => {
+          typing.current = true;
+          event.currentTarget.setCustomValidity("");
+        }}
+        onChange={take}
+        onBlur={(event) => {
+          typing.current = false;
+          event.currentTarget.setCustomValidity("");
+          event.currentTarget.value = String(along(resultSize.value));
+        }}
+      />
+      <output>{width} × {height} pixels{outside && "; the model extrapolates"}</output>
+    </div>
+  );
 }
 
 const ENDS: Record<TaskName, [string, string]> = {
@@ -128,6 +181,15 @@ function Slider() {
   const last = marks.length - 1;
   const resting = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const found = current.value!.info.value!.findings[known.task]?.level;
+  /** A drag ends, also one that ends where it began: browsers tell no change of that. */
+  const drag = () => {
+    const stop = new AbortController();
+    const end = () => {
+      stop.abort();
+      settle();
+    };
+    for (const name of ["pointerup", "pointercancel"] as const) window.addEventListener(name, end, { signal: stop.signal });
+  };
   const settle = () => {
     clearTimeout(resting.current);
     if (liveLevel.peek() !== null) chooseLevel(liveLevel.peek()!);
@@ -143,14 +205,15 @@ function Slider() {
     resting.current = setTimeout(settle, 300);
   };
   return (
-    <div class="slider" style={{ "--stops": marks.length, "--at": positionOf(marks, level.value) / last }}>
+    <div class="slider" data-untouched={untouched.value || undefined} style={{ "--stops": marks.length, "--at": positionOf(marks, level.value) / last }}>
       <div class="rail">
         <div class="fill" />
         {found != null && <i class="found" style={{ left: `${(positionOf(marks, found) / last) * 100}%` }} title={`found: ${phrase(known.task, found)}`} />}
       </div>
       <input
         type="range" min={0} max={last} step="any" value={positionOf(marks, level.value)}
-        aria-label={`${TITLES[known.task]}, weakest to strongest`} aria-valuetext={phrase(known.task, level.value)}
+        aria-label={`${TITLES[known.task]}, weakest to strongest`} aria-valuetext={untouched.value ? AS_IT_IS : phrase(known.task, level.value)}
+        onPointerDown={drag}
         onInput={(event) => {
           clearTimeout(resting.current);
           liveLevel.value = levelAt(known, marks, Number(event.currentTarget.value));
@@ -166,7 +229,7 @@ function Filmstrip() {
   restored.version.value;
   original.version.value;
   const known = task.value!;
-  const scene = stackScene.value;
+  const scene = stripScene.value;
   const plain = originalScene.value;
   const standIn = plain ? original.frame(plain, 0) : undefined;
   return (
@@ -189,10 +252,9 @@ function Filmstrip() {
   );
 }
 
-const WIDTH = 176;
-const HEIGHT = 132;
+const { width: WIDTH, height: HEIGHT } = THUMBNAIL;
 
-/** The middle of a view, pixel for pixel; of a whole photo as much as fits. */
+/** The middle of a view, pixel for pixel. */
 function Thumbnail({ frame, faint }: { frame: Frame | undefined; faint: boolean }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
@@ -202,7 +264,7 @@ function Thumbnail({ frame, faint }: { frame: Frame | undefined; faint: boolean 
     const { width, height } = frame.bitmap;
     // A closed bitmap has no size: it was dropped, and another one is on its way.
     if (!width) return;
-    const enlarge = Math.max(WIDTH / width, HEIGHT / height, frame.region.reduce > 1 ? 0 : 1);
+    const enlarge = Math.max(WIDTH / width, HEIGHT / height, 1);
     context.imageSmoothingQuality = "high";
     context.drawImage(
       frame.bitmap, width / 2 - WIDTH / enlarge / 2, height / 2 - HEIGHT / enlarge / 2, WIDTH / enlarge, HEIGHT / enlarge,

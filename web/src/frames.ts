@@ -22,12 +22,15 @@ export interface Scene {
 
 export interface Target {
   scene: Scene;
-  level: number;
+  /** Null where nothing but the photo is to be seen. */
+  level: number | null;
   /** False while the dial moves: then only the levels of the stack are fetched. */
   settled: boolean;
   /** Where the stack of levels comes from: the scene itself, or another one; and its levels, weakest first. */
   stack: Scene;
   stops: number[];
+  /** Where the small pictures of these levels come from. */
+  strip: Scene;
   /** Fetch levels between stops that differ much. */
   refine: boolean;
 }
@@ -48,7 +51,7 @@ interface Stack {
   apart: Map<string, number>;
 }
 
-const STACKS = 4; // kept: going back to a view, or undoing a choice, costs nothing
+const STACKS = 8; // kept, two of each view: going back to one, or undoing a choice, costs nothing
 const MOST_FRAMES = 24;
 const REFINED = 5; // levels between stops at most
 const VISIBLY_APART = 4; // root mean square difference of neighbours, 8 bit; their blend is then under 40 dB at times
@@ -77,11 +80,11 @@ export class Frames {
       return;
     }
     const main = this.stackOf(target.scene);
-    const stack = this.stackOf(target.stack);
+    const others = [this.stackOf(target.stack), this.stackOf(target.strip)];
     if (before?.scene.key !== target.scene.key || before.level !== target.level) {
       this.error.value = null;
-      main.failed.delete(target.level);
-      stack.failed.clear();
+      if (target.level !== null) main.failed.delete(target.level);
+      for (const { failed } of others) failed.clear();
     }
     this.forget();
     this.pump();
@@ -137,42 +140,51 @@ export class Frames {
     }
   }
 
-  /** Start the next fetch: first the level that was asked for, then the stack. */
+  /** Start the next fetch: first the level that was asked for, then what is in the background. */
   private pump(): void {
     clearTimeout(this.later);
     const { target } = this;
     if (!target) return;
     const main = this.stackOf(target.scene);
-    const waiting = target.settled && !main.frames.has(target.level) && !main.failed.has(target.level);
+    const { level, settled } = target;
+    const waiting = settled && level !== null && !main.frames.has(level) && !main.failed.has(level);
     this.busy.value = waiting;
     if (waiting) this.idle.value = false;
     const { running } = this;
     if (running) {
-      const wanted = waiting && running.key === target.scene.key && running.level === target.level;
-      const useful = !waiting && running.background && running.key === target.stack.key;
+      const wanted = waiting && running.key === target.scene.key && running.level === level;
+      const useful = !waiting && running.background && [target.stack.key, target.strip.key].includes(running.key);
       if (wanted || useful) return;
       running.abort.abort();
       this.running = null;
     }
-    if (waiting) void this.fetch(main, target.level, false);
+    if (waiting) void this.fetch(main, level, false);
     else {
-      const stack = this.stackOf(target.stack);
-      const level = this.missing(stack, target);
-      this.idle.value = level === undefined;
-      if (level !== undefined) void this.fetch(stack, level, true);
+      const next = this.next(target);
+      this.idle.value = next === null;
+      if (next) void this.fetch(next.stack, next.level, true);
     }
   }
 
-  private missing(stack: Stack, { level, stops, refine, settled }: Target): number | undefined {
-    const here = positionOf(stops, level);
-    const absent = (wanted: number) => !stack.frames.has(wanted) && !stack.failed.has(wanted);
+  /** What is fetched in the background. Small pictures first, but for a dial that moves: it needs something to blend. */
+  private next(target: Target): { stack: Stack; level: number } | null {
+    const [strip, views] = [this.stackOf(target.strip), this.stackOf(target.stack)];
+    const small = () => ({ stack: strip, level: nearestAbsent(strip, target) });
+    const large = () => ({ stack: views, level: this.missing(views, target) });
+    for (const look of target.settled ? [small, large] : [large, small]) {
+      const { stack, level } = look();
+      if (level !== undefined) return { stack, level };
+    }
+    return null;
+  }
+
+  private missing(stack: Stack, target: Target): number | undefined {
+    const { stops, refine, settled } = target;
     // The strongest first: with it and the photo, which stands in for the weakest, there is something to blend everywhere.
-    const strongest = stops.at(-1)!;
-    if (refine && stack.frames.size < 2 && absent(strongest)) return strongest;
-    const nearest = stops.filter(absent).sort(
-      (a, b) => Math.abs(positionOf(stops, a) - here) - Math.abs(positionOf(stops, b) - here),
-    );
-    if (nearest.length || !refine || !settled || stack.failed.size) return nearest[0];
+    const strongest = stops.at(-1);
+    if (refine && stack.frames.size < 2 && strongest !== undefined && absent(stack, strongest)) return strongest;
+    const nearest = nearestAbsent(stack, target);
+    if (nearest !== undefined || !refine || !settled || stack.failed.size) return nearest;
     return this.between(stack, stops);
   }
 
@@ -227,6 +239,17 @@ export class Frames {
       stack.frames.delete(spare);
     }
   }
+}
+
+function absent(stack: Stack, level: number): boolean {
+  return !stack.frames.has(level) && !stack.failed.has(level);
+}
+
+/** Of the stops that are not there, the one next to where the dial stands. */
+function nearestAbsent(stack: Stack, { level, stops }: Target): number | undefined {
+  const here = positionOf(stops, level ?? stops[0] ?? 0);
+  const away = (stop: number) => Math.abs(positionOf(stops, stop) - here);
+  return stops.filter((stop) => absent(stack, stop)).sort((a, b) => away(a) - away(b))[0];
 }
 
 const PROBE = 192;

@@ -1,11 +1,22 @@
 /** What was chosen for a photo, step by step; a value that never changes. */
 
-import type { TaskName } from "./levels";
+import { phrase, type TaskName } from "./levels";
 import type { BrushMap } from "./brushmap";
+
+/** How large a result is to be, by one of its sides. */
+export interface WantedSize {
+  side: Side;
+  pixels: number;
+}
+
+export type Side = "to_width" | "to_height" | "long_side";
 
 export interface Choice {
   task: TaskName;
-  level: number;
+  /** Null leaves the photo as it is: nothing was found that the task repairs. */
+  level: number | null;
+  /** Of upscaling: the size that was asked for instead of a scale; `level` is the scale that gives it. */
+  size: WantedSize | null;
   map: BrushMap | null;
   /** Share of the noise that is put back after denoising. */
   grain: number;
@@ -26,7 +37,8 @@ export function begun(now: Choice): History {
 /** A choice after the last one; what was undone before is forgotten. */
 export function chosen(history: History, next: Choice): History {
   const { now } = history;
-  if (next.task === now.task && next.level === now.level && next.map === now.map && next.grain === now.grain) return history;
+  const same = (["task", "level", "map", "grain"] as const).every((part) => next[part] === now[part]);
+  if (same && next.size?.side === now.size?.side && next.size?.pixels === now.size?.pixels) return history;
   return { past: [...history.past, history.now].slice(-LONGEST), now: next, future: [] };
 }
 
@@ -47,7 +59,17 @@ export function lastMap(history: History, takes: (task: TaskName) => boolean): B
   return [...history.past, history.now].findLast((choice) => takes(choice.task))?.map ?? null;
 }
 
-/** The level that was last chosen for a task, if any. */
-export function lastLevel(history: History, task: TaskName): number | undefined {
-  return [...history.past, history.now].findLast((choice) => choice.task === task)?.level;
+/** What was last chosen for a task, if anything. */
+export function lastChoice(history: History, task: TaskName): Choice | undefined {
+  return [...history.past, history.now].findLast((choice) => choice.task === task);
+}
+
+export const AS_IT_IS = "left as it is";
+
+const ALONG: Record<Side, string> = { to_width: "pixels wide", to_height: "pixels high", long_side: "pixels on the long side" };
+
+/** "sigma 18", "800 pixels wide", "left as it is". */
+export function inWords({ task, level, size }: Choice): string {
+  if (size) return `${size.pixels} ${ALONG[size.side]}`;
+  return level === null ? AS_IT_IS : phrase(task, level);
 }

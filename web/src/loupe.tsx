@@ -2,7 +2,7 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import { lookAt } from "./scenes";
-import { canvasSize, choice, current, level, scale } from "./state";
+import { canvasSize, choice, current, level, scale, untouched } from "./state";
 import { inPhoto, pointer } from "./gestures";
 
 const SIDE = 168; // of each half, in pixels of the layout
@@ -15,6 +15,7 @@ export function Loupe() {
   const photo = current.value;
   const [now, one, factor] = [choice.value, level.value, scale.value];
   const view = photo?.view.value;
+  const [plain, map] = [untouched.value, photo?.mapId.value]; // what was painted is seen once the server has it
   useEffect(() => {
     if (!photo || !canvas.current) return;
     const context = canvas.current.getContext("2d")!;
@@ -41,7 +42,7 @@ export function Loupe() {
       clearTimeout(wait);
       abort.abort();
     };
-  }, [at.x, at.y, photo, now, one, factor, side, view]);
+  }, [at.x, at.y, photo, now, one, factor, side, view, plain, map]);
   const left = Math.min(Math.max(at.x / ratio - SIDE, 8), width / ratio - 2 * SIDE - 8);
   const above = at.y / ratio - SIDE - 40;
   return (

@@ -4,8 +4,10 @@ import { useState } from "preact/hooks";
 import { Icon } from "./icon";
 import { phrase } from "./levels";
 import { cancelJob, fillMap, removeMap, startJob } from "./actions";
+import { inWords } from "./history";
 import type { Photo } from "./photo";
-import { brush, brushSize, choice, current, resultSize, saving, server, showMap, task, tool } from "./state";
+import { AllSaved, saveAll, savingAll } from "./saveall";
+import { brush, brushSize, choice, current, levelFor, photos, resultSize, saving, server, showMap, task, tool } from "./state";
 
 export function BrushPanel() {
   const photo = current.value;
@@ -16,7 +18,7 @@ export function BrushPanel() {
     <section class="panel brush" aria-label="Brush">
       <header><h2>Brush</h2><Close what="brush" onClick={() => (brush.value = false)} /></header>
       <p class="quiet long">
-        Red is restored at {phrase(now.task, now.level)}, the rest{" "}
+        Red is restored at {phrase(now.task, levelFor(now))}, the rest{" "}
         {now.task === "denoise" ? "stays as it is" : `at ${phrase(now.task, task.value.weakest)}, the least that the network does`}.
         {!painted && " Paint what needs it, or erase what does not."}
       </p>
@@ -48,6 +50,11 @@ export function BrushPanel() {
 
 const LOSSY = ["jpg", "jpeg", "webp", "avif"];
 
+/** Whether a photo's file will be in a format that takes a quality. */
+function lossy(photo: Photo, format: string): boolean {
+  return LOSSY.includes((format || (photo.info.value?.format ?? "")).toLowerCase());
+}
+
 export function SavePanel() {
   const photo = current.value;
   const info = photo?.info.value;
@@ -55,25 +62,29 @@ export function SavePanel() {
   const [format, setFormat] = useState("");
   const [quality, setQuality] = useState("");
   if (!saving.value || !photo || !info || !now) return null;
-  const lossy = LOSSY.includes((format || info.format).toLowerCase());
+  const several = photos.value.length > 1;
+  const takesQuality = (several ? photos.value : [photo]).some((one) => lossy(one, format));
   const { width, height } = resultSize.value;
-  const start = (event: Event) => {
-    event.preventDefault();
-    void startJob(photo, format, lossy && quality !== "" ? Number(quality) : null);
-  };
+  const start = (one: Photo) => startJob(one, format, lossy(one, format) && quality !== "" ? Number(quality) : null);
   const working = photo.job.value?.state === "queued" || photo.job.value?.state === "running";
   return (
     <section class="panel" aria-label="Save the result">
       <header><h2>Save the result</h2><Close what="saving" onClick={() => (saving.value = false)} /></header>
-      <p class="quiet">{phrase(now.task, now.level)}{now.map && ", by the brush"}, {width} × {height} pixels</p>
-      <form onSubmit={start}>
+      <p class="quiet">{inWords(now)}{now.map && ", by the brush"}, {width} × {height} pixels</p>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (event.submitter?.getAttribute("name") === "all") void saveAll(start);
+          else void start(photo);
+        }}
+      >
         <label class="row">Format
           <select value={format} onChange={(event) => setFormat(event.currentTarget.value)}>
             <option value="">as the photo ({info.format.toUpperCase()})</option>
             {server.value?.page.formats.map((name) => <option key={name} value={name}>{name.toUpperCase()}</option>)}
           </select>
         </label>
-        {lossy && (
+        {takesQuality && (
           <label class="row">Quality
             <input
               type="number" min={1} max={100} step={1} placeholder="as usual" value={quality}
@@ -81,9 +92,15 @@ export function SavePanel() {
             />
           </label>
         )}
-        <button class="main" type="submit" disabled={working}>Restore the whole photo</button>
+        <button class="main" type="submit" disabled={working}>{now.level === null ? "Copy the photo" : "Restore the whole photo"}</button>
+        {several && (
+          <button type="submit" name="all" disabled={savingAll.value} title="Each photo as it was chosen for it">
+            Save all {photos.value.length} photos
+          </button>
+        )}
       </form>
-      <Progress photo={photo} />
+      {!savingAll.value && <Progress photo={photo} />}
+      {several && <AllSaved />}
     </section>
   );
 }
@@ -99,7 +116,7 @@ function Progress({ photo }: { photo: Photo }) {
     return (
       <div role="status">
         <a class="button main" href={server.value!.fileOf(job.id)} download onClick={() => (photo.kept = true)}>
-          <Icon name="download" />Download{made && `, ${phrase(made.task, made.level)}`}
+          <Icon name="download" />Download{made && `, ${inWords(made)}`}
         </a>
         {job.notes.map((note) => <p key={note} class="quiet">{note}</p>)}
       </div>

@@ -2,12 +2,12 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import { Frames, type Frame, type Scene, type Target } from "./frames";
-import type { Choice } from "./history";
+import { AS_IT_IS, type Choice } from "./history";
 import { phrase, type TaskName } from "./levels";
 import type { Photo } from "./photo";
 import { sentenceOf, ServerError, type Wanted } from "./server";
-import { choice, current, level, liveLevel, panes, scale, server, stops, task } from "./state";
-import { regionAround, regionOf, type Region, type View } from "./view";
+import { choice, current, level, liveLevel, panes, scale, server, stops, task, untouched } from "./state";
+import { middleOf, regionAround, regionOf, type Region, type View } from "./view";
 
 /** The view after a moment without movement: what pixels are fetched for. */
 const restingView = signal<{ key: number; view: View }>({ key: 0, view: { x: 0, y: 0, zoom: "fit" } });
@@ -96,25 +96,35 @@ export function repairOf(photo: Photo, { task: name, map, grain }: Choice): { ta
   };
 }
 
-const THUMBNAIL = { width: 176, height: 132 };
+export const THUMBNAIL = { width: 128, height: 96 };
 
-/** Where the filmstrip's pictures come from: the view itself, or for scales the middle of the view. */
-export const stackScene = computed<Scene | null>(() => {
-  const photo = current.value;
-  if (task.value?.task !== "upscale" || !photo?.info.value) return restoredScene.value;
-  if (restingView.value.key !== photo.key) return null;
-  const { x, y } = restingView.value.view;
-  const group = `${photo.key} filmstrip`;
+/** Where the filmstrip's pictures come from: the middle of the view, small so that all are soon there. */
+export const stripScene = computed<Scene | null>(() => {
+  const [photo, pane, now] = [current.value, panes.value[0], choice.value];
+  if (!restoredScene.value || !photo || !pane || !now) return null;
+  const { view } = restingView.value;
+  const repair = repairOf(photo, now);
+  const group = `${photo.key} filmstrip ${JSON.stringify(repair)}`;
+  const fetchSmall = (at: number, region: Region, unit: number, background: boolean, abort: AbortSignal) =>
+    fetchRegion(photo, { region, repair: { ...repair, level: at }, background, quick: true }, unit, abort);
+  if (now.task === "upscale") { // at 100 % at every scale
+    return {
+      key: `${group} ${Math.round(view.x)} ${Math.round(view.y)}`,
+      group,
+      fetch: (factor, background, abort) =>
+        fetchSmall(factor, regionAround(view.x, view.y, THUMBNAIL, photo.size, factor), 1 / factor, background, abort),
+    };
+  }
+  const region = middleOf(regionOf(view, pane, photo.size, 1), THUMBNAIL);
   return {
-    key: `${group} ${Math.round(x)} ${Math.round(y)}`,
+    key: `${group} ${named(region)}`,
     group,
-    fetch: (factor, background, abort) => {
-      const region = regionAround(x, y, THUMBNAIL, photo.size, factor);
-      const wanted = { region, repair: { task: "upscale" as const, level: factor }, background };
-      return fetchRegion(photo, wanted, 1 / factor, abort);
-    },
+    fetch: (at, background, abort) => fetchSmall(at, region, region.reduce, background, abort),
   };
 });
+
+/** Where the views come from that are blended while the dial moves; scales are not. */
+export const stackScene = computed(() => (task.value?.task === "upscale" ? stripScene.value : restoredScene.value));
 
 /** Both looks at 100 % around a point of the photo, `side` pixels of the result wide. */
 export async function lookAt(
@@ -128,10 +138,11 @@ export async function lookAt(
   const seen = Math.max(1, Math.round(side / factor));
   const before = regionAround(x, y, { width: seen, height: seen }, photo.size, 1);
   const repair = { ...repairOf(photo, now), level: level.peek() };
+  const after = untouched.peek() ? { region } : { region, repair };
   try {
     const frames = await Promise.all([
       fetchRegion(photo, { region: before }, 1, abort),
-      fetchRegion(photo, { region, repair }, 1 / factor, abort),
+      fetchRegion(photo, after, 1 / factor, abort),
     ]);
     if (!abort.aborted) show(frames[0].bitmap, frames[1].bitmap);
     for (const { bitmap } of frames) bitmap.close();
@@ -141,18 +152,19 @@ export async function lookAt(
 }
 
 effect(() => {
-  const [scene, stack, now] = [restoredScene.value, stackScene.value, choice.value];
+  const [scene, stack, strip, now] = [restoredScene.value, stackScene.value, stripScene.value, choice.value];
   const settled = liveLevel.value === null;
-  if (!scene || !stack || !now) return restored.aim(null);
+  if (!scene || !stack || !strip || !now) return restored.aim(null);
   const target: Target = {
-    scene, stack, settled, level: level.value, stops: stops.value, refine: now.task !== "upscale",
+    scene, stack, strip, settled, level: untouched.value ? null : level.value, stops: stops.value,
+    refine: now.task !== "upscale",
   };
   // While a scale is turned its region changes with it: nothing is fetched before it rests.
   restored.aim(now.task === "upscale" && !settled ? null : target);
 });
 effect(() => {
   const scene = originalScene.value;
-  original.aim(scene && liveLevel.value === null ? { scene, stack: scene, level: 0, settled: true, stops: [], refine: false } : null);
+  original.aim(scene && liveLevel.value === null ? { scene, stack: scene, strip: scene, level: 0, settled: true, stops: [], refine: false } : null);
 });
 
 /** What is seen of the result, and what may be said of it. */
@@ -161,6 +173,10 @@ export const shown = computed(() => {
   original.version.value;
   const [photo, scene] = [current.value, restoredScene.value];
   if (!photo || !scene) return { blend: null, kind: "preview" as const };
+  if (untouched.value) {
+    const lower = originalFrame();
+    return { blend: lower && { lower, upper: null, share: 0, exact: true }, kind: lower ? ("untouched" as const) : ("preview" as const) };
+  }
   // The photo is not what a map or grain gives.
   const plain = !choice.value?.map && !choice.value?.grain;
   const weakest = task.value?.task === "upscale" || !plain ? null : originalFrame();
@@ -177,11 +193,11 @@ export function originalFrame(): Frame | null {
   return scene ? original.frame(scene, 0) ?? null : null;
 }
 
-/** How much of the stack of the view is there. */
+/** How much of the view's stack, and how many small pictures of the filmstrip, are there. */
 export const warmth = computed(() => {
   restored.version.value;
-  const scene = stackScene.value;
-  return { ready: scene ? restored.count(scene, stops.value) : 0, all: stops.value.length };
+  const [views, small] = [stackScene.value, stripScene.value].map((scene) => (scene ? restored.count(scene, stops.value) : 0));
+  return { views, small, all: stops.value.length };
 });
 
 /** What is on the screen, for a screen reader. */
@@ -192,6 +208,7 @@ export const said = computed(() => {
   if (!now) return `Reading ${photo.file.name}`;
   const [wanted, failed] = [phrase(now.task, level.value), restored.error.value];
   if (failed) return failed;
+  if (untouched.value) return `nothing found, ${AS_IT_IS}`;
   if (restored.busy.value) return `${wanted}, working`;
   const { kind, blend } = shown.value;
   return `${wanted}, ${kind === "reduced" ? `reduced preview, 1:${blend!.lower.region.reduce}` : kind}`;

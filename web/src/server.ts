@@ -1,5 +1,6 @@
 /** The HTTP API, typed; the only file that talks to the server. */
 
+import type { Side } from "./history";
 import type { Task, TaskName } from "./levels";
 import type { Region } from "./view";
 
@@ -46,16 +47,18 @@ export interface Job {
   error: string | null;
 }
 
-/** What is to be seen of a photo; without `repair` the photo itself. */
+/** What is to be seen of a photo; without `repair` the photo itself. What is `quick` may be a rounding away. */
 export interface Wanted {
   region: Region;
   repair?: { task: TaskName; level: number; map?: string; grain?: number };
   background?: boolean;
+  quick?: boolean;
 }
 
-export interface JobWanted {
+/** A whole photo to be restored; without a level at what is found, and copied where nothing is. */
+export interface JobWanted extends Partial<Record<Side, number>> {
   task: TaskName;
-  level: number;
+  level?: number;
   map?: string;
   grain?: number;
   format?: string;
@@ -126,9 +129,10 @@ export class Server {
   }
 
   /** Pixels for the screen, decoded away from the main thread. */
-  async region(photo: string, { region, repair, background }: Wanted, signal: AbortSignal): Promise<ImageBitmap> {
+  async region(photo: string, { region, repair, background, quick }: Wanted, signal: AbortSignal): Promise<ImageBitmap> {
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries({ ...region, ...repair })) query.set(name, String(value));
+    if (quick) query.set("quick", "true");
     if (background) query.set("priority", "background");
     const answer = await this.call("GET", `/api/photos/${photo}/region?${query}`, { signal });
     return createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
@@ -152,6 +156,11 @@ export class Server {
 
   fileOf(job: string): string {
     return this.address(`/api/jobs/${job}/file`);
+  }
+
+  /** All files of some jobs as one ZIP. */
+  archiveOf(jobs: string[]): string {
+    return `${this.address("/api/archive")}${jobs.map((job) => `&job=${job}`).join("")}`;
   }
 
   private address(path: string): string {

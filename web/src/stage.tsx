@@ -4,12 +4,13 @@ import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { drawAfter, drawBefore, drawMap, type Picture } from "./draw";
 import { gestures, moveByKeys, pointer } from "./gestures";
+import { AS_IT_IS } from "./history";
 import { phrase } from "./levels";
 import { Loupe } from "./loupe";
 import type { Photo } from "./photo";
 import { original, originalFrame, originalScene, restored, restoredScene, said, shown, warmth } from "./scenes";
 import {
-  brush, brushSize, canvasSize, choice, current, held, level, loupe, mode, panes, resultSize, scale, showMap, wipeAt,
+  brush, brushSize, canvasSize, choice, current, held, level, loupe, mode, panes, resultSize, scale, showMap, untouched, wipeAt,
 } from "./state";
 import { zoomOf } from "./view";
 
@@ -24,7 +25,8 @@ export function Stage() {
     <section
       class="stage" aria-label="Photo" tabIndex={0} onKeyDown={moveByKeys}
       data-kind={shown.value.kind} data-busy={restored.busy.value || undefined} data-idle={restored.idle.value || undefined}
-      data-warm={`${warmth.value.ready}/${warmth.value.all}`} data-brush={brush.value || undefined}
+      data-warm={`${warmth.value.views}/${warmth.value.all}`} data-small={`${warmth.value.small}/${warmth.value.all}`}
+      data-brush={brush.value || undefined}
     >
       <canvas ref={canvas} role="img" aria-label={describe(photo)} />
       {mode.value === "wipe" && info && <Wipe />}
@@ -45,7 +47,7 @@ function named(name: string, sentence: string): string {
 function describe(photo: Photo | null): string {
   const [info, now] = [photo?.info.value, choice.value];
   if (!info || !now) return "No photo";
-  return `${info.name}, ${info.width} by ${info.height} pixels, ${phrase(now.task, level.value)}`;
+  return `${info.name}, ${info.width} by ${info.height} pixels, ${untouched.value ? AS_IT_IS : phrase(now.task, level.value)}`;
 }
 
 function Tags() {
@@ -66,7 +68,8 @@ function Status() {
   const zoom = current.value ? zoomOf(current.value.view.value, pane, size) : 1;
   const failed = restored.error.value ?? original.error.value ?? current.value?.mapError.value;
   const reduced = blend && blend.lower.region.reduce > 1;
-  const word = held.value ? "the photo as it is" : kind === "reduced" || (reduced && kind === "preview") ? `reduced preview 1:${blend!.lower.region.reduce}` : kind;
+  const word = held.value ? "the photo as it is" : kind === "reduced" || (reduced && kind === "preview") ? `reduced preview 1:${blend!.lower.region.reduce}`
+    : kind === "untouched" ? `nothing found, ${AS_IT_IS}` : kind;
   return (
     <div class="status">
       <p class="chip" title={TITLES[kind]}>
@@ -82,6 +85,7 @@ function Status() {
 
 const TITLES = {
   exact: "These are the pixels of the result.",
+  untouched: "Nothing was found that this task repairs. Saving copies the file byte for byte. Turn the dial to repair it all the same.",
   preview: "A blend of neighbouring levels. Exact pixels follow when the dial rests.",
   reduced: "The photo was shrunk for this view. Zoom in to see the exact pixels; the download is always exact.",
 };
@@ -153,7 +157,7 @@ function drawing(context: CanvasRenderingContext2D): () => void {
   const ring = painting ? { at: pointer.value, radius: (brushSize.value / 2) * ratio } : null;
   const picture: Picture | null = photo?.info.value ? {
     photo: photo.size, view: photo.view.value, scale: scale.value, whole: photo.whole.value, original: originalFrame()
-      ?? (before ? original.standIn(before) : null), standIn: scene && !blend ? restored.standIn(scene) : null, blend,
+      ?? (before ? original.standIn(before) : null), standIn: scene && !blend && !untouched.value ? restored.standIn(scene) : null, blend,
   } : null;
   restored.version.value; // and the frames that stand in
   return () => {

@@ -30,10 +30,19 @@ export const theme = signal<Theme>((localStorage.getItem("theme") as Theme | nul
 
 export const current = computed(() => photos.value.find((photo) => photo.key === currentKey.value) ?? null);
 export const choice = computed<Choice | null>(() => (current.value?.info.value ? current.value.history.value.now : null));
-export const level = computed(() => liveLevel.value ?? choice.value?.level ?? 0);
+/** Whether the photo is left as it is: nothing was found to repair, and no level was chosen. */
+export const untouched = computed(() => choice.value?.level === null && liveLevel.value === null);
+/** Where the dial stands; where the photo is left as it is, at the weakest level. */
+export const level = computed(() => liveLevel.value ?? choice.value?.level ?? task.value?.weakest ?? 0);
 export const task = computed<Task | null>(() => taskOf(choice.value?.task));
 export const stops = computed(() => (task.value ? stopsOf(task.value) : []));
 export const scale = computed(() => (task.value?.task === "upscale" ? level.value : 1));
+
+/** The level that something painted or put back needs, if none was chosen. */
+export function levelFor({ task: name, level: chosen }: Choice): number {
+  const known = taskOf(name);
+  return chosen ?? known?.usual[0] ?? known?.weakest ?? 0;
+}
 
 export function taskOf(name: TaskName | undefined): Task | null {
   return server.value?.page.tasks.find((one) => one.task === name) ?? null;

@@ -77,7 +77,7 @@ function Hold() {
 }
 
 const THEMES: Record<Theme, { next: Theme; icon: IconName; title: string }> = {
-  auto: { next: "light", icon: "system", title: "Light or dark as the system" },
+  auto: { next: "light", icon: "contrast", title: "Light or dark as the system" },
   light: { next: "dark", icon: "sun", title: "Light" },
   dark: { next: "auto", icon: "moon", title: "Dark" },
 };

@@ -92,7 +92,8 @@ export function zoomedAt(
 
 /** The size of a result: each side rounded, as the engine does. */
 export function enlarged(photo: Size, scale: number): Size {
-  return { width: Math.round(photo.width * scale), height: Math.round(photo.height * scale) };
+  const [width, height] = [photo.width, photo.height].map((side) => Math.max(1, Math.floor(side * scale + 0.5))) as [number, number];
+  return { width, height };
 }
 
 /** The size of a photo shrunk by a whole number: what is left over counts as a whole pixel. */
@@ -119,6 +120,14 @@ export function regionOf(view: View, pane: Pane, photo: Size, scale: number): Re
   const [left, width] = span(pane.left, pane.width, placing.left, whole.width);
   const [top, height] = span(pane.top, pane.height, placing.top, whole.height);
   return { left, top, width, height, reduce };
+}
+
+/** The middle of a region, of at most this size. */
+export function middleOf(region: Region, size: Size): Region {
+  const [width, height] = [Math.min(size.width, region.width), Math.min(size.height, region.height)];
+  const left = region.left + Math.floor((region.width - width) / 2);
+  const top = region.top + Math.floor((region.height - height) / 2);
+  return { left, top, width, height, reduce: region.reduce };
 }
 
 /** A region of at most this size around a point of the photo, at 100 %. */

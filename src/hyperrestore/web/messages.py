@@ -87,7 +87,15 @@ class JobWanted(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)  # true is no number, nor "5", nor 5.0 a whole one
 
     task: Task
-    level: FiniteFloat = Field(description="In the task's unit; of upscaling, the scale.")
+    level: FiniteFloat | None = Field(
+        None,
+        description="In the task's unit; of upscaling, the scale. Without it the level is found out from the "
+        "photo; where nothing is to be repaired the file is copied byte for byte, unless a format of its own "
+        "or a quality is asked for. Upscaling takes exactly one of it and the next three.",
+    )
+    to_width: int | None = Field(None, ge=1, description="Of upscaling: width of the result, pixels.")
+    to_height: int | None = Field(None, ge=1, description="Of upscaling: height of the result, pixels.")
+    long_side: int | None = Field(None, ge=1, description="Of upscaling: its longer side, pixels.")
     map: str | None = Field(None, description="A map of the photo: white is `level`, black `map_level`.")
     map_level: FiniteFloat | None = Field(None, description="By default the task's weakest level.")
     grain: float = Field(0.0, ge=0, le=1, description="Share of the luminance noise that is put back.")

@@ -164,9 +164,10 @@ class Photo:
         level_map: LevelMap | None = None,
         black: float = 0.0,
         grain: float = 0.0,
+        quick: bool = False,
         between: Callable[[], None] | None = None,
     ) -> Rows:
-        """A region of the photo restored, in its own depth: the same as of the full result.
+        """A region of the photo restored, in its own depth: the same as of the full result, unless quick.
 
         Args:
             restorer: The model.
@@ -177,6 +178,7 @@ class Photo:
             level_map: Where it is white, `level` holds.
             black: The level where it is black.
             grain: Share of the luminance noise that is put back, 0 to 1.
+            quick: Whether it may differ by a rounding, and is there sooner (see `Restorer.live`).
             between: Called before every window of work in the background; others may be served meanwhile, and
                 what it raises ends the work.
 
@@ -198,7 +200,7 @@ class Photo:
 
         backend: Backend
         if level_map is None:
-            backend = restorer.at(level, bits=self.info.bits)
+            backend = (restorer.live if quick else restorer.at)(level, bits=self.info.bits)
         else:
             restorer.scale.check(black)
             backend = restorer.mapped(bits=self.info.bits)

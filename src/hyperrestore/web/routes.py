@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
@@ -22,9 +22,11 @@ from starlette.requests import ClientDisconnect
 
 from hyperrestore import __version__
 from hyperrestore.engine import Region, Rows
+from hyperrestore.enlarge import enlarged_size
 from hyperrestore.errors import PictureError
 from hyperrestore.level import Task
 from hyperrestore.restorer import Restorer
+from hyperrestore.web.archive import distinct_names, zipped
 from hyperrestore.web.messages import (
     Failure,
     Finding,
@@ -55,7 +57,7 @@ from hyperrestore.web.shared import (
 Result = TypeVar("Result")
 
 PHOTOS = 100  # of a page
-JOBS = 50  # of a page, with their files
+JOBS = 2 * PHOTOS  # of a page, with their files: every photo saved, and saved once more
 MAPS = 20  # of a photo; the oldest are forgotten
 MAP_BYTES = 2**26
 JOB_BYTES = 2**14
@@ -127,6 +129,14 @@ FoundJob = Annotated[Job, Depends(_job)]
 CHANGES: Any = [Depends(_own_header)]
 
 
+class Size(NamedTuple):
+    """How large the result of upscaling is to be, pixels, where no scale says it; one of them at most."""
+
+    to_width: int | None
+    to_height: int | None
+    long_side: int | None
+
+
 @dataclass(frozen=True)
 class View:
     """A region to be shown; see `_view`."""
@@ -135,9 +145,11 @@ class View:
     reduce: int
     task: Task | None
     level: float | None
+    size: Size
     map: str | None
     map_level: float | None
     grain: float
+    quick: bool
     background: bool
 
 
@@ -149,13 +161,20 @@ def _view(
     reduce: Annotated[int, Query(description="1, 2, 4, ... 64: how much smaller the photo is shown.")] = 1,
     task: Annotated[Task | None, Query(description="None shows the photo itself.")] = None,
     level: Annotated[float | None, Query(description="In the task's unit.")] = None,
+    to_width: Annotated[int | None, Query(ge=1, description="Of upscaling: width of the result.")] = None,
+    to_height: Annotated[int | None, Query(ge=1, description="Of upscaling: height of the result.")] = None,
+    long_side: Annotated[int | None, Query(ge=1, description="Of upscaling: its longer side.")] = None,
     map: Annotated[str | None, Query(description="A map of the photo.")] = None,
     map_level: Annotated[FiniteFloat | None, Query(description="Where it is black.")] = None,
     grain: Annotated[float, Query(ge=0, le=1, description="Share of the noise put back.")] = 0.0,
+    quick: Annotated[
+        bool, Query(description="Whether it may be a rounding away, to be there sooner.")
+    ] = False,
     priority: Annotated[Literal["now", "background"], Query()] = "now",
 ) -> View:
     region = Region(left, top, left + width, top + height)
-    return View(region, reduce, task, level, map, map_level, grain, priority == "background")
+    size = Size(to_width, to_height, long_side)
+    return View(region, reduce, task, level, size, map, map_level, grain, quick, priority == "background")
 
 
 # --- Routes -----------------------------------------------------------------------------------------
@@ -277,17 +296,19 @@ async def show_region(
 ) -> Response:
     """A region of the photo, or of its result at a level, as PNG in sRGB with 8 bits.
 
-    Where `reduce` is 1 it equals the same region of the full result, and the header X-Exact says yes.
-    Otherwise the photo is first reduced, and then restored: a preview.
+    Where `reduce` is 1 and `quick` is not set it equals the same region of the full result, and the header
+    X-Exact says yes. With a larger `reduce` the photo is first reduced, and then restored: a preview.
     """
     if view.reduce not in REDUCTIONS:
         raise HTTPException(422, f"reduce {view.reduce} is not accepted; give one of {REDUCTIONS}")
     width, height = photo.size(view.reduce)
     restorer = None if view.task is None else shared.restorers[view.task]
+    level = None
     if restorer is not None:
-        if view.level is None:
+        level = _level(restorer, photo, view.level, view.size)
+        if level is None:
             raise HTTPException(422, f"{view.task} needs a level; give one in {restorer.scale.unit}")
-        width, height = _result_size(shared, restorer, width, height, view.level)
+        width, height = _result_size(shared, restorer, width, height, level)
         _check_extras(restorer, mapped=view.map is not None, map_level=view.map_level, grain=view.grain)
     region = view.region
     if region.right > width or region.bottom > height:
@@ -300,10 +321,10 @@ async def show_region(
     level_map = None if view.map is None else _map(page, photo, view.map)
     if view.reduce not in photo.inputs or (level_map and view.reduce not in level_map.shares):
         await _unless_gone(request, page, shared.files.submit(prepare, photo, level_map, view.reduce))
-    if restorer is None or view.level is None:
+    if restorer is None or level is None:
         showing = shared.encoder.submit(photo.shown, region, view.reduce)
     else:
-        level = view.level
+        wanted = level
         black = weakest(restorer.scale) if view.map_level is None else view.map_level
 
         left = threading.Event()
@@ -316,12 +337,13 @@ async def show_region(
         def restore() -> Rows:
             return photo.restored(
                 shared.last_used.get(restorer.task, mapped=level_map is not None),
-                level,
+                wanted,
                 region,
                 view.reduce,
                 level_map=level_map,
                 black=black,
                 grain=view.grain,
+                quick=view.quick,
                 between=between if view.background else None,
             )
 
@@ -333,7 +355,7 @@ async def show_region(
             raise
         showing = shared.encoder.submit(photo.shown_result, rows, region, view.reduce, (width, height))
     png = await _unless_gone(request, page, showing)
-    exact = "yes" if view.reduce == 1 else "no"
+    exact = "yes" if view.reduce == 1 and not view.quick else "no"
     return Response(png, media_type="image/png", headers={"X-Exact": exact})
 
 
@@ -378,7 +400,15 @@ async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: R
     """Restore the whole photo, as the command line does; events tell how far it is."""
     wanted = await _wanted(request)
     restorer = shared.restorers[wanted.task]
-    width, height = _result_size(shared, restorer, photo.info.width, photo.info.height, wanted.level)
+    size = Size(wanted.to_width, wanted.to_height, wanted.long_side)
+    level = _level(restorer, photo, wanted.level, size)
+    if level is None and (wanted.map is not None or wanted.map_level is not None):
+        raise HTTPException(
+            422, f"a map needs the level where it is white; give one in {restorer.scale.unit}"
+        )
+    width, height = photo.info.width, photo.info.height
+    if level is not None:
+        width, height = _result_size(shared, restorer, width, height, level)
     check_disk(shared, 2 * width * height * photo.info.channels * photo.info.dtype.itemsize)  # rows, and file
     _check_extras(restorer, mapped=wanted.map is not None, map_level=wanted.map_level, grain=wanted.grain)
     level_map = None if wanted.map is None else _map(page, photo, wanted.map)
@@ -389,7 +419,8 @@ async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: R
         forget(page, ended[0])
     suffix = f".{wanted.format}" if wanted.format else photo.format.suffixes[0]
     identity = new_identity()
-    name = f"{PurePath(photo.name).stem}-{wanted.task}-{wanted.level:g}{suffix}"
+    how = f"-{width}x{height}" if any(size) else "" if wanted.level is None else f"-{wanted.level:g}"
+    name = f"{PurePath(photo.name).stem}-{wanted.task}{how}{suffix}"
     job = Job(identity, photo, wanted, page.folder / f"{identity}{suffix}", name)
     if level_map is not None:  # whose file may be removed before the job begins
         job.mask = page.folder / f"{identity}-map"
@@ -424,10 +455,26 @@ async def end_job(page: FoundPage, job: FoundJob) -> None:
 )
 async def download(job: FoundJob) -> FileResponse:
     """The result's file, the same as the command line writes."""
-    if job.state != "done":
-        raise HTTPException(409, f"this job is {job.state}; only of one that is done there is a file")
+    _done(job)
     kind = mimetypes.guess_type(job.target.name)[0] or "application/octet-stream"
     return FileResponse(job.target, media_type=kind, filename=job.name)
+
+
+@router.get(
+    "/api/archive",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/zip": {}}}, **_failures(400, 404, 409, 422)},
+)
+async def download_all(
+    page: FoundPage,
+    job: Annotated[list[str], Query(min_length=1, max_length=JOBS, description="Of this page, each done.")],
+) -> StreamingResponse:
+    """Several jobs' files as one ZIP, made while it is sent; each is what GET /api/jobs/JOB/file gives."""
+    jobs = [_done(_job(identity, page)) for identity in dict.fromkeys(job)]
+    names = distinct_names([one.name for one in jobs])
+    files = zip(names, [one.target for one in jobs], strict=True)
+    headers = {"Content-Disposition": 'attachment; filename="restored.zip"'}
+    return StreamingResponse(zipped(files), media_type="application/zip", headers=headers)
 
 
 @router.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
@@ -441,6 +488,24 @@ async def show_static(request: Request, path: str) -> Response:
 
 
 # --- How it is done ---------------------------------------------------------------------------------
+
+
+def _done(job: Job) -> Job:
+    """A job of which there is a file."""
+    if job.state != "done":
+        raise HTTPException(409, f"this job is {job.state}; only of one that is done there is a file")
+    return job
+
+
+def _level(restorer: Restorer, photo: Photo, level: float | None, size: Size) -> float | None:
+    """The level that is asked for, of upscaling also by a size; None where it is to be found out."""
+    if restorer.task != Task.UPSCALE:
+        if any(size):
+            raise HTTPException(422, f"{restorer.task} keeps the size of a photo; task upscale takes another")
+        return level
+    if level is not None and not any(size):
+        return level
+    return enlarged_size(photo.info.width, photo.info.height, scale=level, **size._asdict())[2]
 
 
 def _result_size(

@@ -1,0 +1,79 @@
+"""What a PNG, WebP or AVIF file holds that no restored file has: it is said."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+from hyperrestore.avif_items import further_pictures, read_items
+from hyperrestore.boxes import iso_boxes, png_chunks, riff_chunks
+from hyperrestore.companions import IMAGES_LEFT_OUT, VIDEO_LEFT_OUT
+from hyperrestore.jpeg_metadata import CREDENTIALS_LEFT_OUT
+
+# Of how a file stores its pixels, or read by libvips, or spoken of elsewhere (colour).
+_PNG = {
+    b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"sBIT", b"hIST", b"sPLT", b"iCCP", b"sRGB", b"gAMA",
+    b"cHRM", b"cICP", b"mDCV", b"cLLI", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"pHYs",
+    b"iDOT", b"bKGD", b"CgBI",
+}  # fmt: skip
+_WEBP = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}
+_TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"eXIf"}
+_C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # the type of its box
+
+
+def further_parts(path: Path, name: str) -> tuple[str, ...]:
+    """Say what is left out of a file.
+
+    Args:
+        path: The file.
+        name: Of its format; other than PNG, WebP and AVIF are not looked into.
+
+    Returns:
+        A sentence for each thing.
+    """
+    look = {"PNG": _of_png, "WebP": _of_webp, "AVIF": _of_avif}.get(name)
+    if look is None:
+        return ()
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return tuple(dict.fromkeys(look(data)))
+
+
+def _of_png(data: mmap.mmap) -> Iterator[str]:
+    unknown: list[str] = []
+    behind, end = False, len(data)
+    for chunk in png_chunks(data):
+        behind = behind or chunk.name == b"IDAT"
+        if chunk.name == b"caBX":
+            yield CREDENTIALS_LEFT_OUT
+        elif chunk.name not in _PNG and chunk.name.isalpha():
+            unknown.append(chunk.name.decode())
+        elif chunk.name in _TEXTS and behind:
+            unknown.append(f"{chunk.name.decode()} behind the pixels")
+        elif chunk.name == b"IEND":
+            end = chunk.end + 4
+    if unknown:
+        yield f"left out its chunks {', '.join(dict.fromkeys(unknown))}"
+    if data[end : end + 2**16].strip(b"\0"):
+        yield f"left out {len(data) - end} bytes that stand behind the picture"
+
+
+def _of_webp(data: mmap.mmap) -> Iterator[str]:
+    unknown = []
+    for chunk in riff_chunks(data):
+        if chunk.name == b"C2PA":
+            yield CREDENTIALS_LEFT_OUT
+        elif chunk.name not in _WEBP:
+            unknown.append(chunk.name.decode("latin-1"))
+    if unknown:
+        yield f"left out its chunks {', '.join(dict.fromkeys(unknown))}"
+
+
+def _of_avif(data: mmap.mmap) -> Iterator[str]:
+    for box in iso_boxes(data, 0, len(data)):
+        if box.name in (b"mpvd", b"moov"):
+            yield VIDEO_LEFT_OUT
+        elif box.name == b"uuid" and data[box.start : box.start + 16] == _C2PA:
+            yield CREDENTIALS_LEFT_OUT
+    if further_pictures(read_items(data)):
+        yield IMAGES_LEFT_OUT
