@@ -19,8 +19,10 @@ from hyperrestore.checkpoint import (
     layout_digest,
     load_checkpoint,
 )
+from hyperrestore.degrade import shrink
 from hyperrestore.engine import Pixels
 from hyperrestore.errors import CheckpointError, MissingExtraError, UsageError
+from hyperrestore.protocols import degrade
 from hyperrestore.quantize import Ranges, calibrate, quantize, weights_digest
 from hyperrestore.tables import from_table
 
@@ -45,6 +47,8 @@ class NetworkBackend:
         residual: `infer` gives what is to be added to the window, which is then done in the window's own
             precision, not in the network's.
         name: What runs it, and how precisely, in words.
+        subpixels: More than 1 where `infer` gives sub-pixels of what is to be added to a picture enlarged by
+            `subpixels.Upscaled`: (1, 3, subpixels * h, subpixels * w). They are returned as they are.
     """
 
     halo: int
@@ -52,6 +56,7 @@ class NetworkBackend:
     infer: Infer
     residual: bool
     name: str
+    subpixels: int = 1
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window (1 or 3, h, w); grey goes through the colour network as three equal channels."""
@@ -61,7 +66,7 @@ class NetworkBackend:
         result: Pixels = self.infer(np.ascontiguousarray(colour, np.float32)[None])[0]
         if window.shape[0] == 1:
             result = result.mean(axis=0, keepdims=True)
-        if self.residual:
+        if self.residual and self.subpixels == 1:
             # In place where that loses nothing: large arrays cost more to get than to fill.
             restored: Pixels = np.add(window, result, out=result if window.dtype == result.dtype else None)
             return restored
@@ -109,6 +114,7 @@ class OpenVINOModel:
         self._checkpoint = checkpoint
         self._description = description
         self._ranges = ranges
+        self._subpixels = int(description.network.get("subpixels", 1))
         self._compiled: tuple[tuple[float, str], Any] | None = None  # of the last level
         self._compiled_live: tuple[str, Any] | None = None
         self._compiled_map: tuple[str, Any] | None = None
@@ -224,6 +230,7 @@ class OpenVINOModel:
             infer=infer,
             residual=self._residual,
             name=f"OpenVINO on the CPU, {precision}",
+            subpixels=self._subpixels,
         )
 
     def _compile(self, level: float, precision: Precision) -> Any:
@@ -275,11 +282,26 @@ class OpenVINOModel:
             self.graph,
             self._core,
             weights=weights_digest(self._checkpoint),
-            task=self._description.task,
+            damage=self._damaged,
             photos=photos,
             levels=levels or spread,
             seed=seed,
         )
+
+    def _damaged(
+        self, crop: Pixels, level: float, generator: np.random.Generator
+    ) -> dict[tuple[float, ...], Pixels]:
+        """A clean crop as the network gets it at a level; of small pictures one for each softness."""
+        task, multiple = self._description.task, self._description.multiple
+        if self._subpixels == 1:
+            return {(level,): degrade(crop, level, task, "standard", generator)}
+        (softness,) = self._description.axes
+        small = {
+            (level, one): shrink(crop, level, softness=one)
+            for one in sorted({softness.trained[0], softness.origin, softness.trained[1]})
+        }
+        side = min(picture.shape[-1] for picture in small.values()) // multiple * multiple
+        return {levels: picture[:, :side, :side] for levels, picture in small.items()}
 
 
 class TorchModel:
@@ -351,6 +373,7 @@ class TorchModel:
             infer=infer,
             residual=False,
             name=f"torch on {self._device}, {'bf16' if bf16 else 'fp32'}",
+            subpixels=int(self._description.network.get("subpixels", 1)),
         )
 
 

@@ -32,9 +32,10 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
     """Write the ONNX graphs of a checkpoint beside it, under the same name with the suffix `.onnx`.
 
     The graph takes `image` (n, 3, h, w), fp32, values in [0, 1], sides multiples of the model's stride, and
-    `level` (1,) in the model's unit. It gives `restored` (n, 3, h, w), not clipped, and, for a network that
-    predicts what is to be added to the picture, `residual`. Its kernels are computed from `level` in the
-    graph. Its weights are not in it: it refers to the checkpoint, which must stay in the same folder.
+    `level` (1,) in the model's unit, or as many levels as it has axes. It gives `restored` (n, 3, h, w), not
+    clipped, and, for a network that predicts what is to be added to the picture, `residual`. A network with
+    sub-pixels gives only `residual`, (n, 3, s * h, s * w): what is to be added to the cubic enlargement, on a
+    grid s times as fine (see `subpixels`). The kernels are computed from `level` in the graph. Its weights are not in it: it refers to the checkpoint, which must stay in the same folder.
 
     A second graph, with `-map.onnx` at the end of its name, takes `level_map` (n, 1, h, w) instead, a level
     for each pixel; not for upscaling, whose level is the size of the result.
@@ -77,7 +78,7 @@ def _write_graph(wrapped: Any, path: Path, description: Description, *, mapped: 
         2: multiple * torch.export.Dim("h", min=1, max=largest),
         3: multiple * torch.export.Dim("w", min=1, max=largest),
     }
-    level = torch.ones(2, 1, side, side + multiple) if mapped else torch.ones(1)
+    level = torch.ones(2, 1, side, side + multiple) if mapped else torch.ones(len(description.scales))
     exporter_log = logging.getLogger("torch.onnx")
     log_level = exporter_log.level
     with warnings.catch_warnings():
@@ -109,6 +110,7 @@ def _write_graph(wrapped: Any, path: Path, description: Description, *, mapped: 
         ("task", description.task.value),
         ("unit", description.scale.unit),
         ("trained", json.dumps(description.scale.trained)),
+        *((f"axis.{axis.unit}", json.dumps(axis.trained)) for axis in description.axes),
         ("halo", str(description.halo)),
         ("multiple", str(multiple)),
     ):
@@ -140,12 +142,17 @@ def _wrap(network: Hypernetwork) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.adds = hasattr(network.network, "residual")
+            self.small = hasattr(network.network, "subpixels")
             self.core = Hypernetwork(Residual(), network.scales) if self.adds else network
             self.outputs = ("restored", "residual") if self.adds else ("restored",)
+            if self.small:
+                self.outputs = ("residual",)
             self.prefix = "core.network.plain." if self.adds else "core.network."
 
         def forward(self, image: Tensor, level: Tensor) -> Tensor | tuple[Tensor, Tensor]:
             result = self.core(image, level)
+            if self.small:
+                return result  # type: ignore[no-any-return]
             return (image + result, result) if self.adds else result
 
     return Graph()

@@ -20,9 +20,7 @@ import numpy.typing as npt
 
 from hyperrestore.checkpoint import graph_path, write_atomically
 from hyperrestore.errors import CheckpointError, UsageError
-from hyperrestore.level import Task
 from hyperrestore.picture import read_picture
-from hyperrestore.protocols import degrade
 
 FORMAT_VERSION = 1
 CROP = 128  # side of the crops that are measured, pixels: a multiple of every network's stride
@@ -123,11 +121,11 @@ def load_ranges(checkpoint: str | Path) -> Ranges:
 
 
 def calibrate(
-    graph_at: Callable[[float], Any],
+    graph_at: Callable[[tuple[float, ...]], Any],
     core: Any,
     *,
     weights: str,
-    task: Task,
+    damage: Callable[[Floats, float, np.random.Generator], Mapping[tuple[float, ...], Floats]],
     photos: Sequence[Path],
     levels: Sequence[float],
     seed: int = 0,
@@ -138,12 +136,13 @@ def calibrate(
     resolution keeps them.
 
     Args:
-        graph_at: Gives the graph for one level, an `openvino.Model` with the one input `image`.
+        graph_at: Gives the graph for levels, one for each axis: an `openvino.Model` with the one input `image`.
         core: OpenVINO.
         weights: `weights_digest` of the model.
-        task: How the crops are degraded, by its protocol "standard".
+        damage: Makes of a clean crop (3, h, w) and a level what the network is to see, by the levels of all
+            axes that it is seen at.
         photos: Clean photos. One crop is taken of each, until there are enough.
-        levels: Ascending, in the task's unit; of JPEG whole numbers.
+        levels: Ascending, of the first axis; of JPEG whole numbers.
         seed: Of crops and noise.
 
     Returns:
@@ -158,17 +157,21 @@ def calibrate(
     limits: dict[str, list[Range]] = {}
     sides: dict[str, int] = {}
     for level in levels:
-        graph = graph_at(level)
-        inner = _inner_convolutions(graph)
-        probe = openvino.Model([node.input_value(0) for node in inner.values()], graph.get_parameters(), "")
-        compiled = core.compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        seen: dict[str, list[Floats]] = {name: [] for name in inner}
+        seen: dict[str, list[Floats]] = {}
         generator = np.random.default_rng(seed)
-        for crop in clean:
-            results = compiled([degrade(crop, level, task, "standard", generator)[None]])
-            for index, (name, values) in enumerate(seen.items()):
-                sides[name] = results[index].shape[-1]
-                values.append(results[index].ravel()[::SAMPLE].copy())
+        damaged = [damage(crop, level, generator) for crop in clean]
+        for axes in damaged[0]:
+            graph = graph_at(axes)
+            inner = _inner_convolutions(graph)
+            probe = openvino.Model(
+                [node.input_value(0) for node in inner.values()], graph.get_parameters(), ""
+            )
+            compiled = core.compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+            for pictures in damaged:
+                results = compiled([pictures[axes][None]])
+                for index, name in enumerate(inner):
+                    sides[name] = results[index].shape[-1]
+                    seen.setdefault(name, []).append(results[index].ravel()[::SAMPLE].copy())
         for name, values in seen.items():
             low, high = np.quantile(np.concatenate(values), (TAIL, 1 - TAIL))
             limit = float(f"{min(low, 0):.4g}"), float(f"{max(high, 1e-6):.4g}")
