@@ -460,7 +460,7 @@ def _add_metadata(target: Path, info: PictureInfo, known: Format, exif: bytes | 
         case "TIFF":
             tags, resolution = info.tags, info.resolution
             if info.photoshop:
-                tags += (TiffTag(PHOTOSHOP, 1, info.photoshop),)
+                tags += (TiffTag(PHOTOSHOP, 1, joined_resources(info.iptc, info.photoshop)),)
             if exif and resolution is None and resolution_of(tags) is None:  # or one that stands for nothing
                 tags += tuple(TiffTag(*entry) for entry in resolution_entries(exif))
                 resolution = resolution_of(tags)
@@ -604,6 +604,7 @@ def resized_info(info: PictureInfo, width: int, height: int) -> tuple[PictureInf
     before, after = (info.width, info.height), (width, height)
     across, down = width / info.width, height / info.height
     tags, notes = resized_tags(info.tags, across, down)
+    photoshop, lost = scaled_resources(info.photoshop or b"", across, down)
     resolution = info.resolution and (info.resolution[0] * across, info.resolution[1] * down)
     resized = replace(
         info,
@@ -612,10 +613,10 @@ def resized_info(info: PictureInfo, width: int, height: int) -> tuple[PictureInf
         tags=tags,
         resolution=resolution,
         exif=info.exif and scaled_exif(info.exif, before, after),
-        photoshop=info.photoshop and scaled_resources(info.photoshop, across, down),
+        photoshop=photoshop or None,
         xmp=info.xmp and (fitted_xmp(info.xmp, 1, before, after) or info.xmp),
     )
-    return resized, notes
+    return resized, notes + lost
 
 
 def _fits_jpeg(kind: str, value: bytes) -> bool:
