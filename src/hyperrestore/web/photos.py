@@ -198,7 +198,7 @@ class Photo:
 
         backend: Backend
         if level_map is None:
-            backend = restorer.at(level, bits=self.info.bits)
+            backend = restorer.at(level, bits=self.info.bits, pixels=width * height)
         else:
             restorer.scale.check(black)
             backend = restorer.mapped(bits=self.info.bits)
