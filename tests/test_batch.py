@@ -65,7 +65,7 @@ class Fake:
         self.backend = backend
         self.asked = []
 
-    def at(self, level, *, bits):
+    def at(self, level, *, bits, pixels=None):
         self.asked.append((level, bits))
         return self.backend
 

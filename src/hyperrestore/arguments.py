@@ -166,14 +166,21 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("recipe", type=_path, metavar="RECIPE", help="TOML file that says what is trained")
     command.add_argument("--data", type=_path, required=True, metavar="FOLDER", help="clean photos")
     command.add_argument("-o", "--out", type=_path, metavar="FOLDER", help="default: runs/NAME OF THE RECIPE")
-    command.add_argument("--minutes", type=_positive, help="total training time; time before --resume counts")
+    command.add_argument(
+        "--minutes", type=_positive,
+        help="total training time, with the validations in between; time before --resume counts; starting, "
+        "reading the photos, the last validation and the export come on top",
+    )  # fmt: skip
     command.add_argument("--steps", type=_whole(1), help="total steps; whichever ends first")
     command.add_argument(
         "--stop-after", type=_positive, default=math.inf, metavar="MINUTES",
         help="stop this command after so long, even if the training has not ended; --resume goes on",
     )  # fmt: skip
     command.add_argument("--device", default="auto", help="auto (CUDA, MPS or CPU), cpu, cuda, cuda:1, mps")
-    command.add_argument("--precision", default="bf16", choices=["bf16", "fp32"], help="default %(default)s")
+    command.add_argument(
+        "--precision", default="auto", choices=["auto", "bf16", "fp32"],
+        help="auto (default): bf16 where the device is faster in it, else fp32; --resume goes on in the same",
+    )  # fmt: skip
     start = command.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="go on from the state in the folder")
     start.add_argument("--start-from", type=_path, metavar="MODEL", help="begin with this model's weights")
@@ -285,8 +292,9 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--precision",
         default="auto",
-        help="auto (default: bf16 for 8-bit pictures if the device has it), fp32, bf16, int8 (fastest; for "
-        "8-bit photos on the CPU: a little less exact on photos, much less on flat graphics)",
+        help="auto (default: bf16 for 8-bit pictures if the device has it), fp32, bf16 (on a CPU without it "
+        "fp32), int8 (fastest; for 8-bit photos on the CPU: a little less exact on photos, much less on flat "
+        "graphics)",
     )
 
 

@@ -331,7 +331,9 @@ def restore_file(
             used = [
                 (restorer, one) for restorer, one in zip(restorers, levels, strict=True) if one is not None
             ]
-            backend: Backend = Chain([_network(restorer, one, info.bits, grain) for restorer, one in used])
+            backend: Backend = Chain(
+                [_network(restorer, one, info.bits, width * height, grain) for restorer, one in used]
+            )
         except UsageError as error:
             raise type(error)(f"{source}: {error}") from error
         if info.has_alpha:
@@ -380,14 +382,14 @@ def restore_file(
     return Report(str(source), str(target), by_task, width, height, round(seconds, 3), notes)
 
 
-def _network(restorer: Restorer, level: Level, bits: int, grain: float) -> Backend:
+def _network(restorer: Restorer, level: Level, bits: int, pixels: int, grain: float) -> Backend:
     """The network for a level, or for a map of levels between two; with grain if it takes noise out."""
     if isinstance(level, tuple):
         for one in level:
             restorer.scale.check(one)
         backend: Backend = restorer.mapped(bits=bits)
     else:
-        backend = restorer.at(level, bits=bits)
+        backend = restorer.at(level, bits=bits, pixels=pixels)
     return Grain(backend, grain) if grain and restorer.task == Task.DENOISE else backend
 
 

@@ -479,7 +479,7 @@ def _train(options: argparse.Namespace) -> int:
         steps=options.steps,
         stop_after=options.stop_after,
         device=choose_device(options.device),
-        bf16=options.precision == "bf16",
+        bf16=None if options.precision == "auto" else options.precision == "bf16",
         resume=options.resume,
         start_from=options.start_from,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -57,8 +58,8 @@ class Restorer:
             model: A task, whose model is a part of the package ("denoise"), or the path of a checkpoint.
             device: "auto" and "cpu" run the model's ONNX graph by OpenVINO on the CPU. "cuda", "cuda:1" and
                 "mps" run it by torch there, "torch" by torch on the CPU, as the reference.
-            precision: "bf16" is faster and meant for 8-bit pictures; "auto" takes it only for those, where
-                the device computes in it; "fp32" never takes it. "int8" is the fastest: on the CPU, only for
+            precision: "bf16" is faster and meant for 8-bit pictures; "auto" takes it only for those. On a CPU
+                that does not compute in it both mean "fp32". "int8" is the fastest: on the CPU, only for
                 8-bit pictures, and with the ranges that `hyperrestore calibrate` puts beside the model.
 
         Raises:
@@ -90,13 +91,15 @@ class Restorer:
         """What the model's level means, and which levels it accepts."""
         return self.description.scale
 
-    def at(self, level: float, *, bits: int = 16) -> NetworkBackend:
+    def at(self, level: float, *, bits: int = 16, pixels: int | None = None) -> NetworkBackend:
         """Generate the network for one level.
 
         Args:
             level: In the unit of `scale`. At its origin, sigma 0 or scale 1, the network leaves every sample
                 exactly as it is; just beyond it begins with a small step.
             bits: Depth of the picture's samples; decides what precision "auto" means.
+            pixels: Of the whole result, if that is known. On a CPU small ones share one graph for all levels,
+                which makes a new level cheap; regions of a picture are to be given as many as the whole.
 
         Returns:
             A Backend for `run_tiled`. It never changes.
@@ -106,32 +109,9 @@ class Restorer:
             UsageError: The precision is "int8", and there are more than 8 bits.
         """
         level = self.scale.check(level)
-        return self._unless_harmless(level, self._model.at(level, precision=self._precision, bits=bits))
-
-    def live(self, level: float, *, bits: int = 16) -> NetworkBackend:
-        """The network for one level, where many levels are to be seen of little: thumbnails, for example.
-
-        Nothing is compiled for the level; instead, its kernels are generated anew for every tile.
-
-        Args:
-            level: As for `at`.
-            bits: As for `at`.
-
-        Returns:
-            A Backend whose results differ from those of `at` by what the precision rounds: nothing that is
-            seen in fp32, up to two steps of 8 bits in bf16.
-
-        Raises:
-            LevelError: The model does not accept the level.
-            UsageError: The precision is "int8".
-        """
-        level = self.scale.check(level)
-        return self._unless_harmless(level, self._model.live(level, precision=self._precision, bits=bits))
-
-    def _unless_harmless(self, level: float, network: NetworkBackend) -> NetworkBackend:
-        """A network, or one that adds nothing, at the level that repairs nothing."""
+        network = self._model.at(level, precision=self._precision, bits=bits, pixels=pixels)
         if level == self._harmless:
-            return replace(network, infer=np.zeros_like, residual=True)
+            return replace(network, infer=np.zeros_like, residual=True)  # nothing is added
         return network
 
     def mapped(self, *, bits: int = 16) -> MapBackend:
@@ -261,7 +241,9 @@ class Restorer:
         bits = image.info.bits if isinstance(image, Picture) else 16
         levels = np.asarray(level) if isinstance(level, np.ndarray) and level.ndim else None
         if levels is None:
-            backend: Backend = self.at(float(level) if isinstance(level, np.ndarray) else level, bits=bits)
+            one = float(level) if isinstance(level, np.ndarray) else level
+            size = self.result_size(width, height, one) if self.task == Task.UPSCALE else (width, height)
+            backend: Backend = self.at(one, bits=bits, pixels=math.prod(size))
         else:
             if levels.shape != (height, width) or levels.dtype.kind not in "iuf":
                 raise UsageError(

@@ -178,7 +178,7 @@ class Photo:
             level_map: Where it is white, `level` holds.
             black: The level where it is black.
             grain: Share of the luminance noise that is put back, 0 to 1.
-            quick: Whether it may differ by a rounding, and is there sooner (see `Restorer.live`).
+            quick: Whether it may differ by a rounding, and is there sooner (as a small picture, see `Restorer.at`).
             between: Called before every window of work in the background; others may be served meanwhile, and
                 what it raises ends the work.
 
@@ -200,7 +200,7 @@ class Photo:
 
         backend: Backend
         if level_map is None:
-            backend = (restorer.live if quick else restorer.at)(level, bits=self.info.bits)
+            backend = restorer.at(level, bits=self.info.bits, pixels=0 if quick else width * height)
         else:
             restorer.scale.check(black)
             backend = restorer.mapped(bits=self.info.bits)
