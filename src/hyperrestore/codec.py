@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
+from hyperrestore.forked import before_threads
 from hyperrestore.jpeg import (
     jpeg_comments,
     jpeg_subsampling,
@@ -142,6 +143,8 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     head = _head(path)
     known = _recognise(path, head)
     vips = vips_library()
+    if known.name == "WebP":  # it is decoded by threads
+        before_threads(str(path))
     decode = getattr(vips.Image, known.load)
     with reading(path):
         if known.name == "TIFF" and is_raw(path):
@@ -223,6 +226,7 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
 
     with reading(path):
         if orientation > 2:  # rows come from columns or from below: libvips unpacks to memory or its own file
+            before_threads(str(path))
             image = decode(os.fsencode(path), fail_on=fail_on)
         image = image.autorot()
         if known.name == "AVIF" and stored_bits < bits:

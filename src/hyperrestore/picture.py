@@ -35,6 +35,7 @@ from hyperrestore.codec import (
 )
 from hyperrestore.codec import header_size as header_size
 from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.forked import before_threads
 
 Pixels = NDArray[np.float32]
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
@@ -230,7 +231,8 @@ def create_picture(
 
     Raises:
         PictureError: The file cannot be written, the picture is too large for it, or rows are missing.
-        UsageError: Unknown suffix, impossible size or quality, or the file exists and `overwrite` is not set.
+        UsageError: Unknown suffix, impossible size or quality, the file exists and `overwrite` is not set, or
+            this process was forked from one that had written pictures.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -254,6 +256,7 @@ def create_picture(
             f"{path}: {known.name} holds at most {known.largest_side} pixels a side and the picture has "
             f"{info.width} x {info.height}; write PNG or TIFF"
         )
+    before_threads(str(path))
     if alpha is not None:
         alpha_image = vips_library().Image.new_from_array(_to_integers(alpha[0], info))
     elif isinstance(like, PictureReader) and info.has_alpha:
@@ -372,6 +375,7 @@ def write_picture(
 
 def enlarged_alpha(alpha: Pixels, height: int, width: int) -> Pixels:
     """Enlarge alpha (1, h, w) as `create_picture` does that of a reader."""
+    before_threads("transparency")
     image = vips_library().Image.new_from_array(alpha[0])
     enlarged: Pixels = resized(image, width, height).numpy().reshape(1, height, width)
     return enlarged
