@@ -158,8 +158,8 @@ class OpenVINOModel:
             raise UsageError("precision int8 needs ranges; open the model with those of `load_ranges`")
         if precision == "int8" and bits > 8:
             raise UsageError(
-                f"precision int8 is for pictures of 8 bits, got {bits} (what an array has without `bits`); "
-                "give precision auto, bf16 or fp32"
+                f"precision int8 is for pictures of 8 bits, got {bits}, as which an array of floats counts; "
+                "give a `Picture` of 8 bits, or precision auto, bf16 or fp32"
             )
         precision = self._decided(precision, bits)
         run = _runner(self._compile(level, precision))

@@ -1,8 +1,8 @@
 """Neutral stays neutral: where a network sees nothing but R = G = B, its result is R = G = B.
 
 A network that was trained on colours leaves a tint of a step or two in a black-and-white picture. What it
-adds is averaged over the channels there, as it is for a picture with one channel: so a black-and-white picture
-that is stored as RGB comes out as its grey twin does.
+adds is averaged over the channels there, as it is for a picture with one channel: so a black-and-white
+picture that is stored as RGB comes out as its grey twin does.
 
 The rule is a local one, so that it holds for tiles and regions as for the whole: a pixel of the result is
 neutral if every pixel is neutral that the network can see from there. A single neutral pixel among coloured

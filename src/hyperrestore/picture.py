@@ -35,6 +35,7 @@ from hyperrestore.codec import (
 )
 from hyperrestore.codec import header_size as header_size
 from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.floats import check_floats
 from hyperrestore.forked import before_threads
 
 Pixels = NDArray[np.float32]
@@ -355,11 +356,14 @@ def write_picture(
 
     Raises:
         PictureError: As `create_picture`.
-        UsageError: As `create_picture`, or pixels that are no (c, h, w) picture of finite numbers.
+        UsageError: As `create_picture`, or pixels that are no (c, h, w) picture, or pixels or alpha that
+            are no floats about [0, 1] (see `floats`).
     """
     pixels = picture.pixels
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or 0 in pixels.shape:
         raise UsageError(f"{path}: pixels of shape {pixels.shape} were given; a picture is (1 or 3, h, w)")
+    if picture.alpha is not None:
+        check_floats(picture.alpha, what=f"{path}: its alpha values")
     channels, height, width = pixels.shape
     info = replace(
         picture.info, width=width, height=height, channels=channels, has_alpha=picture.alpha is not None
@@ -367,8 +371,7 @@ def write_picture(
     with create_picture(path, info, alpha=picture.alpha, quality=quality, overwrite=overwrite) as writer:
         for top in range(0, height, _STRIP):
             strip = pixels[:, top : top + _STRIP]
-            if not np.isfinite(strip).all():
-                raise UsageError(f"{path}: the pixels hold infinities or NaN; a picture has values in [0, 1]")
+            check_floats(strip, what=f"{path}: the pixels")
             writer.write(_to_integers(strip, info))
     return writer.notes
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -12,7 +14,8 @@ from hyperrestore.backends import MapBackend, NetworkBackend, OpenVINOModel, Pre
 from hyperrestore.checkpoint import Description, read_description
 from hyperrestore.engine import TILE, Backend, Grain, Pixels, Region, restore_region, run_tiled
 from hyperrestore.enlarge import enlarged_region, enlarged_size
-from hyperrestore.errors import UsageError
+from hyperrestore.errors import CheckpointError, UsageError
+from hyperrestore.floats import check_picture
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.picture import Picture, enlarged_alpha
 from hyperrestore.quantize import load_ranges
@@ -31,6 +34,9 @@ def model_path(model: str | Path) -> Path:
 class Restorer:
     """A model on a device. It never changes, so threads may share it.
 
+    It can be pickled, for pools of processes: as the model's name or path with its options. What opens it
+    there loads the model anew.
+
     Attributes:
         description: What the model says about itself.
         scale: What its level means, and which levels it accepts.
@@ -48,6 +54,7 @@ class Restorer:
         self._model = model
         self._precision = precision
         self.description = description
+        self._loaded_from: tuple[str | Path, str] | None = None  # model and device
 
     @classmethod
     def load(cls, model: str | Path, *, device: str = "auto", precision: Precision = "auto") -> Restorer:
@@ -63,22 +70,44 @@ class Restorer:
 
         Raises:
             UsageError: The device or precision is unknown or not to be had here.
-            CheckpointError: The model, or its file of ranges for "int8", is missing or damaged.
+            CheckpointError: There is no such model, or it, or its file of ranges for "int8", is missing or
+                damaged.
+
+        Example:
+            >>> Restorer.load("denoize")
+            Traceback (most recent call last):
+            hyperrestore.errors.CheckpointError: denoize: no such file, and no model of the package; ...
         """
         if precision not in get_args(Precision):
             raise UsageError(
                 f"precision {precision!r} is unknown; known are {', '.join(get_args(Precision))}"
             )
         path = model_path(model)
+        if not path.exists():
+            raise CheckpointError(
+                f"{path}: no such file, and no model of the package; its models are {', '.join(Task)}; give "
+                "one of them, or the path of a checkpoint"
+            )
         description = read_description(path)
+        opened: OpenVINOModel | TorchModel
         if device in ("auto", "cpu"):
             ranges = load_ranges(path) if precision == "int8" else None
-            return cls(OpenVINOModel(path, description, ranges), description, precision)
-        if precision == "int8":
+            opened = OpenVINOModel(path, description, ranges)
+        elif precision == "int8":
             raise UsageError(
                 f"precision int8 is for device cpu, got device {device!r}; give device cpu, or precision auto"
             )
-        return cls(TorchModel(path, "cpu" if device == "torch" else device), description, precision)
+        else:
+            opened = TorchModel(path, "cpu" if device == "torch" else device)
+        restorer = cls(opened, description, precision)
+        restorer._loaded_from = (str(model) if model in list(Task) else path.absolute()), device
+        return restorer
+
+    def __reduce__(self) -> tuple[Callable[[], Restorer], tuple[()]]:
+        if self._loaded_from is None:
+            raise TypeError("only a Restorer that was made by `Restorer.load` can be pickled")
+        model, device = self._loaded_from
+        return partial(Restorer.load, model, device=device, precision=self._precision), ()
 
     @property
     def task(self) -> Task:
@@ -154,12 +183,12 @@ class Restorer:
 
         Raises:
             LevelError: The model does not accept the level.
-            UsageError: The image is no picture, the levels have another size, the grain is not within 0 to
-                1, or there are too many bits for the precision.
+            UsageError: The image is no picture, or no floats about [0, 1] (see `floats`), the levels have
+                another size, the grain is not within 0 to 1, or there are too many bits for the precision.
         """
         pixels = _pixels_of(image)
         height, width = pixels.shape[1:]
-        backend, levels = self._backend(image, level, grain)
+        backend, levels = self._backend(image, pixels.shape[1:], level, grain)
         pixels, backend = _without_hidden(image, pixels, backend)
         if self.task == Task.UPSCALE:
             width, height = self.result_size(width, height, float(level))
@@ -201,7 +230,7 @@ class Restorer:
         """
         pixels = _pixels_of(image)
         before = pixels.shape[1:]
-        backend, levels = self._backend(image, level, grain)
+        backend, levels = self._backend(image, pixels.shape[1:], level, grain)
         pixels, backend = _without_hidden(image, pixels, backend)
 
         def read(part: Region) -> Pixels:
@@ -233,14 +262,14 @@ class Restorer:
         return enlarged_size(width, height, scale=level)[:2] if self.task == Task.UPSCALE else (width, height)
 
     def _backend(
-        self, image: Picture | Pixels, level: float | Pixels, grain: float
+        self, image: Picture | Pixels, shape: tuple[int, int], level: float | Pixels, grain: float
     ) -> tuple[Backend, Pixels | None]:
         """What restores a picture at a level, or at levels; and these, if they are several."""
-        height, width = _pixels_of(image).shape[1:]
+        height, width = shape
         bits = image.info.bits if isinstance(image, Picture) else 16
         levels = np.asarray(level) if isinstance(level, np.ndarray) and level.ndim else None
         if levels is None:
-            backend: Backend = self.at(float(level) if isinstance(level, np.ndarray) else level, bits=bits)
+            backend: Backend = self.at(level.item() if isinstance(level, np.ndarray) else level, bits=bits)
         else:
             if levels.shape != (height, width) or levels.dtype.kind not in "iuf":
                 raise UsageError(
@@ -286,6 +315,5 @@ def _without_hidden(image: Picture | Pixels, pixels: Pixels, backend: Backend) -
 
 def _pixels_of(image: Picture | Pixels) -> Pixels:
     pixels = image.pixels if isinstance(image, Picture) else np.asarray(image)
-    if pixels.ndim != 3 or pixels.size == 0:
-        raise UsageError(f"a picture is (1 or 3, h, w), with at least one pixel; got {pixels.shape}")
+    check_picture(pixels)
     return pixels
