@@ -15,6 +15,7 @@ from hyperrestore.errors import PictureError
 from hyperrestore.floats import check_picture
 from hyperrestore.jpeg import JPEG, jpeg_tables, quality_of_table
 from hyperrestore.level import Task
+from hyperrestore.linear_light import in_linear_light, perceptual_rows, to_perceptual
 from hyperrestore.metrics import full_range_luma
 from hyperrestore.noise import Noise, find_noise
 from hyperrestore.picture import MAX_PIXELS, Picture, open_picture
@@ -90,8 +91,8 @@ def inspect(
             the pixels are looked at, as they may have changed since they were read. Of one with more than 2
             megapixels, parts are looked at.
         max_pixels: The most pixels that are accepted of a file.
-        rows: All rows of the file, (c, h, w) as `PictureReader.bands` gives them, where they are already
-            decoded.
+        rows: All rows of the file, (c, h, w), where they are already decoded: as `PictureReader.bands` gives
+            them, or `linear_light.perceptual_rows` of these.
 
     Returns:
         What was found; its `levels` say what is worth repairing, at which level.
@@ -113,7 +114,8 @@ def inspect(
     path = Path(picture)
     if rows is None:
         with open_picture(path, max_pixels=max_pixels) as reader:
-            pixels = _sample(reader.bands, reader.info.height, reader.info.width)
+            info = reader.info
+            pixels = _sample(perceptual_rows(reader.bands, info), info.height, info.width)
     else:
         pixels = _sample(_slices(rows), *rows.shape[1:])
     try:
@@ -128,8 +130,11 @@ def _bands_of(picture: Picture | Pixels) -> Pixels:
     """(c, h, w), with alpha as the last channel where there is some."""
     pixels = picture.pixels if isinstance(picture, Picture) else picture
     check_picture(pixels)
-    alpha = picture.alpha if isinstance(picture, Picture) else None
-    return pixels if alpha is None else np.concatenate([pixels, alpha])
+    if not isinstance(picture, Picture):
+        return pixels
+    if in_linear_light(picture.info):
+        pixels = to_perceptual(pixels)
+    return pixels if picture.alpha is None else np.concatenate([pixels, picture.alpha])
 
 
 def _slices(rows: Rows) -> Callable[[int, int], Rows]:

@@ -17,6 +17,7 @@ from hyperrestore.enlarge import enlarged_region, enlarged_size
 from hyperrestore.errors import CheckpointError, UsageError
 from hyperrestore.floats import check_picture
 from hyperrestore.level import LevelScale, Task
+from hyperrestore.linear_light import LinearResult, in_linear_light, to_perceptual
 from hyperrestore.picture import Picture, enlarged_alpha
 from hyperrestore.quantize import load_ranges
 from hyperrestore.transparency import VisibleOnly, VisibleRows, find_surroundings
@@ -171,7 +172,9 @@ class Restorer:
         """Restore a picture.
 
         Args:
-            image: A `Picture`, or an array (c, h, w) of floats in [0, 1], RGB or grey.
+            image: A `Picture`, or an array (c, h, w) of floats in [0, 1], RGB or grey. A picture in linear
+                light, by its profile, is restored as it is seen (see `linear_light`); an array is taken to be
+                spaced as sRGB is.
             level: In the unit of `scale`; or an array (h, w), a level for each pixel.
             grain: Share of the luminance noise that is put back, 0 to 1.
             size: Side of a tile, pixels (see `run_tiled`).
@@ -189,7 +192,7 @@ class Restorer:
         pixels = _pixels_of(image)
         height, width = pixels.shape[1:]
         backend, levels = self._backend(image, pixels.shape[1:], level, grain)
-        pixels, backend = _without_hidden(image, pixels, backend)
+        pixels, backend = _as_seen(image, pixels, backend)
         if self.task == Task.UPSCALE:
             width, height = self.result_size(width, height, float(level))
             pixels = _enlarged(pixels, Region(0, 0, width, height), to=(height, width))
@@ -231,7 +234,7 @@ class Restorer:
         pixels = _pixels_of(image)
         before = pixels.shape[1:]
         backend, levels = self._backend(image, pixels.shape[1:], level, grain)
-        pixels, backend = _without_hidden(image, pixels, backend)
+        pixels, backend = _as_seen(image, pixels, backend)
 
         def read(part: Region) -> Pixels:
             rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
@@ -297,8 +300,16 @@ def _with_levels(pixels: Pixels, levels: Pixels | None) -> Pixels:
     return pixels if levels is None else np.concatenate([pixels, levels[None].astype(pixels.dtype)])
 
 
+def _as_seen(image: Picture | Pixels, pixels: Pixels, backend: Backend) -> tuple[Pixels, Backend]:
+    """What the network is to see of a picture, and what restores it."""
+    if not isinstance(image, Picture) or not in_linear_light(image.info):
+        return _without_hidden(image, pixels, backend)
+    pixels, backend = _without_hidden(image, to_perceptual(pixels), backend)
+    return pixels, LinearResult(backend)
+
+
 def _without_hidden(image: Picture | Pixels, pixels: Pixels, backend: Backend) -> tuple[Pixels, Backend]:
-    """What the network is to see of a picture with transparency, and what restores it."""
+    """A picture with the colours in it that stand in for hidden ones, and what restores it."""
     if not isinstance(image, Picture) or image.alpha is None:
         return pixels, backend
     bands = np.concatenate([pixels, image.alpha])
