@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hyperrestore.avif import is_premultiplied
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
 from hyperrestore.forked import before_threads
 from hyperrestore.jpeg import (
@@ -196,6 +197,9 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         notes.append(f"expanded from {stored_bits} to 8 bits")
     elif known.name == "AVIF" and stored_bits < bits:
         notes.append(f"scaled from {stored_bits} to 16 bits")
+    premultiplied = has_alpha and known.name == "AVIF" and is_premultiplied(head)
+    if premultiplied:
+        notes.append("divided its colours by their alpha, as they were stored multiplied by it")
     if known.name == "JPEG" and b"MPF\0" in head:
         notes.append("left out the further images in the file (preview, gain map or depth map)")
     if field("n-subifds", 0):
@@ -233,6 +237,9 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
             image = image | (
                 image >> stored_bits
             )  # libvips leaves the low bits 0, which makes white less than 1
+        if premultiplied:
+            straight = image.unpremultiply(max_alpha=2**bits - 1).rint().cast(image.format)
+            image = straight.copy(interpretation=image.interpretation)
         if colours == 4:
             image = _to_srgb(image, bits)
     return image, PictureInfo(
