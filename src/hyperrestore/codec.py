@@ -17,6 +17,7 @@ import numpy as np
 
 from hyperrestore.avif import is_premultiplied
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
+from hyperrestore.float_tiff import check_floats_of, with_integers
 from hyperrestore.forked import before_threads
 from hyperrestore.jpeg import (
     jpeg_comments,
@@ -152,6 +153,9 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
             raise PictureError(
                 f"{path}: is a camera raw file, or begins with a small preview; develop it to TIFF first"
             )
+        opened = decode
+        if known.name == "TIFF":
+            decode = with_integers(opened)
         # "error" refuses truncated files too; "warning" would refuse good pictures with odd metadata.
         fail_on = "error"
         image = decode(os.fsencode(path), access="sequential", fail_on=fail_on)
@@ -191,6 +195,9 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     has_alpha = image.bands > colours
     stored_bits = field("bits-per-sample", bits)
     notes = _lost_colours(path, known, head, has_profile=field("icc-profile-data") is not None)
+    if known.name == "TIFF" and stored_bits > bits:
+        with reading(path):
+            notes += check_floats_of(path, opened(os.fsencode(path), access="sequential", fail_on=fail_on))
     if field("palette"):
         notes.append("expanded from a palette to RGB")
     elif stored_bits < 8:
