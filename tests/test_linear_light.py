@@ -131,8 +131,10 @@ def decibels(pixels, clean):
 LEVELS = {"denoise": 15, "dejpeg": 30, "upscale": 2}
 
 
-@pytest.mark.parametrize("kind", ["RGB", "grey", "alpha"])
-@pytest.mark.parametrize("task", LEVELS)
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [("denoise", "RGB"), ("denoise", "grey"), ("dejpeg", "RGB"), ("upscale", "RGB"), ("upscale", "alpha")],
+)
 def test_it_is_as_good_as_in_srgb(tmp_path, photo, task, kind):
     clean, noisy = photo
     if kind == "grey":
@@ -151,7 +153,7 @@ def test_it_is_as_good_as_in_srgb(tmp_path, photo, task, kind):
     stored = results["linear.tif"]
     assert stored.info.icc_profile == linear and stored.info.bits == 16
     seen = to_perceptual(stored.pixels)
-    if task == "denoise" and kind != "alpha":
+    if task == "denoise":
         ours, theirs = (decibels(one, clean) for one in (seen, results["srgb.png"].pixels))
         assert ours > theirs - 0.1 and theirs > decibels(noisy, clean) + 4
     visible = slice(None) if stored.alpha is None else stored.alpha[0] == 1
