@@ -76,6 +76,19 @@ def test_so_it_is_in_files(tmp_path, grey, task):
         assert_neutral(picture.pixels)
 
 
+def test_so_it_is_on_the_page(tmp_path, tiny_model, grey):
+    pytest.importorskip("starlette")
+    from hyperrestore.web.photos import keep_photo
+
+    write_picture(tmp_path / "in.png", as_colour(grey))
+    photo = keep_photo(tmp_path / "in.png", identity="x", name="in.png", max_pixels=2**20)
+    for reduce in (1, 2):
+        photo.prepare(reduce)
+        rows = photo.restored(Restorer.load(tiny_model), 30, Region(5, 3, 50, 40), reduce)
+        assert_neutral(rows)
+        assert len(rows) == 3
+
+
 def test_what_is_neutral_far_from_colours_stays_so_for_every_tile_size(tiny_model, grey):
     restorer = Restorer.load(tiny_model, precision="fp32")
     halo = restorer.description.halo
