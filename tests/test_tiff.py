@@ -35,7 +35,7 @@ class Same:
     def __call__(self, window):
         return window
 
-    def at(self, level, *, bits):
+    def at(self, level, *, bits, pixels=None):
         return self
 
     def release_memory(self):

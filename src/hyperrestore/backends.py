@@ -22,6 +22,7 @@ from hyperrestore.checkpoint import (
 )
 from hyperrestore.engine import Pixels
 from hyperrestore.errors import CheckpointError, MissingExtraError, UsageError
+from hyperrestore.neutral import only_neutral_seen, without_tint
 from hyperrestore.quantize import Ranges, calibrate, quantize, weights_digest
 from hyperrestore.tables import from_table
 
@@ -59,13 +60,18 @@ class NetworkBackend:
     name: str
 
     def __call__(self, window: Pixels, /) -> Pixels:
-        """Restore a window (1 or 3, h, w); grey goes through the colour network as three equal channels."""
+        """Restore a window (1 or 3, h, w); grey goes through the colour network as three equal channels.
+
+        Where nothing coloured is seen, the result is neutral (see `neutral`).
+        """
         if window.shape[0] not in (1, 3):
             raise UsageError(f"a picture (c, h, w) has 1 or 3 channels, got c = {window.shape[0]}")
         colour = window if window.shape[0] == 3 else np.repeat(window, 3, axis=0)
         result: Pixels = self.infer(np.ascontiguousarray(colour, np.float32)[None])[0]
         if window.shape[0] == 1:
             result = result.mean(axis=0, keepdims=True)
+        else:
+            result = without_tint(result, only_neutral_seen(window, self.halo))
         if self.residual:
             # In place where that loses nothing: large arrays cost more to get than to fill.
             restored: Pixels = np.add(window, result, out=result if window.dtype == result.dtype else None)
@@ -168,8 +174,8 @@ class OpenVINOModel:
             raise UsageError("precision int8 needs ranges; open the model with those of `load_ranges`")
         if precision == "int8" and bits > 8:
             raise UsageError(
-                f"precision int8 is for pictures of 8 bits, got {bits} (what an array has without `bits`); "
-                "give precision auto, bf16 or fp32"
+                f"precision int8 is for pictures of 8 bits, got {bits}, as which an array of floats counts; "
+                "give a `Picture` of 8 bits, or precision auto, bf16 or fp32"
             )
         precision = self._decided(precision, bits)
         fixed = functools.cache(lambda: _runner(self._compile(level, precision)))

@@ -29,6 +29,7 @@ from hyperrestore.errors import DiskFullError, HyperrestoreError, PictureError, 
 from hyperrestore.estimate import inspect
 from hyperrestore.level import Task
 from hyperrestore.level_map import level_rows
+from hyperrestore.linear_light import LinearResult, in_linear_light, perceptual_rows
 from hyperrestore.picture import (
     MAX_PIXELS,
     SUFFIXES,
@@ -314,10 +315,12 @@ def restore_file(
     with open_picture(source, max_pixels=max_pixels) as reader:
         info = reader.info
         width, height = info.width, info.height
-        size = width * height * (info.channels + info.has_alpha) * info.dtype.itemsize
+        linear = in_linear_light(info)
+        read = perceptual_rows(reader.bands, info)
+        size = width * height * (info.channels + info.has_alpha) * (4 if linear else info.dtype.itemsize)
         # Levels are found out from the same rows that are then restored.
-        held = reader.bands(0, height) if (automatic or turn) and size <= HELD else None
-        read = reader.bands if held is None else _slices(held)
+        held = read(0, height) if (automatic or turn) and size <= HELD else None
+        read = read if held is None else _slices(held)
         try:
             if upscales and not isinstance(level, tuple):
                 width, height, level = enlarged_size(
@@ -343,6 +346,8 @@ def restore_file(
             else:
                 read = VisibleRows(read, surroundings, bits=info.bits).rows
                 backend = VisibleOnly(backend)
+        if linear:
+            backend = LinearResult(backend)
         if upscales:
             read = Enlargement(read, size=(info.height, info.width), to=(height, width)).rows
         if level_map is not None and isinstance(level, tuple):
@@ -400,7 +405,7 @@ def _surroundings(
     if held is not None:
         return find_surroundings(_slices(held), height=info.height)
     with open_picture(source, max_pixels=max_pixels) as reader:
-        return find_surroundings(reader.bands, height=info.height)
+        return find_surroundings(perceptual_rows(reader.bands, info), height=info.height)
 
 
 def _without_alpha(read: Callable[[int, int], Rows]) -> Callable[[int, int], Rows]:

@@ -37,6 +37,8 @@ from hyperrestore.codec import (
 )
 from hyperrestore.codec import header_size as header_size
 from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.floats import check_floats
+from hyperrestore.forked import before_threads
 from hyperrestore.geotiff import POSITION, without_position
 
 Pixels = NDArray[np.float32]
@@ -244,7 +246,8 @@ def create_picture(
 
     Raises:
         PictureError: The file cannot be written, the picture is too large for it, or rows are missing.
-        UsageError: Unknown suffix, impossible size or quality, or the file exists and `overwrite` is not set.
+        UsageError: Unknown suffix, impossible size or quality, the file exists and `overwrite` is not set, or
+            this process was forked from one that had written pictures.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -268,6 +271,7 @@ def create_picture(
             f"{path}: {known.name} holds at most {known.largest_side} pixels a side and the picture has "
             f"{info.width} x {info.height}; write PNG or TIFF"
         )
+    before_threads(str(path))
     info, resizing = resized_info(before, info.width, info.height)
     alpha_image, others_image = _besides_colours(path, like, info, alpha, others)
     info, notes = carried(info, known, alpha_image is not None, others_image, quality)
@@ -396,11 +400,14 @@ def write_picture(
 
     Raises:
         PictureError: As `create_picture`.
-        UsageError: As `create_picture`, or pixels that are no (c, h, w) picture of finite numbers.
+        UsageError: As `create_picture`, or pixels that are no (c, h, w) picture, or pixels or alpha that
+            are no floats about [0, 1] (see `floats`).
     """
     pixels = picture.pixels
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or 0 in pixels.shape:
         raise UsageError(f"{path}: pixels of shape {pixels.shape} were given; a picture is (1 or 3, h, w)")
+    if picture.alpha is not None:
+        check_floats(picture.alpha, what=f"{path}: its alpha values")
     channels, height, width = pixels.shape
     info = replace(
         picture.info, width=width, height=height, channels=channels, has_alpha=picture.alpha is not None
@@ -422,8 +429,7 @@ def write_picture(
     ) as writer:
         for top in range(0, height, _STRIP):
             strip = pixels[:, top : top + _STRIP]
-            if not np.isfinite(strip).all():
-                raise UsageError(f"{path}: the pixels hold infinities or NaN; a picture has values in [0, 1]")
+            check_floats(strip, what=f"{path}: the pixels")
             writer.write(_to_integers(strip, info))
     return lost + writer.notes
 
@@ -444,6 +450,7 @@ def enlarged_picture(picture: Picture, pixels: Pixels) -> Picture:
 
 def _enlarged(samples: Pixels, height: int, width: int) -> Pixels:
     """Enlarge samples (n, h, w)."""
+    before_threads("transparency and further samples")
     image = vips_library().Image.new_from_array(np.ascontiguousarray(samples.transpose(1, 2, 0)))
     enlarged: Pixels = resized(image, width, height).numpy().reshape(height, width, len(samples))
     return enlarged.transpose(2, 0, 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -13,8 +15,10 @@ from hyperrestore.backends import MapBackend, NetworkBackend, OpenVINOModel, Pre
 from hyperrestore.checkpoint import Description, read_description
 from hyperrestore.engine import TILE, Backend, Grain, Pixels, Region, restore_region, run_tiled
 from hyperrestore.enlarge import enlarged_region, enlarged_size
-from hyperrestore.errors import UsageError
+from hyperrestore.errors import CheckpointError, UsageError
+from hyperrestore.floats import check_picture
 from hyperrestore.level import LevelScale, Task
+from hyperrestore.linear_light import LinearResult, in_linear_light, to_perceptual
 from hyperrestore.picture import Picture, enlarged_picture
 from hyperrestore.quantize import load_ranges
 from hyperrestore.transparency import VisibleOnly, VisibleRows, find_surroundings
@@ -31,6 +35,9 @@ def model_path(model: str | Path) -> Path:
 
 class Restorer:
     """A model on a device. It never changes, so threads may share it.
+
+    It can be pickled, for pools of processes: as the model's name or path with its options. What opens it
+    there loads the model anew.
 
     Attributes:
         description: What the model says about itself.
@@ -49,6 +56,7 @@ class Restorer:
         self._model = model
         self._precision = precision
         self.description = description
+        self._loaded_from: tuple[str | Path, str] | None = None  # model and device
 
     @classmethod
     def load(cls, model: str | Path, *, device: str = "auto", precision: Precision = "auto") -> Restorer:
@@ -64,22 +72,44 @@ class Restorer:
 
         Raises:
             UsageError: The device or precision is unknown or not to be had here.
-            CheckpointError: The model, or its file of ranges for "int8", is missing or damaged.
+            CheckpointError: There is no such model, or it, or its file of ranges for "int8", is missing or
+                damaged.
+
+        Example:
+            >>> Restorer.load("denoize")
+            Traceback (most recent call last):
+            hyperrestore.errors.CheckpointError: denoize: no such file, and no model of the package; ...
         """
         if precision not in get_args(Precision):
             raise UsageError(
                 f"precision {precision!r} is unknown; known are {', '.join(get_args(Precision))}"
             )
         path = model_path(model)
+        if not path.exists():
+            raise CheckpointError(
+                f"{path}: no such file, and no model of the package; its models are {', '.join(Task)}; give "
+                "one of them, or the path of a checkpoint"
+            )
         description = read_description(path)
+        opened: OpenVINOModel | TorchModel
         if device in ("auto", "cpu"):
             ranges = load_ranges(path) if precision == "int8" else None
-            return cls(OpenVINOModel(path, description, ranges), description, precision)
-        if precision == "int8":
+            opened = OpenVINOModel(path, description, ranges)
+        elif precision == "int8":
             raise UsageError(
                 f"precision int8 is for device cpu, got device {device!r}; give device cpu, or precision auto"
             )
-        return cls(TorchModel(path, "cpu" if device == "torch" else device), description, precision)
+        else:
+            opened = TorchModel(path, "cpu" if device == "torch" else device)
+        restorer = cls(opened, description, precision)
+        restorer._loaded_from = (str(model) if model in list(Task) else path.absolute()), device
+        return restorer
+
+    def __reduce__(self) -> tuple[Callable[[], Restorer], tuple[()]]:
+        if self._loaded_from is None:
+            raise TypeError("only a Restorer that was made by `Restorer.load` can be pickled")
+        model, device = self._loaded_from
+        return partial(Restorer.load, model, device=device, precision=self._precision), ()
 
     @property
     def task(self) -> Task:
@@ -145,7 +175,9 @@ class Restorer:
         """Restore a picture.
 
         Args:
-            image: A `Picture`, or an array (c, h, w) of floats in [0, 1], RGB or grey.
+            image: A `Picture`, or an array (c, h, w) of floats in [0, 1], RGB or grey. A picture in linear
+                light, by its profile, is restored as it is seen (see `linear_light`); an array is taken to be
+                spaced as sRGB is.
             level: In the unit of `scale`; or an array (h, w), a level for each pixel.
             grain: Share of the luminance noise that is put back, 0 to 1.
             size: Side of a tile, pixels (see `run_tiled`).
@@ -157,13 +189,13 @@ class Restorer:
 
         Raises:
             LevelError: The model does not accept the level.
-            UsageError: The image is no picture, the levels have another size, the grain is not within 0 to
-                1, or there are too many bits for the precision.
+            UsageError: The image is no picture, or no floats about [0, 1] (see `floats`), the levels have
+                another size, the grain is not within 0 to 1, or there are too many bits for the precision.
         """
         pixels = _pixels_of(image)
         height, width = pixels.shape[1:]
-        backend, levels = self._backend(image, level, grain)
-        pixels, backend = _without_hidden(image, pixels, backend)
+        backend, levels = self._backend(image, pixels.shape[1:], level, grain)
+        pixels, backend = _as_seen(image, pixels, backend)
         if self.task == Task.UPSCALE:
             width, height = self.result_size(width, height, float(level))
             pixels = _enlarged(pixels, Region(0, 0, width, height), to=(height, width))
@@ -202,8 +234,8 @@ class Restorer:
         """
         pixels = _pixels_of(image)
         before = pixels.shape[1:]
-        backend, levels = self._backend(image, level, grain)
-        pixels, backend = _without_hidden(image, pixels, backend)
+        backend, levels = self._backend(image, pixels.shape[1:], level, grain)
+        pixels, backend = _as_seen(image, pixels, backend)
 
         def read(part: Region) -> Pixels:
             rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
@@ -234,14 +266,14 @@ class Restorer:
         return enlarged_size(width, height, scale=level)[:2] if self.task == Task.UPSCALE else (width, height)
 
     def _backend(
-        self, image: Picture | Pixels, level: float | Pixels, grain: float
+        self, image: Picture | Pixels, shape: tuple[int, int], level: float | Pixels, grain: float
     ) -> tuple[Backend, Pixels | None]:
         """What restores a picture at a level, or at levels; and these, if they are several."""
-        height, width = _pixels_of(image).shape[1:]
+        height, width = shape
         bits = image.info.bits if isinstance(image, Picture) else 16
         levels = np.asarray(level) if isinstance(level, np.ndarray) and level.ndim else None
         if levels is None:
-            one = float(level) if isinstance(level, np.ndarray) else level
+            one = level.item() if isinstance(level, np.ndarray) else level
             size = self.result_size(width, height, one) if self.task == Task.UPSCALE else (width, height)
             backend: Backend = self.at(one, bits=bits, pixels=math.prod(size))
         else:
@@ -271,8 +303,16 @@ def _with_levels(pixels: Pixels, levels: Pixels | None) -> Pixels:
     return pixels if levels is None else np.concatenate([pixels, levels[None].astype(pixels.dtype)])
 
 
+def _as_seen(image: Picture | Pixels, pixels: Pixels, backend: Backend) -> tuple[Pixels, Backend]:
+    """What the network is to see of a picture, and what restores it."""
+    if not isinstance(image, Picture) or not in_linear_light(image.info):
+        return _without_hidden(image, pixels, backend)
+    pixels, backend = _without_hidden(image, to_perceptual(pixels), backend)
+    return pixels, LinearResult(backend)
+
+
 def _without_hidden(image: Picture | Pixels, pixels: Pixels, backend: Backend) -> tuple[Pixels, Backend]:
-    """What the network is to see of a picture with transparency, and what restores it."""
+    """A picture with the colours in it that stand in for hidden ones, and what restores it."""
     if not isinstance(image, Picture) or image.alpha is None:
         return pixels, backend
     bands = np.concatenate([pixels, image.alpha])
@@ -289,6 +329,5 @@ def _without_hidden(image: Picture | Pixels, pixels: Pixels, backend: Backend) -
 
 def _pixels_of(image: Picture | Pixels) -> Pixels:
     pixels = image.pixels if isinstance(image, Picture) else np.asarray(image)
-    if pixels.ndim != 3 or pixels.size == 0:
-        raise UsageError(f"a picture is (1 or 3, h, w), with at least one pixel; got {pixels.shape}")
+    check_picture(pixels)
     return pixels

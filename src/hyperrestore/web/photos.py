@@ -27,6 +27,7 @@ from hyperrestore.enlarge import enlarged_region
 from hyperrestore.estimate import Findings, inspect
 from hyperrestore.level import Task
 from hyperrestore.level_map import level_rows
+from hyperrestore.linear_light import LinearResult, in_linear_light, perceptual_rows
 from hyperrestore.picture import PictureInfo, open_picture
 from hyperrestore.restorer import Restorer
 from hyperrestore.transparency import VisibleOnly, VisibleRows, find_surroundings
@@ -122,8 +123,8 @@ class Photo:
         findings: What is wrong with it.
         colours: Its samples without alpha, by how much they are reduced.
         alpha: Its alpha, likewise; empty if it has none.
-        inputs: What the network is shown, likewise: the colours, or, where some are hidden, the rows of
-            `transparency.VisibleRows`.
+        inputs: What the network is shown, likewise: the colours, encoded if they are in linear light, or,
+            where some are hidden, the rows of `transparency.VisibleRows`.
     """
 
     identity: str
@@ -147,7 +148,7 @@ class Photo:
         if reduce > 1:
             self.prepare(reduce // 2)
             halve(self.colours, self.alpha, reduce)
-        self.inputs[reduce] = without_hidden(self.colours[reduce], self.alpha.get(reduce))
+        self.inputs[reduce] = as_seen(self.colours[reduce], self.alpha.get(reduce), self.info)
 
     def shown(self, region: Region, reduce: int) -> bytes:
         """A region of the photo itself as PNG."""
@@ -178,7 +179,7 @@ class Photo:
             level_map: Where it is white, `level` holds.
             black: The level where it is black.
             grain: Share of the luminance noise that is put back, 0 to 1.
-            quick: Whether it may differ by a rounding, and is there sooner (as a small picture, see `Restorer.at`).
+            quick: Whether it may differ by a rounding, and is there sooner (as of a small picture).
             between: Called before every window of work in the background; others may be served meanwhile, and
                 what it raises ends the work.
 
@@ -208,6 +209,8 @@ class Photo:
             backend = Grain(backend, grain)
         if inputs.channels > self.info.channels:
             backend = VisibleOnly(backend)
+        if in_linear_light(self.info):
+            backend = LinearResult(backend)
         pixels = restore_region(
             backend if between is None else Interrupted(backend, between),
             read_enlarged if restorer.task == Task.UPSCALE else read,
@@ -303,22 +306,25 @@ def keep_photo(path: Path, *, identity: str, name: str, max_pixels: int) -> Phot
     return photo
 
 
-def without_hidden(colours: Raster, alpha: Raster | None) -> Raster:
-    """What a network is to be shown of colours and alpha; the colours themselves, if none are hidden."""
-    if alpha is None:
-        return colours
+def as_seen(colours: Raster, alpha: Raster | None, info: PictureInfo) -> Raster:
+    """What a network is to be shown of colours and alpha; the colours themselves, if that is all of them."""
+    rasters = [colours] if alpha is None else [colours, alpha]
 
     def read(top: int, bottom: int) -> Rows:
         part = Region(0, top, colours.width, bottom)
-        return np.concatenate([colours.read(part), alpha.read(part)])
+        return np.concatenate([raster.read(part) for raster in rasters])
 
-    surroundings = find_surroundings(read, height=colours.height)
-    if surroundings is None:
+    rows = perceptual_rows(read, info)
+    surroundings = None if alpha is None else find_surroundings(rows, height=colours.height)
+    if surroundings is None and rows is read:
         return colours
-    visible = VisibleRows(read, surroundings, bits=8 * colours.dtype.itemsize)
     path = colours.path.with_name(colours.path.name.replace("colours", "inputs"))
-    raster = replace(colours, path=path, channels=2 * colours.channels + 1)
-    write_raster(raster, visible.rows)
+    raster = replace(colours, path=path, dtype=np.dtype(np.float32) if rows is not read else colours.dtype)
+    if surroundings is None:
+        write_raster(raster, lambda top, bottom: rows(top, bottom)[: colours.channels])
+        return raster
+    raster = replace(raster, channels=2 * colours.channels + 1)
+    write_raster(raster, VisibleRows(rows, surroundings, bits=info.bits).rows)
     return raster
 
 
