@@ -22,17 +22,10 @@ from hypothesis import strategies as st
 
 import hyperrestore.batch as batch
 from hyperrestore import PictureInfo, Restorer, read_picture, restore_file
-from hyperrestore.batch import (
-    Failure,
-    Report,
-    find_finished,
-    find_inputs,
-    make_folder,
-    plan_targets,
-    restore_files,
-)
+from hyperrestore.batch import Failure, Report, restore_files
 from hyperrestore.codec import writing
 from hyperrestore.errors import DiskFullError, LevelError, PictureError, UsageError
+from hyperrestore.folder import find_finished, find_inputs, make_folder, plan_targets
 from hyperrestore.level import Task
 from hyperrestore.picture import SUFFIXES, Picture, create_picture, remove_leftovers, write_picture
 

@@ -1,8 +1,7 @@
-"""Picture files -> restored picture files: which file becomes which, one file, and many of them."""
+"""Picture files -> restored picture files: one, and many of them."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
@@ -27,11 +26,11 @@ from hyperrestore.engine import (
 from hyperrestore.enlarge import STRIP, Enlargement, enlarged_size
 from hyperrestore.errors import DiskFullError, HyperrestoreError, PictureError, UsageError
 from hyperrestore.estimate import inspect
+from hyperrestore.folder import make_folder
 from hyperrestore.level import Task
 from hyperrestore.level_map import level_rows
 from hyperrestore.picture import (
     MAX_PIXELS,
-    SUFFIXES,
     PictureInfo,
     copy_picture,
     create_picture,
@@ -109,133 +108,6 @@ class _Counted:
         self.done += 1
         self.progress(self.done, self.windows)
         return restored
-
-
-def find_inputs(
-    inputs: Sequence[Path], *, out: Path, recursive: bool
-) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Find the pictures among files and folders, in a fixed order; links to folders are not followed.
-
-    Args:
-        inputs: Pictures, and folders if `recursive`.
-        out: What lies in this folder is no input: a second run finds what the first has written.
-        recursive: Whether folders are searched, with all that they hold.
-
-    Returns:
-        The pictures, each with its place in the folder of results: below a folder its path from there, else
-        its name. And the folders that could not be read.
-
-    Raises:
-        UsageError: A folder where `recursive` is not set, or no picture in all folders together.
-    """
-    found: list[tuple[Path, Path]] = []
-    unreadable: list[Path] = []
-    results = os.path.realpath(out)
-    folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 - no error without permission
-    if folders and not recursive:
-        raise UsageError(f"{folders[0]} is a folder; give -r to restore all that it holds")
-    for path in inputs:
-        if path not in folders:
-            found.append((path, Path(path.name)))
-            continue
-        for parent, below, names in os.walk(
-            path, onerror=lambda error: unreadable.append(Path(error.filename))
-        ):
-            below[:] = sorted(name for name in below if os.path.realpath(Path(parent, name)) != results)
-            for name in sorted(names):
-                file = Path(parent, name)
-                if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
-                    found.append((file, file.relative_to(path)))
-    if folders and not found and not unreadable:
-        raise UsageError(f"{folders[0]} holds no pictures ({_without_dots(SUFFIXES)})")
-    return list(dict.fromkeys(found)), unreadable
-
-
-def plan_targets(
-    sources: Sequence[tuple[Path, Path]], out: str, *, suffix: str | None = None, in_folder: bool = False
-) -> list[tuple[Path, Path]]:
-    """Decide which file every picture is written to.
-
-    Args:
-        sources: Pictures and their places in the folder of results, as `find_inputs` finds them.
-        out: A file for one picture; a folder for several, or if it exists as one or ends with a slash.
-        suffix: In a folder, the suffix of the files (".png"); None keeps each picture's own.
-        in_folder: Whether `out` is a folder also for one picture.
-
-    Returns:
-        Pairs of source and target.
-
-    Raises:
-        UsageError: A file for several pictures, two pictures for one file, one picture for the file of
-            another, or an unknown suffix.
-
-    Example:
-        >>> [(_, target)] = plan_targets([(Path("holiday/a.jpg"), Path("a.jpg"))], "restored/", suffix=".png")
-        >>> target.as_posix()
-        'restored/a.png'
-    """
-    if not out:
-        raise UsageError("the output has no name; give a file or a folder")
-    if suffix is not None and suffix not in SUFFIXES:
-        raise UsageError(f"format {suffix[1:]!r} is unknown; known are {_without_dots(SUFFIXES)}")
-    folder = Path(out)
-    ends_as_folder = out.endswith(tuple(filter(None, (os.sep, os.altsep))))
-    in_folder = in_folder or len(sources) > 1
-    if not in_folder and sources and not folder.is_dir() and not ends_as_folder:
-        if suffix is not None and folder.suffix.lower() != suffix:
-            raise UsageError(f"output {out} does not end with the format {suffix}; give one of the two")
-        if not folder.suffix:
-            raise UsageError(
-                f"output {out} is neither a file with a suffix nor a folder; end a new folder with /"
-            )
-        return [(sources[0][0], folder)]
-    if in_folder and folder.suffix.lower() in SUFFIXES and not folder.is_dir():
-        several = f"{len(sources)} pictures" if len(sources) > 1 else "a folder"
-        raise UsageError(f"{several} cannot be written to one file {out}; give a folder")
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"output {out} is a file, where a folder is needed")
-    pairs = [(source, folder / (place.with_suffix(suffix) if suffix else place)) for source, place in sources]
-    # Names may be links: what counts is the file behind them.
-    inputs = {os.path.realpath(source): source for source, _ in sources}
-    seen: dict[str, Path] = {}
-    for source, target in pairs:
-        file = os.path.realpath(target)
-        if file in seen:
-            raise UsageError(f"{seen[file]} and {source} would both be written to {target}")
-        if file in inputs and file != os.path.realpath(source):
-            raise UsageError(f"{source} would be written to {target}, which is the input {inputs[file]}")
-        seen[file] = source
-    return pairs
-
-
-def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Find the pictures of a batch whose results are there already.
-
-    A file appears under its name when it is complete, so what is there is finished, if it was made by the
-    same command.
-
-    Args:
-        pairs: Sources and targets, as `plan_targets` gives them.
-
-    Returns:
-        The pairs whose target exists, and the targets among them that are older than their source.
-
-    Raises:
-        UsageError: A target is its own source, which is no result.
-    """
-    finished, older = [], []
-    for source, target in pairs:
-        if not target.is_file():
-            continue
-        if os.path.realpath(source) == os.path.realpath(target):
-            raise UsageError(f"{source} would be its own result; give --overwrite or another output")
-        finished.append((source, target))
-        try:
-            if target.stat().st_mtime < source.stat().st_mtime:
-                older.append(target)
-        except OSError:  # one of them has vanished: nothing is to be made of it, or it fails by itself
-            continue
-    return finished, older
 
 
 def restore_file(
@@ -588,19 +460,3 @@ def _pixels(source: Path, size: Callable[[int, int], tuple[int, int]]) -> int:
     except UsageError:  # there will be no result
         return 1
     return max(1, width * height)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for results, with its parents.
-
-    Raises:
-        PictureError: It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PictureError(f"{folder}: cannot make this folder ({error.strerror})") from error
-
-
-def _without_dots(suffixes: Sequence[str]) -> str:
-    return ", ".join(suffix[1:] for suffix in suffixes)

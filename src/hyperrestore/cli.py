@@ -209,7 +209,7 @@ class _Plan(NamedTuple):
 
 def _plan(options: argparse.Namespace) -> _Plan:
     """Find the pictures and name their results; what can be refused before a model is loaded is refused."""
-    from hyperrestore.batch import find_inputs, plan_targets
+    from hyperrestore.folder import find_inputs, plan_targets
     from hyperrestore.picture import remove_leftovers
 
     suffix = None if options.format is None else f".{options.format.lower().removeprefix('.')}"
@@ -369,7 +369,7 @@ def _check_mask(mask: Path, pairs: Sequence[tuple[Path, Path]], max_pixels: int)
 
 def _skipped(pairs: Sequence[tuple[Path, Path]], options: argparse.Namespace) -> list[tuple[Path, Path]]:
     """The pictures whose results are there already, and are kept."""
-    from hyperrestore.batch import find_finished
+    from hyperrestore.folder import find_finished
 
     if not (options.recursive or options.skip_existing):
         existing = [target for _, target in pairs if target.is_file()]

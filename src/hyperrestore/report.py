@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from hyperrestore import __version__
-from hyperrestore.batch import Failure, Report, make_folder
+from hyperrestore.batch import Failure, Report
 from hyperrestore.checkpoint import write_atomically
 from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.folder import make_folder
 from hyperrestore.restorer import model_path
 
 SUFFIX = ".json"
