@@ -23,7 +23,7 @@ from hyperrestore.engine import (
     restore_rows,
     to_floats,
 )
-from hyperrestore.enlarge import STRIP, Enlargement, enlarged_size
+from hyperrestore.enlarge import STRIP, Enlargement, enlarged_size, is_as_large
 from hyperrestore.errors import DiskFullError, HyperrestoreError, PictureError, UsageError
 from hyperrestore.estimate import inspect
 from hyperrestore.folder import make_folder
@@ -47,6 +47,7 @@ IN_FLIGHT = 3  # pictures: one in the network, one that is decoded, one that is 
 PIXELS_IN_FLIGHT = 2**26  # of all of them together, unless a single one has more
 LARGE = 2**25  # pixels from which on a network gives back its memory before the picture is encoded
 HELD = 2**27  # bytes of a picture that is decoded as a whole before the network runs
+COPIED = "copied byte for byte"  # the note of such a copy
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ def restore_file(
     tile: int | None = None,
     quality: int | None = None,
     overwrite: bool = False,
+    keep_larger: bool = False,
+    keep_times: bool = False,
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda done, tiles: None,
     turn: AbstractContextManager[object] | None = None,
@@ -152,6 +155,10 @@ def restore_file(
             whose rows are held as floats.
         quality: 1 to 100, for lossy formats; see `picture.create_picture`.
         overwrite: Whether an existing file may be replaced.
+        keep_larger: Whether a picture that has already the width, height or long side asked for, or more, is
+            left as it is, like one in which nothing is to be repaired. Else a larger one is refused.
+        keep_times: Whether the file gets the times of access and change of the source. A byte-for-byte copy
+            has them always.
         max_pixels: The most pixels that are accepted, of the picture and of the result.
         progress: Called with the number of tiles done and of all tiles.
         turn: Entered while the network runs, where several threads share it: so others can decode and encode
@@ -169,17 +176,9 @@ def restore_file(
     """
     restorers = list(restorers) if isinstance(restorers, Sequence) else [restorers]
     upscales = any(restorer.task == Task.UPSCALE for restorer in restorers)
-    if len(restorers) != 1 and (upscales or level is not None):
-        raise UsageError("several models repair a picture at levels that are found out, and none may upscale")
-    if (level_map is not None) != isinstance(level, tuple):
-        raise UsageError(
-            f"level {level} and map {level_map} do not fit: two levels, for black and for white, need a map, "
-            "and a map needs them"
-        )
     if tile is None:
         tile = TILE * 2 // 3 if upscales else TILE
-    if tile < 1:
-        raise UsageError(f"a tile of {tile} pixels was asked for; give at least 1")
+    _check_request(restorers, level, level_map, tile)
     start = time.perf_counter()
     found: tuple[str, ...] = ()
     automatic = level is None and not upscales
@@ -191,10 +190,11 @@ def restore_file(
         held = reader.bands(0, height) if (automatic or turn) and size <= HELD else None
         read = reader.bands if held is None else _slices(held)
         try:
-            if upscales and not isinstance(level, tuple):
-                width, height, level = enlarged_size(
-                    width, height, scale=level, to_width=to_width, to_height=to_height, long_side=long_side
-                )
+            sides = {"to_width": to_width, "to_height": to_height, "long_side": long_side}
+            if keep_larger and upscales and level is None and is_as_large(width, height, **sides):
+                upscales, found = False, (_large_enough(width, height, sides),)
+            elif upscales and not isinstance(level, tuple):
+                width, height, level = enlarged_size(width, height, scale=level, **sides)
                 if width * height > max_pixels:
                     raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
             levels: list[Level | None] = [level]
@@ -223,10 +223,16 @@ def restore_file(
             read = _with_levels(read, levels_of)
         notes: tuple[str, ...]
         if not used and quality is None and copy_picture(reader, target, overwrite=overwrite):
-            notes = (*found, "copied byte for byte")
+            notes = (*found, COPIED)
         else:
             with create_picture(
-                target, reader, width=width, height=height, quality=quality, overwrite=overwrite
+                target,
+                reader,
+                width=width,
+                height=height,
+                quality=quality,
+                overwrite=overwrite,
+                keep_times=keep_times,
             ) as writer:
                 rows, columns = (
                     len(spans(length, size=tile, halo=backend.halo, multiple=backend.multiple))
@@ -252,6 +258,22 @@ def restore_file(
     return Report(str(source), str(target), by_task, width, height, round(seconds, 3), notes)
 
 
+def _check_request(
+    restorers: Sequence[Restorer], level: Level | None, level_map: str | Path | None, tile: int
+) -> None:
+    """Refuse what cannot be done to any picture."""
+    upscales = any(restorer.task == Task.UPSCALE for restorer in restorers)
+    if len(restorers) != 1 and (upscales or level is not None):
+        raise UsageError("several models repair a picture at levels that are found out, and none may upscale")
+    if (level_map is not None) != isinstance(level, tuple):
+        raise UsageError(
+            f"level {level} and map {level_map} do not fit: two levels, for black and for white, need a map, "
+            "and a map needs them"
+        )
+    if tile < 1:
+        raise UsageError(f"a tile of {tile} pixels was asked for; give at least 1")
+
+
 def _network(restorer: Restorer, level: Level, bits: int, grain: float) -> Backend:
     """The network for a level, or for a map of levels between two; with grain if it takes noise out."""
     if isinstance(level, tuple):
@@ -261,6 +283,13 @@ def _network(restorer: Restorer, level: Level, bits: int, grain: float) -> Backe
     else:
         backend = restorer.at(level, bits=bits)
     return Grain(backend, grain) if grain and restorer.task == Task.DENOISE else backend
+
+
+def _large_enough(width: int, height: int, sides: Mapping[str, int | None]) -> str:
+    """Why a picture is not enlarged, a plain clause."""
+    words = {"to_width": "width", "to_height": "height", "long_side": "long side"}
+    asked = ", ".join(f"{words[name]} of {side}" for name, side in sides.items() if side is not None)
+    return f"not enlarged: with {width} x {height} pixels it has the {asked} that was asked for, or more"
 
 
 def _surroundings(
@@ -294,11 +323,13 @@ def _levels(
     for restorer in restorers:
         level = findings.levels.get(restorer.task)
         if level is not None:
-            least, most = restorer.scale.trained
-            level = float(min(max(level, least), most))
+            applied = restorer.scale.nearest_trained(level)
+            limit = "" if applied == level else ", the nearest that the model was trained for"
             notes.append(
-                f"{restorer.task} at {restorer.scale.unit} {level:g}: {findings.sentence(restorer.task)}"
+                f"{restorer.task} at {restorer.scale.unit} {applied:g}{limit}: "
+                f"{findings.sentence(restorer.task)}"
             )
+            level = applied
         levels.append(level)
     if not notes:
         found = "; ".join(findings.sentence(restorer.task) for restorer in restorers)
@@ -455,8 +486,10 @@ class _Work:
 def _pixels(source: Path, size: Callable[[int, int], tuple[int, int]]) -> int:
     """The pixels of a picture's result; at least 1."""
     width, height = header_size(source)
+    if not width * height:  # it cannot be read
+        return 1
     try:
         width, height = size(width, height)
     except UsageError:  # there will be no result
         return 1
-    return max(1, width * height)
+    return width * height

@@ -3,51 +3,81 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.kinds import READ_SUFFIXES, foreign_kind, is_picture, name_foreign, picture_format
 from hyperrestore.picture import SUFFIXES
 
+COARSE = 2.0  # seconds in which FAT counts: where times are kept, a result may seem that much older
 
-def find_inputs(
-    inputs: Sequence[Path], *, out: Path, recursive: bool
-) -> tuple[list[tuple[Path, Path]], list[Path]]:
+
+class Inputs(NamedTuple):
+    """What was found among files and folders.
+
+    Attributes:
+        pictures: Each with its place in the folder of results: its path below a folder, or else its name.
+        unreadable: Folders that cannot be read.
+        foreign: Files in folders that are pictures of a kind that is not read, each with words for its kind.
+        others: How many files in folders are no pictures.
+        in_folder: Whether a folder was among the inputs.
+    """
+
+    pictures: list[tuple[Path, Path]]
+    unreadable: list[Path]
+    foreign: list[tuple[Path, str]]
+    others: int
+    in_folder: bool
+
+
+def find_inputs(inputs: Sequence[Path], *, out: Path | None, recursive: bool) -> Inputs:
     """Find the pictures among files and folders, in a fixed order; links to folders are not followed.
+
+    A file that is named itself is taken for a picture whatever it is. In a folder it is one by its suffix, or
+    if it has none, by its content; hidden files are none.
 
     Args:
         inputs: Pictures, and folders if `recursive`.
         out: What lies in this folder is no input: a second run finds what the first has written.
         recursive: Whether folders are searched, with all that they hold.
 
-    Returns:
-        The pictures, each with its place in the folder of results: below a folder its path from there, else
-        its name. And the folders that could not be read.
-
     Raises:
         UsageError: A folder where `recursive` is not set, or no picture in all folders together.
     """
-    found: list[tuple[Path, Path]] = []
+    pictures: dict[tuple[Path, Path], None] = {}
+    foreign: dict[Path, str] = {}
+    others: set[Path] = set()
     unreadable: list[Path] = []
-    results = os.path.realpath(out)
     folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 - no error without permission
     if folders and not recursive:
-        raise UsageError(f"{folders[0]} is a folder; give -r to restore all that it holds")
+        raise UsageError(f"{folders[0]} is a folder; give -r to take all that it holds")
     for path in inputs:
         if path not in folders:
-            found.append((path, Path(path.name)))
+            pictures[path, Path(path.name)] = None
             continue
-        for parent, below, names in os.walk(
-            path, onerror=lambda error: unreadable.append(Path(error.filename))
-        ):
-            below[:] = sorted(name for name in below if os.path.realpath(Path(parent, name)) != results)
-            for name in sorted(names):
-                file = Path(parent, name)
-                if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
-                    found.append((file, file.relative_to(path)))
-    if folders and not found and not unreadable:
-        raise UsageError(f"{folders[0]} holds no pictures ({_without_dots(SUFFIXES)})")
-    return list(dict.fromkeys(found)), unreadable
+        for file in _files(path, out, unreadable):
+            if is_picture(file):
+                pictures[file, file.relative_to(path)] = None
+            elif kind := foreign_kind(file):
+                foreign[file] = kind
+            else:
+                others.add(file)
+    if folders and not pictures and not unreadable:
+        beside = f"; not read: {name_foreign(list(foreign.items()))}" if foreign else ""
+        raise UsageError(f"{folders[0]} holds no pictures ({_without_dots(READ_SUFFIXES)}){beside}")
+    return Inputs(list(pictures), unreadable, list(foreign.items()), len(others), bool(folders))
+
+
+def _files(folder: Path, out: Path | None, unreadable: list[Path]) -> Iterator[Path]:
+    """All files below a folder but for hidden ones, and for those in the folder of results."""
+    results = out and os.path.realpath(out)
+    for parent, below, names in os.walk(
+        folder, onerror=lambda error: unreadable.append(Path(error.filename))
+    ):
+        below[:] = sorted(name for name in below if os.path.realpath(Path(parent, name)) != results)
+        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
 
 
 def plan_targets(
@@ -58,7 +88,8 @@ def plan_targets(
     Args:
         sources: Pictures and their places in the folder of results, as `find_inputs` finds them.
         out: A file for one picture; a folder for several, or if it exists as one or ends with a slash.
-        suffix: In a folder, the suffix of the files (".png"); None keeps each picture's own.
+        suffix: In a folder, the suffix of the files (".png"); None keeps each picture's own. A name without
+            the suffix of a format that is written gets one: this, or that of its content.
         in_folder: Whether `out` is a folder also for one picture.
 
     Returns:
@@ -93,7 +124,7 @@ def plan_targets(
         raise UsageError(f"{several} cannot be written to one file {out}; give a folder")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"output {out} is a file, where a folder is needed")
-    pairs = [(source, folder / (place.with_suffix(suffix) if suffix else place)) for source, place in sources]
+    pairs = [(source, folder / _result_name(source, place, suffix)) for source, place in sources]
     # Names may be links: what counts is the file behind them.
     inputs = {os.path.realpath(source): source for source, _ in sources}
     seen: dict[str, Path] = {}
@@ -105,6 +136,17 @@ def plan_targets(
             raise UsageError(f"{source} would be written to {target}, which is the input {inputs[file]}")
         seen[file] = source
     return pairs
+
+
+def _result_name(source: Path, place: Path, suffix: str | None) -> Path:
+    """What a result is called in a folder: as its picture, with a suffix that says its format."""
+    if place.suffix.lower() in SUFFIXES:
+        return place.with_suffix(suffix) if suffix else place
+    if suffix is None:
+        known = picture_format(source)
+        suffix = known.suffixes[0] if known else ""
+    # Beside a.jpg a camera may have written a.mpo: a suffix that is not written is a part of the name.
+    return place.with_name(place.name + suffix)
 
 
 def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], list[Path]]:
@@ -130,7 +172,7 @@ def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, 
             raise UsageError(f"{source} would be its own result; give --overwrite or another output")
         finished.append((source, target))
         try:
-            if target.stat().st_mtime < source.stat().st_mtime:
+            if target.stat().st_mtime + COARSE < source.stat().st_mtime:
                 older.append(target)
         except OSError:  # one of them has vanished: nothing is to be made of it, or it fails by itself
             continue
