@@ -21,6 +21,23 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see `{self.prog} --help`")
 
 
+class _OfOtherCommands(argparse.Action):
+    """An option that `restore` has not, with the way to what is meant by it."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> NoReturn:
+        """Refuse it."""
+        parser.error(
+            f"{option_string} is not for `restore`, which finds every level out: for a level of your own use "
+            "`denoise -l SIGMA` or `dejpeg -l QUALITY`"
+        )
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; `command` says which command was given."""
     words = _Parser(
@@ -43,6 +60,10 @@ def parser() -> argparse.ArgumentParser:
     _add_files(command)
     _add_grain(command)
     command.set_defaults(tasks=("denoise", "dejpeg"), level=None)
+    for words_of_others in (("-l", "--level"), ("--level-map",), ("--sweep",)):
+        command.add_argument(
+            *words_of_others, nargs="*", action=_OfOtherCommands, dest="of_others", help=argparse.SUPPRESS
+        )
 
     command = commands.add_parser(
         "inspect",
@@ -51,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         "command would repair them.",
         epilog="Example: hyperrestore inspect photo.jpg",
     )
-    command.add_argument("inputs", nargs="+", metavar="PICTURE", type=_path, help=PICTURES)
+    _add_inputs(command, "take folders, too, and all pictures in them; a table ends what is said")
     command.add_argument("--json", action="store_true", help="print a JSON object for each picture")
     _add_limit(command)
 
@@ -64,8 +85,9 @@ def parser() -> argparse.ArgumentParser:
     _add_files(command)
     command.add_argument(
         "-l", "--level", default="auto", type=_level, metavar="SIGMA",
-        help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75 (a photo at high ISO "
-        "has 5 to 25); auto (default) finds it out, and leaves alone what has next to none; with a map "
+        help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75, or to 100 with a "
+        "warning (a photo at high ISO has 5 to 25); auto (default) finds it out, and leaves alone what has "
+        "next to none; with a map "
         "two of them, as 0:40",
     )  # fmt: skip
     _add_grain(command)
@@ -83,8 +105,9 @@ def parser() -> argparse.ArgumentParser:
     _add_files(command)
     command.add_argument(
         "-l", "--level", default="auto", type=_level, metavar="QUALITY",
-        help="quality at which the picture was saved, 5 to 100: lower means a stronger repair; auto "
-        "(default) finds it out, also where a picture was saved again, and leaves alone what shows none; "
+        help="quality at which the picture was saved, 5 to 100, or from 1 with a warning: lower means a "
+        "stronger repair; auto (default) finds it out, also where a picture was saved again, and leaves "
+        "alone what shows none; "
         "with a map two of them, as 100:20",
     )  # fmt: skip
     _add_choice(command)
@@ -94,13 +117,20 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "upscale",
         help="enlarge pictures to any size",
-        description="Enlarge pictures to any size, by a scale or to a width, a height or a long side. Bit "
-        "depth, transparency, colour profile and metadata stay.",
+        description="Enlarge pictures to any size, by a scale or to a width, a height or a long side; of "
+        "several pictures, those that have that size already are left as they are. Bit depth, transparency, "
+        "colour profile and metadata stay.",
         epilog="Example: hyperrestore upscale photo.png -o large.png -s 2.5",
     )
     _add_files(command)
     size = command.add_mutually_exclusive_group(required=True)
-    size.add_argument("-s", "--scale", type=_number, dest="level", help="factor for both sides, 1 to 4")
+    size.add_argument(
+        "-s",
+        "--scale",
+        type=_number,
+        dest="level",
+        help="factor for both sides, 1 to 4, or to 6 with a warning",
+    )
     size.add_argument(
         "--width", type=_whole(1), dest="to_width", metavar="PIXELS", help="width of the result"
     )
@@ -211,17 +241,14 @@ def _add_files(command: argparse.ArgumentParser) -> None:
     """What every command that restores pictures takes; only upscaling changes their size."""
     command.set_defaults(to_width=None, to_height=None, long_side=None, model=None)
     command.set_defaults(grain=0.0, level_map=None, sweep=None, region=None, singles=False)
-    command.add_argument(
-        "inputs", nargs="+", metavar="PICTURE", type=_path, help=f"{PICTURES}; with -r also a folder"
+    _add_inputs(
+        command,
+        "take folders, too, and restore all pictures in them; the results lie as the pictures do, and those "
+        "that are there already are kept",
     )
     command.add_argument(
         "-o", "--out", required=True, help="file for one picture; folder for several, or if it ends with /"
     )
-    command.add_argument(
-        "-r", "--recursive", action="store_true",
-        help="take folders, too, and restore all pictures in them; the results lie as the pictures do, and "
-        "those that are there already are kept",
-    )  # fmt: skip
     command.add_argument(
         "-f", "--format", metavar="SUFFIX", help="format of the files in a folder: png, jpg, webp, tif, avif"
     )
@@ -236,6 +263,11 @@ def _add_files(command: argparse.ArgumentParser) -> None:
         "--skip-existing", action="store_true", help="only make the files that are missing; -r does so anyway"
     )
     command.add_argument(
+        "--keep-times", action="store_true",
+        help="give results the times of change and access of their pictures; byte-for-byte copies have them "
+        "anyway",
+    )  # fmt: skip
+    command.add_argument(
         "--json", action="store_true", help="print a JSON object instead of a path for each picture"
     )
     command.add_argument(
@@ -243,6 +275,13 @@ def _add_files(command: argparse.ArgumentParser) -> None:
     )
     _add_limit(command)
     _add_engine(command)
+
+
+def _add_inputs(command: argparse.ArgumentParser, recursive: str) -> None:
+    command.add_argument(
+        "inputs", nargs="+", metavar="PICTURE", type=_path, help=f"{PICTURES}; with -r also a folder"
+    )
+    command.add_argument("-r", "--recursive", action="store_true", help=recursive)
 
 
 def _add_grain(command: argparse.ArgumentParser) -> None:

@@ -1,8 +1,7 @@
-"""Picture files -> restored picture files: which file becomes which, one file, and many of them."""
+"""Picture files -> restored picture files: one, and many of them."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
@@ -24,15 +23,15 @@ from hyperrestore.engine import (
     restore_rows,
     to_floats,
 )
-from hyperrestore.enlarge import STRIP, Enlargement, enlarged_size
+from hyperrestore.enlarge import STRIP, Enlargement, enlarged_size, is_as_large
 from hyperrestore.errors import DiskFullError, HyperrestoreError, PictureError, UsageError
 from hyperrestore.estimate import inspect
+from hyperrestore.folder import make_folder
 from hyperrestore.level import Task
 from hyperrestore.level_map import level_rows
 from hyperrestore.linear_light import LinearResult, in_linear_light, perceptual_rows
 from hyperrestore.picture import (
     MAX_PIXELS,
-    SUFFIXES,
     PictureInfo,
     copy_picture,
     create_picture,
@@ -49,6 +48,7 @@ IN_FLIGHT = 3  # pictures: one in the network, one that is decoded, one that is 
 PIXELS_IN_FLIGHT = 2**26  # of all of them together, unless a single one has more
 LARGE = 2**25  # pixels from which on a network gives back its memory before the picture is encoded
 HELD = 2**27  # bytes of a picture that is decoded as a whole before the network runs
+COPIED = "copied byte for byte"  # the note of such a copy
 
 
 @dataclass(frozen=True)
@@ -112,133 +112,6 @@ class _Counted:
         return restored
 
 
-def find_inputs(
-    inputs: Sequence[Path], *, out: Path, recursive: bool
-) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Find the pictures among files and folders, in a fixed order; links to folders are not followed.
-
-    Args:
-        inputs: Pictures, and folders if `recursive`.
-        out: What lies in this folder is no input: a second run finds what the first has written.
-        recursive: Whether folders are searched, with all that they hold.
-
-    Returns:
-        The pictures, each with its place in the folder of results: below a folder its path from there, else
-        its name. And the folders that could not be read.
-
-    Raises:
-        UsageError: A folder where `recursive` is not set, or no picture in all folders together.
-    """
-    found: list[tuple[Path, Path]] = []
-    unreadable: list[Path] = []
-    results = os.path.realpath(out)
-    folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 - no error without permission
-    if folders and not recursive:
-        raise UsageError(f"{folders[0]} is a folder; give -r to restore all that it holds")
-    for path in inputs:
-        if path not in folders:
-            found.append((path, Path(path.name)))
-            continue
-        for parent, below, names in os.walk(
-            path, onerror=lambda error: unreadable.append(Path(error.filename))
-        ):
-            below[:] = sorted(name for name in below if os.path.realpath(Path(parent, name)) != results)
-            for name in sorted(names):
-                file = Path(parent, name)
-                if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
-                    found.append((file, file.relative_to(path)))
-    if folders and not found and not unreadable:
-        raise UsageError(f"{folders[0]} holds no pictures ({_without_dots(SUFFIXES)})")
-    return list(dict.fromkeys(found)), unreadable
-
-
-def plan_targets(
-    sources: Sequence[tuple[Path, Path]], out: str, *, suffix: str | None = None, in_folder: bool = False
-) -> list[tuple[Path, Path]]:
-    """Decide which file every picture is written to.
-
-    Args:
-        sources: Pictures and their places in the folder of results, as `find_inputs` finds them.
-        out: A file for one picture; a folder for several, or if it exists as one or ends with a slash.
-        suffix: In a folder, the suffix of the files (".png"); None keeps each picture's own.
-        in_folder: Whether `out` is a folder also for one picture.
-
-    Returns:
-        Pairs of source and target.
-
-    Raises:
-        UsageError: A file for several pictures, two pictures for one file, one picture for the file of
-            another, or an unknown suffix.
-
-    Example:
-        >>> [(_, target)] = plan_targets([(Path("holiday/a.jpg"), Path("a.jpg"))], "restored/", suffix=".png")
-        >>> target.as_posix()
-        'restored/a.png'
-    """
-    if not out:
-        raise UsageError("the output has no name; give a file or a folder")
-    if suffix is not None and suffix not in SUFFIXES:
-        raise UsageError(f"format {suffix[1:]!r} is unknown; known are {_without_dots(SUFFIXES)}")
-    folder = Path(out)
-    ends_as_folder = out.endswith(tuple(filter(None, (os.sep, os.altsep))))
-    in_folder = in_folder or len(sources) > 1
-    if not in_folder and sources and not folder.is_dir() and not ends_as_folder:
-        if suffix is not None and folder.suffix.lower() != suffix:
-            raise UsageError(f"output {out} does not end with the format {suffix}; give one of the two")
-        if not folder.suffix:
-            raise UsageError(
-                f"output {out} is neither a file with a suffix nor a folder; end a new folder with /"
-            )
-        return [(sources[0][0], folder)]
-    if in_folder and folder.suffix.lower() in SUFFIXES and not folder.is_dir():
-        several = f"{len(sources)} pictures" if len(sources) > 1 else "a folder"
-        raise UsageError(f"{several} cannot be written to one file {out}; give a folder")
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"output {out} is a file, where a folder is needed")
-    pairs = [(source, folder / (place.with_suffix(suffix) if suffix else place)) for source, place in sources]
-    # Names may be links: what counts is the file behind them.
-    inputs = {os.path.realpath(source): source for source, _ in sources}
-    seen: dict[str, Path] = {}
-    for source, target in pairs:
-        file = os.path.realpath(target)
-        if file in seen:
-            raise UsageError(f"{seen[file]} and {source} would both be written to {target}")
-        if file in inputs and file != os.path.realpath(source):
-            raise UsageError(f"{source} would be written to {target}, which is the input {inputs[file]}")
-        seen[file] = source
-    return pairs
-
-
-def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Find the pictures of a batch whose results are there already.
-
-    A file appears under its name when it is complete, so what is there is finished, if it was made by the
-    same command.
-
-    Args:
-        pairs: Sources and targets, as `plan_targets` gives them.
-
-    Returns:
-        The pairs whose target exists, and the targets among them that are older than their source.
-
-    Raises:
-        UsageError: A target is its own source, which is no result.
-    """
-    finished, older = [], []
-    for source, target in pairs:
-        if not target.is_file():
-            continue
-        if os.path.realpath(source) == os.path.realpath(target):
-            raise UsageError(f"{source} would be its own result; give --overwrite or another output")
-        finished.append((source, target))
-        try:
-            if target.stat().st_mtime < source.stat().st_mtime:
-                older.append(target)
-        except OSError:  # one of them has vanished: nothing is to be made of it, or it fails by itself
-            continue
-    return finished, older
-
-
 def restore_file(
     restorers: Restorer | Sequence[Restorer],
     source: str | Path,
@@ -253,6 +126,8 @@ def restore_file(
     tile: int | None = None,
     quality: int | None = None,
     overwrite: bool = False,
+    keep_larger: bool = False,
+    keep_times: bool = False,
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda done, tiles: None,
     turn: AbstractContextManager[object] | None = None,
@@ -281,6 +156,10 @@ def restore_file(
             whose rows are held as floats.
         quality: 1 to 100, for lossy formats; see `picture.create_picture`.
         overwrite: Whether an existing file may be replaced.
+        keep_larger: Whether a picture that has already the width, height or long side asked for, or more, is
+            left as it is, like one in which nothing is to be repaired. Else a larger one is refused.
+        keep_times: Whether the file gets the times of access and change of the source. A byte-for-byte copy
+            has them always.
         max_pixels: The most pixels that are accepted, of the picture and of the result.
         progress: Called with the number of tiles done and of all tiles.
         turn: Entered while the network runs, where several threads share it: so others can decode and encode
@@ -298,17 +177,9 @@ def restore_file(
     """
     restorers = list(restorers) if isinstance(restorers, Sequence) else [restorers]
     upscales = any(restorer.task == Task.UPSCALE for restorer in restorers)
-    if len(restorers) != 1 and (upscales or level is not None):
-        raise UsageError("several models repair a picture at levels that are found out, and none may upscale")
-    if (level_map is not None) != isinstance(level, tuple):
-        raise UsageError(
-            f"level {level} and map {level_map} do not fit: two levels, for black and for white, need a map, "
-            "and a map needs them"
-        )
     if tile is None:
         tile = TILE * 2 // 3 if upscales else TILE
-    if tile < 1:
-        raise UsageError(f"a tile of {tile} pixels was asked for; give at least 1")
+    _check_request(restorers, level, level_map, tile)
     start = time.perf_counter()
     found: tuple[str, ...] = ()
     automatic = level is None and not upscales
@@ -322,10 +193,11 @@ def restore_file(
         held = read(0, height) if (automatic or turn) and size <= HELD else None
         read = read if held is None else _slices(held)
         try:
-            if upscales and not isinstance(level, tuple):
-                width, height, level = enlarged_size(
-                    width, height, scale=level, to_width=to_width, to_height=to_height, long_side=long_side
-                )
+            sides = {"to_width": to_width, "to_height": to_height, "long_side": long_side}
+            if keep_larger and upscales and level is None and is_as_large(width, height, **sides):
+                upscales, found = False, (_large_enough(width, height, sides),)
+            elif upscales and not isinstance(level, tuple):
+                width, height, level = enlarged_size(width, height, scale=level, **sides)
                 if width * height > max_pixels:
                     raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
             levels: list[Level | None] = [level]
@@ -358,10 +230,16 @@ def restore_file(
             read = _with_levels(read, levels_of)
         notes: tuple[str, ...]
         if not used and quality is None and copy_picture(reader, target, overwrite=overwrite):
-            notes = (*found, "copied byte for byte")
+            notes = (*found, COPIED)
         else:
             with create_picture(
-                target, reader, width=width, height=height, quality=quality, overwrite=overwrite
+                target,
+                reader,
+                width=width,
+                height=height,
+                quality=quality,
+                overwrite=overwrite,
+                keep_times=keep_times,
             ) as writer:
                 rows, columns = (
                     len(spans(length, size=tile, halo=backend.halo, multiple=backend.multiple))
@@ -387,6 +265,22 @@ def restore_file(
     return Report(str(source), str(target), by_task, width, height, round(seconds, 3), notes)
 
 
+def _check_request(
+    restorers: Sequence[Restorer], level: Level | None, level_map: str | Path | None, tile: int
+) -> None:
+    """Refuse what cannot be done to any picture."""
+    upscales = any(restorer.task == Task.UPSCALE for restorer in restorers)
+    if len(restorers) != 1 and (upscales or level is not None):
+        raise UsageError("several models repair a picture at levels that are found out, and none may upscale")
+    if (level_map is not None) != isinstance(level, tuple):
+        raise UsageError(
+            f"level {level} and map {level_map} do not fit: two levels, for black and for white, need a map, "
+            "and a map needs them"
+        )
+    if tile < 1:
+        raise UsageError(f"a tile of {tile} pixels was asked for; give at least 1")
+
+
 def _network(restorer: Restorer, level: Level, bits: int, pixels: int, grain: float) -> Backend:
     """The network for a level, or for a map of levels between two; with grain if it takes noise out."""
     if isinstance(level, tuple):
@@ -396,6 +290,13 @@ def _network(restorer: Restorer, level: Level, bits: int, pixels: int, grain: fl
     else:
         backend = restorer.at(level, bits=bits, pixels=pixels)
     return Grain(backend, grain) if grain and restorer.task == Task.DENOISE else backend
+
+
+def _large_enough(width: int, height: int, sides: Mapping[str, int | None]) -> str:
+    """Why a picture is not enlarged, a plain clause."""
+    words = {"to_width": "width", "to_height": "height", "long_side": "long side"}
+    asked = ", ".join(f"{words[name]} of {side}" for name, side in sides.items() if side is not None)
+    return f"not enlarged: with {width} x {height} pixels it has the {asked} that was asked for, or more"
 
 
 def _surroundings(
@@ -429,11 +330,13 @@ def _levels(
     for restorer in restorers:
         level = findings.levels.get(restorer.task)
         if level is not None:
-            least, most = restorer.scale.trained
-            level = float(min(max(level, least), most))
+            applied = restorer.scale.nearest_trained(level)
+            limit = "" if applied == level else ", the nearest that the model was trained for"
             notes.append(
-                f"{restorer.task} at {restorer.scale.unit} {level:g}: {findings.sentence(restorer.task)}"
+                f"{restorer.task} at {restorer.scale.unit} {applied:g}{limit}: "
+                f"{findings.sentence(restorer.task)}"
             )
+            level = applied
         levels.append(level)
     if not notes:
         found = "; ".join(findings.sentence(restorer.task) for restorer in restorers)
@@ -590,24 +493,10 @@ class _Work:
 def _pixels(source: Path, size: Callable[[int, int], tuple[int, int]]) -> int:
     """The pixels of a picture's result; at least 1."""
     width, height = header_size(source)
+    if not width * height:  # it cannot be read
+        return 1
     try:
         width, height = size(width, height)
     except UsageError:  # there will be no result
         return 1
-    return max(1, width * height)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for results, with its parents.
-
-    Raises:
-        PictureError: It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PictureError(f"{folder}: cannot make this folder ({error.strerror})") from error
-
-
-def _without_dots(suffixes: Sequence[str]) -> str:
-    return ", ".join(suffix[1:] for suffix in suffixes)
+    return width * height

@@ -137,7 +137,7 @@ FORMATS = (
         metadata=("EXIF", "XMP", "text"),
     ),
     Format(
-        "JPEG", (".jpg", ".jpeg"), rb"\xff\xd8\xff", "jpegload", "jpegsave", 8, 65_500,
+        "JPEG", (".jpg", ".jpeg", ".jfif", ".jpe"), rb"\xff\xd8\xff", "jpegload", "jpegsave", 8, 65_500,
         alpha=False, metadata=("EXIF", "XMP", "IPTC", "Photoshop", "comments"), resolution=False,
     ),
     Format(

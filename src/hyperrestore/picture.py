@@ -220,6 +220,7 @@ def create_picture(
     others: Pixels | None = None,
     quality: int | None = None,
     overwrite: bool = False,
+    keep_times: bool = False,
 ) -> Iterator[PictureWriter]:
     """Create a picture from rows, all or nothing.
 
@@ -240,6 +241,7 @@ def create_picture(
             quality; never less, which would bring back the very damage that was repaired. JPEG has its
             colours at full resolution from 90 on, and below where the original had.
         overwrite: Whether an existing file may be replaced; it may be the one that is being read.
+        keep_times: Whether the file gets the times of access and change of a reader's file.
 
     Yields:
         A writer with `.write(rows)` and `.notes`.
@@ -278,6 +280,7 @@ def create_picture(
     notes = resizing + notes
     others_image = others_image if info.others else None
 
+    times = _file_times(like.path) if keep_times and isinstance(like, PictureReader) else None
     with _folder_beside(path, target) as folder:
         with writing(path):
             spool = (folder / "rows").open("wb", buffering=0)
@@ -293,7 +296,7 @@ def create_picture(
         encoded = folder / path.name
         with writing(path):
             encode(folder / "rows", encoded, info, known, alpha_image, others_image, quality)
-            _rename(encoded, path, target, overwrite)
+            _rename(encoded, path, target, overwrite, times)
 
 
 def _besides_colours(
@@ -331,6 +334,8 @@ def _besides_colours(
 def copy_picture(reader: PictureReader, path: AnyPath, *, overwrite: bool = False) -> bool:
     """Copy a picture's file byte for byte, all or nothing, if the copy's suffix stands for its format.
 
+    The copy has the times of access and change of the file, too.
+
     Args:
         reader: The picture. Its rows are read to the end, so that no damaged file is copied.
         path: The file to be.
@@ -349,11 +354,12 @@ def copy_picture(reader: PictureReader, path: AnyPath, *, overwrite: bool = Fals
         return False
     for top in range(reader._next, reader.info.height, _STRIP):
         reader.rows(top, min(top + _STRIP, reader.info.height))
+    times = _file_times(reader.path)
     with _folder_beside(path, target) as folder:
         copied = folder / path.name
         with writing(path):
             shutil.copyfile(reader.path, copied)
-            _rename(copied, path, target, overwrite)
+            _rename(copied, path, target, overwrite, times)
     return True
 
 
@@ -462,10 +468,19 @@ def _to_integers(values: Pixels, info: PictureInfo) -> Rows:
     return integers
 
 
-def _rename(finished: Path, path: Path, target: Path, overwrite: bool) -> None:
+def _file_times(path: Path) -> tuple[int, int]:
+    """When a file was last read and changed, nanoseconds."""
+    with reading(path):
+        status = path.stat()
+    return status.st_atime_ns, status.st_mtime_ns
+
+
+def _rename(finished: Path, path: Path, target: Path, overwrite: bool, times: tuple[int, int] | None) -> None:
     """Give a finished file its name, once it is safely on the disk: some disks report errors only then."""
     with finished.open("rb+") as file:
         os.fsync(file.fileno())
+    if times:
+        os.utime(finished, ns=times)
     if target.exists():
         if not overwrite:
             raise PictureError(f"{path}: appeared meanwhile and was kept; choose another name")
