@@ -2,13 +2,17 @@ PYTHON ?= python3
 DEMO = .venv-demo/bin
 DEV = .venv/bin
 
-.PHONY: demo test test-slow test-web test-programs check clean
+.PHONY: demo test test-old-cpu test-slow test-web test-programs check clean
 
 demo: .venv-demo/ready  ## Restore a real photograph at three levels.
 	$(DEMO)/python examples/demo.py demo
 
 test: .venv/ready  ## The quick test suite.
 	$(DEV)/python -m pytest
+
+test-old-cpu: .venv/ready  ## The engine and the models as on older CPUs: no VNNI, AVX-512 or bf16.
+	for cpu in AVX2 SSE41; do ONEDNN_MAX_CPU_ISA=$$cpu $(DEV)/python -m pytest \
+	  tests/test_engine.py tests/test_backends.py tests/test_quantize.py tests/test_models.py || exit 1; done
 
 test-slow: .venv/ready  ## Everything, also what needs minutes.
 	$(DEV)/python -m pytest -m "not web"

@@ -21,7 +21,9 @@ from hyperrestore.train import save_model
 SIGMA = LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=0, reference=50)
 QUALITY = LevelScale("quality", low=1, high=100, trained=(5, 95), origin=100, reference=20, spacing="log")
 SCALE = LevelScale("scale", low=1, high=6, trained=(1, 4), origin=1, reference=3, spacing="log")
+SOFTNESS = LevelScale("softness", low=0, high=3, trained=(0, 2), origin=1, reference=2, powers=(1, 2))
 TINY = NetworkConfig("unet", widths=(8, 16), blocks=(1, 1), rank=2)
+SUBPIXEL = NetworkConfig("subpixel", widths=(8, 12), blocks=(1, 1), rank=2, subpixels=4)
 SMALL_PAPER = NetworkConfig("paper", widths=(8,), blocks=(2,))
 
 
@@ -35,7 +37,7 @@ class Identity:
     halo, multiple, task = 96, 8, Task(sys.argv[1])
     def __call__(self, window):
         return window
-    def at(self, level, *, bits):
+    def at(self, level, *, bits, pixels=None):
         return self
     def release_memory(self):
         pass
@@ -82,10 +84,11 @@ def write_model(
     seed: int = 0,
     task: Task = Task.DENOISE,
     scale: LevelScale = SIGMA,
+    axes: tuple[LevelScale, ...] = (),
 ) -> Path:
     """Write a checkpoint and its ONNX graph; return the checkpoint's path."""
-    network = randomised(build(config, scale), size=0.1, seed=seed)
-    recipe = Recipe(task, config, scale, Training(1e-3, (scale.reference,), whole_share=1.0))
+    network = randomised(build(config, (scale, *axes)), size=0.1, seed=seed)
+    recipe = Recipe(task, config, scale, Training(1e-3, (scale.reference,), whole_share=1.0), axes)
     save_model(path, recipe, network, {"steps": 0})
     export_onnx(path)
     return path
@@ -125,6 +128,13 @@ def upscale_model(tmp_path_factory):
     """A model that restores enlarged pictures."""
     path = tmp_path_factory.mktemp("upscale") / "upscale.safetensors"
     return write_model(path, TINY, task=Task.UPSCALE, scale=SCALE)
+
+
+@pytest.fixture(scope="session")
+def subpixel_model(tmp_path_factory):
+    """A model that enlarges small pictures by sub-pixels; its levels are scale and softness."""
+    path = tmp_path_factory.mktemp("subpixel") / "subpixel.safetensors"
+    return write_model(path, SUBPIXEL, task=Task.UPSCALE, scale=SCALE, axes=(SOFTNESS,))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -10,12 +11,13 @@ import openvino
 import pytest
 from conftest import SMALL_PAPER, TINY, write_model
 
-from hyperrestore.backends import NetworkBackend, OpenVINOModel, TorchModel, find_device, load_network
+from hyperrestore.backends import SMALL, NetworkBackend, OpenVINOModel, TorchModel, find_device, load_network
 from hyperrestore.checkpoint import Checkpoint, load_checkpoint, read_description, save_checkpoint
 from hyperrestore.engine import Backend, run_tiled
 from hyperrestore.errors import CheckpointError, UsageError
 from hyperrestore.export import export_onnx
 from hyperrestore.metrics import psnr
+from hyperrestore.restorer import Restorer
 
 # What a backend may differ from torch in fp32: largest difference, and least PSNR.
 TOLERANCE = {
@@ -63,20 +65,81 @@ def test_the_level_is_live(model, rng):
         assert np.abs(a - b).max() > 1e-3
 
 
-@pytest.mark.parametrize("kind", ["openvino", "torch"])
-def test_one_graph_serves_live_levels(model, rng, monkeypatch):
+@pytest.mark.parametrize("model", ["tiny", "paper"], indirect=True)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_small_pictures_get_the_same_from_a_graph_with_a_live_level(model, precision, rng):
+    largest, least = (1e-6, 120) if precision == "fp32" else TOLERANCE["openvino", "bf16"]
     opened = open_with("openvino", model)
-    picture = rng.random((3, 48, 40), np.float32)
-    exact = [run_tiled(opened.at(level, precision="fp32", bits=8), picture) for level in LEVELS]
-    opened.live(1, precision="fp32", bits=8)
-    monkeypatch.setattr(opened, "_core", None)  # compiling would need it
-    for level, expected in zip(LEVELS, exact, strict=True):
-        seen = run_tiled(opened.live(level, precision="fp32", bits=8), picture)
-        np.testing.assert_allclose(seen, expected, rtol=0, atol=2e-5)
-    with pytest.raises(UsageError, match="live"):
-        opened.live(1, precision="int8", bits=8)
+    window = rng.random((3, 40, 24), np.float32)
+    for level in (0.0, 3.3, 25.3, 99.9):
+        built, live = (
+            opened.at(level, precision=precision, bits=8, pixels=pixels)(window) for pixels in (2**17, 960)
+        )
+        assert np.abs(built - live).max() <= largest and psnr(built, live) >= least
 
 
+def test_no_graph_is_built_for_the_level_of_a_small_picture(tiny_model, rng, monkeypatch):
+    opened, window = open_with("openvino", tiny_model), rng.random((3, 16, 24), np.float32)
+    opened.at(1.0, precision="bf16", bits=8, pixels=384)(window)
+    known = [opened.at(level, precision="bf16", bits=8, pixels=384) for level in LEVELS]
+    unknown = [opened.at(level, precision="fp32", bits=8) for level in LEVELS]
+    monkeypatch.setattr(type(opened), "_compile", None)
+    results = {network(window).tobytes() for network in known + unknown}
+    assert len(results) > len(LEVELS)
+    assert [network(window).tobytes() for network in known] == [
+        network(window).tobytes() for network in known
+    ]
+    large = np.zeros((3, 8, SMALL // 8 + 8), np.float32)
+    with pytest.raises(TypeError):
+        unknown[0](large)
+    with pytest.raises(TypeError):
+        opened.at(1.0, precision="bf16", bits=8, pixels=SMALL + 1)
+    with pytest.raises(TypeError):
+        opened.at(1.0, precision="bf16", bits=8)  # tiles of any size are to give the same
+
+
+def test_a_new_level_costs_a_small_picture_little(rng):
+    restorer = Restorer.load("denoise", precision="fp32")
+    picture = rng.random((3, 48, 48), np.float32)
+    for level in (10.0, 20.0):
+        restorer(picture, level)
+    begun = time.process_time()
+    for level in np.linspace(1, 75, 20):
+        restorer(picture, float(level))
+    assert (time.process_time() - begun) / 20 < 0.1  # a tenth of it here; to build a graph takes longer
+
+
+def test_bf16_is_for_cpus_that_may_compute_in_it(tiny_model, monkeypatch):
+    opened = open_with("openvino", tiny_model)
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(opened, "_core", Pretending(opened._core, "BF16"))
+    names = {opened.at(5.0, precision=kind, bits=8, pixels=9).name[-4:] for kind in ("auto", "bf16")}
+    assert names == {"bf16"}
+    assert opened.at(5.0, precision="auto", bits=16, pixels=9).name.endswith("fp32")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert opened.at(5.0, precision="bf16", bits=8, pixels=9).name.endswith("fp32")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "default")
+    assert opened.at(5.0, precision="bf16", bits=8, pixels=9).name.endswith("bf16")
+    monkeypatch.setattr(opened, "_core", Pretending(opened._core, "FP32"))
+    names = {opened.at(5.0, precision=kind, bits=8, pixels=9).name[-4:] for kind in ("auto", "bf16")}
+    assert names == {"fp32"}
+
+
+class Pretending:
+    """OpenVINO on a CPU that says of itself what it is told."""
+
+    def __init__(self, core, *capabilities):
+        self._core, self._capabilities = core, capabilities
+
+    def get_property(self, device, name):
+        return list(self._capabilities)
+
+    def __getattr__(self, name):
+        return getattr(self._core, name)
+
+
+@pytest.mark.parametrize("kind", ["openvino", "torch"])
 def test_grey_is_the_mean_of_the_colour_network(model, kind, rng):
     backend = open_with(kind, model).at(40.0, precision="fp32", bits=16)
     grey = rng.random((1, 16, 12), np.float32)

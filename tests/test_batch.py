@@ -22,17 +22,10 @@ from hypothesis import strategies as st
 
 import hyperrestore.batch as batch
 from hyperrestore import PictureInfo, Restorer, read_picture, restore_file
-from hyperrestore.batch import (
-    Failure,
-    Report,
-    find_finished,
-    find_inputs,
-    make_folder,
-    plan_targets,
-    restore_files,
-)
+from hyperrestore.batch import Failure, Report, restore_files
 from hyperrestore.codec import writing
 from hyperrestore.errors import DiskFullError, LevelError, PictureError, UsageError
+from hyperrestore.folder import find_finished, find_inputs, make_folder, plan_targets
 from hyperrestore.level import Task
 from hyperrestore.picture import SUFFIXES, Picture, create_picture, remove_leftovers, write_picture
 
@@ -65,7 +58,7 @@ class Fake:
         self.backend = backend
         self.asked = []
 
-    def at(self, level, *, bits):
+    def at(self, level, *, bits, pixels=None):
         self.asked.append((level, bits))
         return self.backend
 
@@ -151,8 +144,10 @@ def touch(*paths):
 def test_folders_are_searched_and_mirrored(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     touch("in/b.PNG", "in/deep/er/a.jpg", "in/deep/a.jpg", "in/notes.txt", "in/.hidden.png", "c.tif")
-    found, unreadable = find_inputs([Path("in"), Path("c.tif")], out=Path("out"), recursive=True)
-    assert unreadable == []
+    found, unreadable, foreign, others, in_folder = find_inputs(
+        [Path("in"), Path("c.tif")], out=Path("out"), recursive=True
+    )
+    assert (unreadable, foreign, others, in_folder) == ([], [], 1, True)
     assert [(source.as_posix(), place.as_posix()) for source, place in found] == [
         ("in/b.PNG", "b.PNG"),
         ("in/deep/a.jpg", "deep/a.jpg"),
@@ -169,7 +164,7 @@ def test_results_below_the_input_and_loops_of_links_are_no_input(tmp_path, monke
     Path("in/loop").symlink_to(".")
     Path("in/link.png").symlink_to("a.png")
     for out in ("in/out", "in/loop/out/"):
-        found, _ = find_inputs([Path("in")], out=Path(out), recursive=True)
+        found = find_inputs([Path("in")], out=Path(out), recursive=True).pictures
         assert [place.as_posix() for _, place in found] == ["a.png", "link.png"]
 
 
@@ -190,7 +185,7 @@ def test_folders_that_cannot_be_read_are_named(tmp_path, monkeypatch):
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)  # root may read every folder
-    found, unreadable = find_inputs([tmp_path], out=tmp_path / "out", recursive=True)
+    found, unreadable, *_ = find_inputs([tmp_path], out=tmp_path / "out", recursive=True)
     assert found == [(tmp_path / "a.png", Path("a.png"))]
     assert unreadable == [tmp_path / "locked"]
 

@@ -1,16 +1,19 @@
 """What is found in a file is what was done to it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 from test_compression import PHOTOS
 
+import hyperrestore
 from hyperrestore.degrade import jpeg, quantisation_tables
-from hyperrestore.errors import PictureError
+from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.estimate import Compression, Findings, inspect
 from hyperrestore.level import Task
 from hyperrestore.noise import Noise
-from hyperrestore.picture import Picture, PictureInfo, write_picture
+from hyperrestore.picture import Picture, PictureInfo, read_picture, write_picture
 
 
 def write(path, pixels, bits=8, **options):
@@ -93,3 +96,34 @@ def test_a_guess_is_not_acted_upon():
         assert ("no noise that is sure" in findings.sentence(Task.DENOISE)) == (not expected)
     assert Findings(compression, None).levels == {}
     assert Findings(Compression(97, ""), None).levels == {Task.DEJPEG: 97}
+
+
+def test_pictures_in_memory_are_inspected_as_files_are(tmp_path):
+    pixels = noisy(PHOTOS["coffee"][:, ::2, ::2], 20)
+    write(tmp_path / "a.png", pixels)
+    picture = read_picture(tmp_path / "a.png")
+    found = hyperrestore.inspect(tmp_path / "a.png")
+    assert isinstance(found, hyperrestore.Findings) and "denoise" in found.levels
+    assert hyperrestore.inspect(picture) == hyperrestore.inspect(picture.pixels) == found
+    assert hyperrestore.inspect(str(tmp_path / "a.png")) == found
+    # What is hidden counts no more than in the file.
+    alpha = np.ones_like(picture.pixels[:1])
+    alpha[:, :100] = 0
+    half = replace(picture, alpha=alpha)
+    write_picture(tmp_path / "half.png", half)
+    assert hyperrestore.inspect(half) == hyperrestore.inspect(tmp_path / "half.png") != found
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((3, 9, 9), np.uint8),
+        np.zeros((9, 9)),
+        np.full((3, 9, 9), 255.0),
+        np.full((1, 9, 9), np.nan),
+        5,
+    ],
+)
+def test_what_is_no_picture_is_not_inspected(wrong):
+    with pytest.raises(UsageError):
+        hyperrestore.inspect(wrong)

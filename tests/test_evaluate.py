@@ -46,7 +46,7 @@ class Fake:
 
     task: Task = Task.DENOISE
 
-    def at(self, level, *, bits):
+    def at(self, level, *, bits, pixels=None):
         assert bits == 8
         return Identity()
 
@@ -170,7 +170,7 @@ def test_a_model_is_measured_as_it_is_used(tiny_model, folder):
     class Recorder:
         task = Task.DENOISE
 
-        def at(self, level, *, bits):
+        def at(self, level, *, bits, pixels=None):
             backend = restorer.at(level, bits=bits)
 
             class Recording(Identity):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hyperrestore.errors import UsageError
+from hyperrestore.errors import ExtrapolationWarning, UsageError
 from hyperrestore.hyper import (
     HyperConv2d,
     HyperConvTranspose2d,
@@ -274,6 +274,47 @@ def test_a_level_of_the_wrong_shape_is_refused(level):
     network = hyperize(nn.Conv2d(4, 4, 3), SIGMA)
     with pytest.raises(UsageError, match=r"a level of shape .* this network takes 1 level axes"):
         network(picture().float(), level)
+
+
+@ranks
+def test_with_one_axis_a_level_for_each_sample_needs_no_second_dimension(rank):
+    network = make("plain", "one", rank)
+    levels = torch.tensor([3.0, 50.0, 99.0], dtype=torch.float64)
+    x = picture(3)
+    together = network(x, levels)
+    torch.testing.assert_close(together, network(x, levels[:, None]), rtol=0, atol=0)
+    torch.testing.assert_close(together, network(x, levels.tolist()), rtol=0, atol=0)
+    torch.testing.assert_close(network(x, levels[:1]), network(x, 3.0), rtol=0, atol=0)  # one for all
+    for count in (2, 4):
+        with pytest.raises(UsageError, match=r"does not fit an image of shape \(3, "):
+            network(x, torch.zeros(count))
+
+
+def test_with_several_axes_one_dimension_means_these_whatever_the_batch():
+    network = make("plain", "two axes", None)
+    for count in (1, 2, 3):
+        x = picture(count)
+        for index in range(count):
+            alone = network(x[index : index + 1], [20.0, 80.0])
+            together = network(x, [20.0, 80.0])[index : index + 1]
+            torch.testing.assert_close(together, alone, rtol=0, atol=1e-13)
+        with pytest.raises(UsageError, match="does not fit"):
+            network(x, torch.zeros(3))
+
+
+def test_a_level_far_outside_of_the_scale_warns():
+    network = hyperize(nn.Conv2d(4, 4, 3), SIGMA).eval()
+    x = picture().float()
+    for level in (0, 90, 100.0, torch.tensor([[5.0]])):
+        network(x, level)
+    for level in (-1, 2500, torch.tensor([[101.0]]), torch.full((1, 1, *x.shape[-2:]), 1e6), float("nan")):
+        with pytest.warns(ExtrapolationWarning, match="sigma .* lies outside the scale .* 0 to 100"):
+            network(x, level)
+        if not isinstance(level, torch.Tensor):
+            with pytest.warns(ExtrapolationWarning):
+                materialize(network, level)
+    with pytest.warns(ExtrapolationWarning, match="quality 0.5"):
+        make("plain", "two axes", None)(picture(), [20, 0.5])
 
 
 def test_a_layer_without_its_network_says_what_to_do():

@@ -212,6 +212,41 @@ def test_other_chunks_are_said(tmp_path):
     assert restored(tmp_path / "a.webp", tmp_path / "b.webp") == ("left out its chunks LOST",)
 
 
+def item_boxes(kinds, references):
+    """The `meta` box of an AVIF file with such items, of which the first is the picture."""
+    box = lambda name, data: struct.pack(">I4s", 8 + len(data), name) + data  # noqa: E731
+    entries = b"".join(
+        box(b"infe", b"\2\0\0\0" + struct.pack(">HH", number, 0) + kind + b"\0")
+        for number, kind in kinds.items()
+    )
+    links = b"".join(box(kind, struct.pack(">HHH", one, 1, other)) for kind, one, other in references)
+    return box(
+        b"meta",
+        bytes(4)
+        + box(b"pitm", bytes(4) + struct.pack(">H", 1))
+        + box(b"iinf", bytes(4) + struct.pack(">H", len(kinds)) + entries)
+        + box(b"iref", bytes(4) + links),
+    )
+
+
+@pytest.mark.parametrize(
+    "kinds, references, expected",
+    [
+        ({1: b"av01"}, [], False),
+        ({1: b"av01", 2: b"Exif"}, [(b"cdsc", 2, 1)], False),
+        ({1: b"av01", 2: b"av01"}, [(b"auxl", 2, 1)], False),  # transparency
+        ({1: b"grid", 2: b"av01", 3: b"av01"}, [(b"dimg", 1, 2), (b"dimg", 1, 3)], False),
+        ({1: b"av01", 2: b"av01"}, [(b"thmb", 2, 1)], True),
+        ({1: b"av01", 2: b"av01", 3: b"av01"}, [(b"auxl", 2, 1), (b"auxl", 3, 1)], True),  # and depth
+        ({1: b"av01", 2: b"av01", 3: b"tmap"}, [(b"dimg", 3, 1), (b"dimg", 3, 2)], True),  # gain map
+    ],
+)
+def test_further_pictures_of_an_avif_file_are_found(kinds, references, expected):
+    items = read_items(item_boxes(kinds, references))
+    assert (items.kinds, items.references, items.primary) == (kinds, references, 1)
+    assert further_pictures(items) == expected
+
+
 @pytest.mark.parametrize("dots", [(300, 300), (72, 72), (96, 118)])
 def test_the_resolution_of_jfif_stays_as_it_was(tmp_path, dots):
     jpeg(tmp_path / "a.jpg", dpi=dots)

@@ -5,9 +5,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 import skimage.data
 from conftest import SMALL_PAPER, TINY, write_model
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from openvino import opset13
 
 from hyperrestore import PictureInfo, Restorer, run_tiled
 from hyperrestore.backends import OpenVINOModel
@@ -18,7 +23,15 @@ from hyperrestore.errors import CheckpointError, MissingExtraError, UsageError
 from hyperrestore.export import export_onnx
 from hyperrestore.metrics import psnr
 from hyperrestore.picture import Picture, write_picture
-from hyperrestore.quantize import Ranges, load_ranges, ranges_path, save_ranges, weights_digest
+from hyperrestore.quantize import (
+    Ranges,
+    load_ranges,
+    quantize,
+    ranges_path,
+    save_ranges,
+    weight_limits,
+    weights_digest,
+)
 
 PHOTOS = [Path(skimage.data.__file__).parent / f"{name}.png" for name in ("chelsea", "coffee", "camera")]
 LEVELS = (0.0, 25.0, 75.0)
@@ -93,6 +106,52 @@ def test_networks_of_every_kind(request, tmp_path, name):
     exact, fast = (Restorer.load(path, precision=kind).at(40, bits=8)(pixels) for kind in ("fp32", "int8"))
     assert psnr(fast, exact) > 40
     assert not np.array_equal(fast, exact)
+
+
+# --- No CPU saturates ---------------------------------------------------------------------------------
+
+
+@given(st.data())
+def test_two_products_of_neighbours_fit_into_16_bits(data):
+    shape = data.draw(st.tuples(*(st.integers(1, most) for most in (4, 9, 3, 3))))
+    kernel = data.draw(arrays(np.float32, shape, elements=st.floats(-100, 100, width=32)))
+    limits = weight_limits(kernel)
+    assert limits.shape == (len(kernel), 1, 1, 1) and (limits > 0).all()
+    integers = np.rint(kernel / limits * 127).astype(int)
+    assert np.abs(integers).max() <= 127
+    even = np.pad(integers, ((0, 0), (0, shape[1] % 2), (0, 0), (0, 0)))
+    for activations in ((255, 255), (255, 0), (0, 255)):
+        sums = activations[0] * even[:, ::2] + activations[1] * even[:, 1::2]
+        assert (np.abs(sums) < 2**15).all()
+
+
+@pytest.mark.parametrize("side", [1, 3])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_weights_and_activations_add_up(side, sign):
+    """Where the CPU adds products in pairs, the sums of these would be cut to about half."""
+    channels = 32
+    outer = np.eye(channels, dtype=np.float32)[:, :, None, None]
+    kernels = (outer, np.full((channels, channels, side, side), sign / 8, np.float32), outer)
+    core = openvino.Core()
+    results = []
+    for integers in (False, True):
+        image = opset13.parameter([1, channels, 16, 16], np.float32, name="image")
+        node = image.output(0)
+        for name, kernel in zip("abc", kernels, strict=True):
+            border = [kernel.shape[-1] // 2] * 2
+            convolution = opset13.convolution(
+                node, opset13.constant(kernel), [1, 1], border, border, [1, 1], name=name
+            )
+            node = convolution.output(0)
+        graph = openvino.Model([node], [image], "graph")
+        if integers:
+            quantize(graph, core, Ranges("", (0.0,), {"b": ((0.0, 1.0),)}, ("b",)), 0.0)
+        compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        (result,) = compiled([np.ones((1, channels, 16, 16), np.float32)]).values()
+        results.append(result)
+    exact, fast = results
+    assert np.abs(exact).max() == pytest.approx(channels * side**2 / 8)
+    np.testing.assert_allclose(fast, exact, rtol=0.02)
 
 
 # --- What runs --------------------------------------------------------------------------------------

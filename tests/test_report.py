@@ -31,6 +31,8 @@ def test_every_picture_has_its_status(tmp_path):
         results,
         skipped=[pair("\udcff.png")],
         unreadable=[Path("in/closed")],
+        foreign=[(Path("in/f.gif"), "GIF")],
+        others=3,
         models={"denoise": "denoise"},
         settings={"level": None, "tile": 512},
         seconds=12.3456,
@@ -41,7 +43,8 @@ def test_every_picture_has_its_status(tmp_path):
         "restored", "unchanged", "failed", "skipped", "left", "left",
     ]  # fmt: skip
     assert document["totals"] == {
-        "pictures": 6, "restored": 1, "unchanged": 1, "failed": 1, "skipped": 1, "left": 2, "megapixels": 6.5,
+        "pictures": 6, "restored": 1, "unchanged": 1, "failed": 1, "skipped": 1, "left": 2,
+        "not_read": 1, "not_pictures": 3, "megapixels": 6.5,
     }  # fmt: skip
     first, _, third, fourth, fifth, _ = document["pictures"]
     assert first == {
@@ -53,6 +56,7 @@ def test_every_picture_has_its_status(tmp_path):
     assert fifth == {"status": "left", "source": "in/d.png", "target": "out/d.png"}
     assert document["complete"] is False and document["seconds"] == 12.346
     assert document["unreadable_folders"] == ["in/closed"]
+    assert document["not_read"] == [{"source": "in/f.gif", "kind": "GIF"}]
     assert document["settings"] == {"level": None, "tile": 512}
     digest = hashlib.sha256((MODELS / "denoise.safetensors").read_bytes()).hexdigest()
     assert document["models"] == [{"task": "denoise", "model": "denoise", "sha256": digest}]

@@ -1,3 +1,4 @@
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -238,3 +239,58 @@ def test_grain_is_a_share_of_the_luminance_that_was_taken_away(rng):
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(UsageError, match="grain"):
             restorer(pixels, 10, grain=wrong)
+
+
+MISTAKES = {
+    "8-bit integers": (np.zeros((3, 4, 4), np.uint8), 25, {}),
+    "no channels": (np.zeros((4, 4)), 25, {}),
+    "channels last": (np.zeros((4, 5, 3)), 25, {}),
+    "two channels": (np.zeros((2, 4, 4)), 25, {}),
+    "empty": (np.zeros((3, 0, 4)), 25, {}),
+    "0 to 255": (np.full((3, 4, 4), 200.0), 25, {}),
+    "NaN": (np.full((3, 4, 4), np.nan), 25, {}),
+    "a path": ("photo.jpg", 25, {}),
+    "nothing": (None, 25, {}),
+    "no level": (np.zeros((3, 4, 4)), None, {}),
+    "a level in words": (np.zeros((3, 4, 4)), np.array("strong"), {}),
+    "a map of another size": (np.zeros((3, 4, 4)), np.zeros((5, 4)), {}),
+    "a tile of nothing": (np.zeros((3, 4, 4)), 25, {"size": 0}),
+    "too much grain": (np.zeros((3, 4, 4)), 25, {"grain": "all"}),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_errors_name_nothing_that_the_caller_did_not_call(restorer, mistake):
+    image, level, options = MISTAKES[mistake]
+    for call in (restorer, lambda *one, **more: restorer.region(*one, Region(0, 0, 1, 1), **more)):
+        with pytest.raises(UsageError) as caught:
+            call(image, level, **options)
+        for inner in ("run_tiled", "restore_r", "backend", "window", "`bits`", "mapped"):
+            assert inner not in str(caught.value)
+
+
+def test_int8_of_an_array_is_refused_in_words_of_the_caller(rng):
+    with pytest.raises(UsageError, match="8 bits") as caught:
+        Restorer.load("denoise", precision="int8")(rng.random((3, 8, 8)), 25)
+    assert "`bits`" not in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["auto", "torch", "quantum"])
+def test_an_unknown_model_lists_those_there_are(device):
+    for name in ("nonsense", "Denoise", "photos/model.safetensors"):
+        with pytest.raises(CheckpointError, match=f"^{name}: .*denoise, dejpeg, upscale"):
+            Restorer.load(name, device=device)
+
+
+@pytest.mark.parametrize("options", [{}, {"device": "torch"}, {"precision": "fp32"}])
+def test_it_can_be_pickled(tiny_model, rng, options, monkeypatch, tmp_path):
+    monkeypatch.chdir(tiny_model.parent)
+    restorer = Restorer.load(tiny_model.name, **options)
+    pickled = pickle.dumps(restorer)
+    assert len(pickled) < 2000  # the model itself stays where it is
+    monkeypatch.chdir(tmp_path)
+    again = pickle.loads(pickled)
+    pixels = rng.random((3, 20, 30), np.float32)
+    np.testing.assert_array_equal(again(pixels, 25), restorer(pixels, 25))
+    assert again.at(25).name == restorer.at(25).name
+    assert pickle.dumps(Restorer.load("denoise")).find(b"models") < 0

@@ -19,7 +19,6 @@ from test_picture import IPTC, XMP, copy, exif, integers, picture_of, refused
 from hyperrestore import restore_file
 from hyperrestore.estimate import inspect
 from hyperrestore.level import Task
-from hyperrestore.photoshop_resources import resource
 from hyperrestore.picture import create_picture, header_size, open_picture, read_picture, write_picture
 
 FORMS = {1: "B", 2: "s", 3: "H", 4: "I", 5: "I", 12: "d"}
@@ -36,7 +35,7 @@ class Same:
     def __call__(self, window):
         return window
 
-    def at(self, level, *, bits):
+    def at(self, level, *, bits, pixels=None):
         return self
 
     def release_memory(self):
@@ -223,6 +222,7 @@ def test_colours_that_are_read(tmp_path, photometric, separate):
         (plain(4, 4, 3, 2, 32, x339=(3, [3] * 3)), "float"), (plain(4, 4, 1, 1, 32), "uint"),
         (plain(4, 4, 1, 1, 12), "cannot be read"), (plain(4, 4, 3, 2, 4), "cannot be read"),
         (plain(4, 4, 5, 2, x338=(3, [0, 1])), "multiplied by alpha"),
+        (plain(4, 4, 3, 6, 32, x530=(3, [1, 1])), "YCbCr of 32 bits"),
         (plain(4, 4, 3, 6, x284=(3, [2]), x530=(3, [1, 1])), "in planes"),
         (plain(4, 4, 2, 1, x284=(3, [2]), x338=(3, [0])), "in planes"),
         (plain(4, 4, 2, 0, x284=(3, [2]), x338=(3, [2])), "in planes"),
@@ -563,6 +563,14 @@ def test_tags_that_other_formats_cannot_hold_are_named(tmp_path, suffix):
     assert "Resolution" not in note
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "avif", "tif"])
+def test_the_host_computer_is_kept_by_every_format(tmp_path, suffix):
+    tifffile.imwrite(tmp_path / "a.tif", integers()[0], metadata=None, extratags=[ARCHIVE[3]])
+    assert restore(tmp_path / "a.tif", tmp_path / f"b.{suffix}") == ()
+    with Image.open(tmp_path / f"b.{suffix}") as image:
+        assert image.getexif()[316] == "scan station 2"
+
+
 def test_what_cannot_be_carried_is_said(tmp_path):
     layers = (37724, 7, 8, b"Adobe Ph", True)
     tifffile.imwrite(
@@ -711,11 +719,33 @@ def test_photoshop_resources_stay_but_for_thumbnails_and_iptc_inside_reaches_a_j
     )  # fmt: skip
     assert restore(tmp_path / "a.tif", tmp_path / "b.tif") == ()
     written = tags_of(tmp_path / "b.tif")
-    assert written[34377] == path + bim(0x0404, IPTC) + flag
-    assert 33723 not in written
+    assert written[34377] == bim(0x0404, IPTC) + path + flag
+    assert bytes(written[33723]) == IPTC
     restore(tmp_path / "a.tif", tmp_path / "b.jpg")
     image = pyvips.Image.new_from_file(str(tmp_path / "b.jpg"))
-    assert resource(image.get("iptc-data")[14:], 0x0404) == IPTC
+    assert bim(0x0404, IPTC) in image.get("iptc-data")
+
+
+def test_places_in_photoshop_resources_hold_or_are_left_out_aloud(tmp_path):
+    path, guides, rest = bim(2000, bytes(52)), bim(1032, bytes(16)), bim(1034, b"\1")
+    block = path + guides + rest
+    for orientation in (1, 3):
+        tifffile.imwrite(
+            tmp_path / f"{orientation}.tif", integers()[0], metadata=None,
+            extratags=[
+                (34377, 7, len(block), block, True), (274, 3, 1, orientation, True),
+                (343, 1, 4, bytes(4), True),
+            ],
+        )  # fmt: skip
+    assert restore(tmp_path / "1.tif", tmp_path / "b.tif") == ()
+    assert {34377, 343} <= tags_of(tmp_path / "b.tif").keys()
+    (note,) = restore(tmp_path / "1.tif", tmp_path / "b.tif", scale=2.0)
+    assert note == "left out Photoshop's guides and slices, which are not for the enlarged picture"
+    assert tags_of(tmp_path / "b.tif")[34377] == path + rest
+    notes = restore(tmp_path / "3.tif", tmp_path / "b.tif")
+    assert "left out its clipping path, as the pixels were turned upright" in notes
+    assert any("guides and slices" in note for note in notes)
+    assert tags_of(tmp_path / "b.tif").keys().isdisjoint({343})
 
 
 def test_exif_xmp_and_iptc_of_a_tiff_stay(tmp_path):

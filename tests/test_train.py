@@ -3,6 +3,8 @@ import copy
 import csv
 import json
 import os
+import platform
+import re
 import signal
 import subprocess
 import sys
@@ -41,6 +43,7 @@ from hyperrestore.train import (
     draw_levels,
     draw_true_levels,
     fade_half,
+    is_fast_in_bf16,
     learn,
     loss_of,
     save_model,
@@ -364,6 +367,63 @@ def test_minutes_end_a_training_too_and_count_on(photos, tmp_path):
     run(photos, tmp_path, steps=10**9, minutes=1.5 / 60, resume=True)
     assert 1.5 <= float(log_of(tmp_path)[-1]["seconds"]) < 30
     assert int(log_of(tmp_path)[-1]["step"]) > int(first["step"])
+
+
+def test_minutes_hold_the_validations_in_between(photos, tmp_path, monkeypatch):
+    inner, times = training_module.validate, []
+
+    def slow(*arguments, **options):
+        time.sleep(0.2)
+        times.append(time.monotonic())
+        return inner(*arguments, **options)
+
+    monkeypatch.setattr(training_module, "validate", slow)
+    run(photos, tmp_path, steps=None, minutes=1 / 60, validate_every=-1)
+    assert 2 <= len(times) <= 6  # of them one at the end
+
+
+def test_the_first_step_says_what_to_expect(photos, tmp_path, capsys):
+    run(photos, tmp_path, steps=3, minutes=2)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "first step" in line]
+    pattern = (
+        r"fp32, the first step took [\d.]+ s: about [\d.e+]+ steps a minute, [\d,]+ more in the 2 minutes, "
+        r"[\d,.]+ minutes to step 3; later steps are often faster"
+    )
+    assert len(lines) == 1 and re.search(pattern, lines[0])
+
+
+# --- Precision --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_auto_takes_what_is_faster_and_goes_on_in_it(photos, tmp_path, monkeypatch, capsys, fast):
+    monkeypatch.setattr(training_module, "is_fast_in_bf16", lambda device: fast)
+    run(photos, tmp_path, steps=1, bf16=None)
+    monkeypatch.setattr(training_module, "is_fast_in_bf16", lambda device: not fast)
+    run(photos, tmp_path, steps=2, bf16=None, resume=True)
+    run(photos, tmp_path, steps=3, bf16=fast, resume=True)
+    precision = "bf16" if fast else "fp32"
+    assert capsys.readouterr().err.count(f"{precision}, the first step took") == 3
+    with pytest.raises(CheckpointError, match="precision"):
+        run(photos, tmp_path, steps=4, bf16=not fast, resume=True)
+
+
+def test_any_gpu_is_taken_for_fast_in_bf16():
+    assert is_fast_in_bf16(torch.device("cuda"))
+
+
+def test_the_measurement_draws_no_random_numbers():
+    state = torch.get_rng_state()
+    is_fast_in_bf16(CPU)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the limit is for x86 alone")
+def test_a_cpu_without_bf16_trains_in_fp32():
+    code = "import torch; from hyperrestore.train import *; print(is_fast_in_bf16(torch.device('cpu')))"
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
 
 
 def test_the_log_has_one_header_and_forgets_what_was_not_saved(photos, tmp_path):

@@ -10,13 +10,15 @@ from test_cli import photo
 
 from hyperrestore import Restorer, read_picture, restore_file
 from hyperrestore.cli import main
-from hyperrestore.errors import LevelError, UsageError
+from hyperrestore.engine import Region
+from hyperrestore.errors import ExtrapolationWarning, LevelError, UsageError
 from hyperrestore.level import Task
 
 
-@pytest.fixture(scope="module")
-def restorer(upscale_model):
-    return Restorer.load(upscale_model, precision="fp32")
+@pytest.fixture(scope="module", params=["upscale_model", "subpixel_model"])
+def restorer(request):
+    """A model for pictures that are enlarged before, and one that works on the small picture."""
+    return Restorer.load(request.getfixturevalue(request.param), precision="fp32")
 
 
 @pytest.mark.parametrize("scale", [1, 1.3, 2, 2.7, 4])
@@ -66,6 +68,84 @@ def test_a_side_can_be_given(restorer, tmp_path):
         with pytest.raises(error, match=r"in\.png"):
             restore_file(restorer, source, tmp_path / "no.png", level, **sizes)
     assert not (tmp_path / "no.png").exists()
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_softness_is_a_level_of_its_own(subpixel_model, tmp_path, alpha):
+    restorer = Restorer.load(subpixel_model, precision="fp32")
+    picture = read_picture(photo(tmp_path / "in.png", height=24, width=36, alpha=alpha))
+    made = {}
+    for softness in (0, 1, 1.7):
+        made[softness] = restorer(picture, {"scale": 2.5, "softness": softness}).pixels
+        restore_file(restorer, tmp_path / "in.png", tmp_path / f"{softness}.png", 2.5, softness=softness)
+        file = read_picture(tmp_path / f"{softness}.png").pixels
+        assert np.abs(file - made[softness]).max() < 0.6 / 255
+        part = Region(20, 10, 71, 55)
+        region = restorer.region(picture, {"scale": 2.5, "softness": softness}, part, size=16)
+        inner = made[softness][:, part.top : part.bottom, part.left : part.right]
+        assert np.abs(region - inner).max() < 1e-6
+    assert np.array_equal(made[1], restorer(picture, 2.5).pixels), "1 is the default"
+    assert np.abs(made[0] - made[1]).max() > 1e-3 < np.abs(made[1.7] - made[1]).max()
+
+
+def test_levels_have_to_be_known(subpixel_model, upscale_model):
+    picture = np.zeros((3, 4, 5), np.float32)
+    small, before = Restorer.load(subpixel_model), Restorer.load(upscale_model)
+    with pytest.raises(UsageError, match="no level 'softness'; it takes scale"):
+        before(picture, {"scale": 2, "softness": 1})
+    with pytest.raises(UsageError, match="'scale' is missing"):
+        small(picture, {"softness": 1})
+    with pytest.raises(LevelError, match="softness 4"):
+        small(picture, {"scale": 2, "softness": 4})
+    with pytest.warns(ExtrapolationWarning, match=r"softness 2\.5"):
+        small(picture, {"scale": 2, "softness": 2.5})
+    with pytest.raises(UsageError, match="grain"):
+        small(picture, 2, grain=0.2)
+
+
+def test_at_scale_1_a_picture_that_is_not_soft_stays(restorer):
+    picture = np.random.default_rng(0).random((3, 13, 9), np.float32)
+    assert np.array_equal(restorer(picture, 1), picture)
+    if restorer.axes:
+        assert np.array_equal(restorer(picture, {"scale": 1, "softness": 0.5}), picture)
+        assert not np.array_equal(restorer(picture, {"scale": 1, "softness": 1.5}), picture)
+
+
+@pytest.mark.parametrize("device", ["cpu", "torch"])
+def test_grey_comes_out_grey(subpixel_model, device):
+    grey = np.random.default_rng(0).random((1, 20, 31), np.float32)
+    restorer = Restorer.load(subpixel_model, precision="fp32", device=device)
+    colour = restorer(np.repeat(grey, 3, axis=0), 2.7)
+    assert np.array_equal(colour[0], colour[1]) and np.array_equal(colour[0], colour[2])
+    np.testing.assert_allclose(colour[:1], restorer(grey, 2.7), rtol=0, atol=1e-6)
+
+
+def test_engines_agree(subpixel_model):
+    picture = np.random.default_rng(0).random((3, 23, 17), np.float32)
+    level = {"scale": 3.3, "softness": 0.4}
+    one, other = (
+        Restorer.load(subpixel_model, precision="fp32", device=device)(picture, level)
+        for device in ("cpu", "torch")
+    )
+    np.testing.assert_allclose(one, other, rtol=0, atol=2e-5)
+
+
+def test_softness_on_the_command_line(subpixel_model, upscale_model, tmp_path, capsys):
+    source = str(photo(tmp_path / "in.png"))
+    words = ["upscale", source, "-s", "2", "--overwrite", "-o"]
+    for softness in ("0", "1", "2"):
+        out = tmp_path / f"{softness}.png"
+        assert main([*words, str(out), "--model", str(subpixel_model), "--softness", softness]) == 0
+    assert main([*words, str(tmp_path / "usual.png"), "--model", str(subpixel_model)]) == 0
+    made = {name: read_picture(tmp_path / f"{name}.png").pixels for name in ("0", "1", "2", "usual")}
+    assert np.array_equal(made["1"], made["usual"])
+    assert not np.array_equal(made["0"], made["1"]) and not np.array_equal(made["2"], made["1"])
+    capsys.readouterr()
+    out = str(tmp_path / "no.png")
+    assert main([*words, out, "--model", str(upscale_model), "--softness", "1"]) == 2
+    assert "no level 'softness'" in capsys.readouterr().err
+    assert main([*words, out, "--model", str(subpixel_model), "--softness", "9"]) == 2
+    assert "softness 9.0 is not accepted" in capsys.readouterr().err
 
 
 def test_the_command(upscale_model, dejpeg_model, tmp_path, capsys):

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
         TrainingError,
         UsageError,
     )
+    from hyperrestore.estimate import Compression, Findings, inspect
     from hyperrestore.hyper import HyperConv2d, HyperConvTranspose2d, Hypernetwork, hyperize, materialize
     from hyperrestore.level import LevelScale, Task
+    from hyperrestore.noise import Noise
     from hyperrestore.picture import Picture, PictureInfo, read_picture, write_picture
     from hyperrestore.restorer import Restorer
 
@@ -51,8 +53,10 @@ _HOMES = {
         "TrainingError",
         "UsageError",
     ),
+    "estimate": ("Compression", "Findings", "inspect"),
     "hyper": ("HyperConv2d", "HyperConvTranspose2d", "Hypernetwork", "hyperize", "materialize"),
     "level": ("LevelScale", "Task"),
+    "noise": ("Noise",),
     "picture": ("Picture", "PictureInfo", "read_picture", "write_picture"),
     "restorer": ("Restorer",),
 }
@@ -61,8 +65,10 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Backend",
     "CheckpointError",
+    "Compression",
     "DiskFullError",
     "ExtrapolationWarning",
+    "Findings",
     "HyperConv2d",
     "HyperConvTranspose2d",
     "Hypernetwork",
@@ -70,6 +76,7 @@ __all__ = [
     "LevelError",
     "LevelScale",
     "MissingExtraError",
+    "Noise",
     "Picture",
     "PictureError",
     "PictureInfo",
@@ -81,6 +88,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "hyperize",
+    "inspect",
     "materialize",
     "read_picture",
     "restore_file",

@@ -21,6 +21,23 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see `{self.prog} --help`")
 
 
+class _OfOtherCommands(argparse.Action):
+    """An option that `restore` has not, with the way to what is meant by it."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> NoReturn:
+        """Refuse it."""
+        parser.error(
+            f"{option_string} is not for `restore`, which finds every level out: for a level of your own use "
+            "`denoise -l SIGMA` or `dejpeg -l QUALITY`"
+        )
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; `command` says which command was given."""
     words = _Parser(
@@ -43,6 +60,10 @@ def parser() -> argparse.ArgumentParser:
     _add_files(command)
     _add_grain(command)
     command.set_defaults(tasks=("denoise", "dejpeg"), level=None)
+    for words_of_others in (("-l", "--level"), ("--level-map",), ("--sweep",)):
+        command.add_argument(
+            *words_of_others, nargs="*", action=_OfOtherCommands, dest="of_others", help=argparse.SUPPRESS
+        )
 
     command = commands.add_parser(
         "inspect",
@@ -51,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         "command would repair them.",
         epilog="Example: hyperrestore inspect photo.jpg",
     )
-    command.add_argument("inputs", nargs="+", metavar="PICTURE", type=_path, help=PICTURES)
+    _add_inputs(command, "take folders, too, and all pictures in them; a table ends what is said")
     command.add_argument("--json", action="store_true", help="print a JSON object for each picture")
     _add_limit(command)
 
@@ -64,8 +85,9 @@ def parser() -> argparse.ArgumentParser:
     _add_files(command)
     command.add_argument(
         "-l", "--level", default="auto", type=_level, metavar="SIGMA",
-        help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75 (a photo at high ISO "
-        "has 5 to 25); auto (default) finds it out, and leaves alone what has next to none; with a map "
+        help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75, or to 100 with a "
+        "warning (a photo at high ISO has 5 to 25); auto (default) finds it out, and leaves alone what has "
+        "next to none; with a map "
         "two of them, as 0:40",
     )  # fmt: skip
     _add_grain(command)
@@ -83,8 +105,9 @@ def parser() -> argparse.ArgumentParser:
     _add_files(command)
     command.add_argument(
         "-l", "--level", default="auto", type=_level, metavar="QUALITY",
-        help="quality at which the picture was saved, 5 to 100: lower means a stronger repair; auto "
-        "(default) finds it out, also where a picture was saved again, and leaves alone what shows none; "
+        help="quality at which the picture was saved, 5 to 100, or from 1 with a warning: lower means a "
+        "stronger repair; auto (default) finds it out, also where a picture was saved again, and leaves "
+        "alone what shows none; "
         "with a map two of them, as 100:20",
     )  # fmt: skip
     _add_choice(command)
@@ -94,13 +117,20 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "upscale",
         help="enlarge pictures to any size",
-        description="Enlarge pictures to any size, by a scale or to a width, a height or a long side. Bit "
-        "depth, transparency, colour profile and metadata stay.",
+        description="Enlarge pictures to any size, by a scale or to a width, a height or a long side; of "
+        "several pictures, those that have that size already are left as they are. Bit depth, transparency, "
+        "colour profile and metadata stay.",
         epilog="Example: hyperrestore upscale photo.png -o large.png -s 2.5",
     )
     _add_files(command)
     size = command.add_mutually_exclusive_group(required=True)
-    size.add_argument("-s", "--scale", type=_number, dest="level", help="factor for both sides, 1 to 4")
+    size.add_argument(
+        "-s",
+        "--scale",
+        type=_number,
+        dest="level",
+        help="factor for both sides, 1 to 4, or to 6 with a warning",
+    )
     size.add_argument(
         "--width", type=_whole(1), dest="to_width", metavar="PIXELS", help="width of the result"
     )
@@ -108,6 +138,12 @@ def parser() -> argparse.ArgumentParser:
         "--height", type=_whole(1), dest="to_height", metavar="PIXELS", help="height of the result"
     )
     size.add_argument("--long-side", type=_whole(1), metavar="PIXELS", help="longer side of the result")
+    command.add_argument(
+        "--softness", type=_number, metavar="NUMBER",
+        help="how soft the picture is: the width of the kernel that shrank it, 1 (default) for that of "
+        "antialiased bicubic shrinking, 0 for a crisp and jagged picture, 2 for a blurred one; more sharpens "
+        "more; for models that have this level",
+    )  # fmt: skip
     command.set_defaults(tasks=("upscale",))
     _add_model(command)
 
@@ -148,6 +184,14 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     command.add_argument("--grey", action="store_true", help="score the luminance as grey pictures")
     command.add_argument(
+        "--softness", type=_number, metavar="NUMBER",
+        help="of upscale: shrink by a kernel so many times as wide as bicubic's; default 1",
+    )  # fmt: skip
+    command.add_argument(
+        "--told-softness", type=_number, metavar="NUMBER",
+        help="of upscale: the softness that the model is told, if it is not the true one",
+    )  # fmt: skip
+    command.add_argument(
         "--seed", type=_whole(0), default=0, metavar="NUMBER", help="of the noise; default 0"
     )
     command.add_argument(
@@ -166,14 +210,21 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("recipe", type=_path, metavar="RECIPE", help="TOML file that says what is trained")
     command.add_argument("--data", type=_path, required=True, metavar="FOLDER", help="clean photos")
     command.add_argument("-o", "--out", type=_path, metavar="FOLDER", help="default: runs/NAME OF THE RECIPE")
-    command.add_argument("--minutes", type=_positive, help="total training time; time before --resume counts")
+    command.add_argument(
+        "--minutes", type=_positive,
+        help="total training time, with the validations in between; time before --resume counts; starting, "
+        "reading the photos, the last validation and the export come on top",
+    )  # fmt: skip
     command.add_argument("--steps", type=_whole(1), help="total steps; whichever ends first")
     command.add_argument(
         "--stop-after", type=_positive, default=math.inf, metavar="MINUTES",
         help="stop this command after so long, even if the training has not ended; --resume goes on",
     )  # fmt: skip
     command.add_argument("--device", default="auto", help="auto (CUDA, MPS or CPU), cpu, cuda, cuda:1, mps")
-    command.add_argument("--precision", default="bf16", choices=["bf16", "fp32"], help="default %(default)s")
+    command.add_argument(
+        "--precision", default="auto", choices=["auto", "bf16", "fp32"],
+        help="auto (default): bf16 where the device is faster in it, else fp32; --resume goes on in the same",
+    )  # fmt: skip
     start = command.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="go on from the state in the folder")
     start.add_argument("--start-from", type=_path, metavar="MODEL", help="begin with this model's weights")
@@ -203,18 +254,15 @@ def parser() -> argparse.ArgumentParser:
 def _add_files(command: argparse.ArgumentParser) -> None:
     """What every command that restores pictures takes; only upscaling changes their size."""
     command.set_defaults(to_width=None, to_height=None, long_side=None, model=None)
-    command.set_defaults(grain=0.0, level_map=None, sweep=None, region=None, singles=False)
-    command.add_argument(
-        "inputs", nargs="+", metavar="PICTURE", type=_path, help=f"{PICTURES}; with -r also a folder"
+    command.set_defaults(grain=0.0, level_map=None, softness=None, sweep=None, region=None, singles=False)
+    _add_inputs(
+        command,
+        "take folders, too, and restore all pictures in them; the results lie as the pictures do, and those "
+        "that are there already are kept",
     )
     command.add_argument(
         "-o", "--out", required=True, help="file for one picture; folder for several, or if it ends with /"
     )
-    command.add_argument(
-        "-r", "--recursive", action="store_true",
-        help="take folders, too, and restore all pictures in them; the results lie as the pictures do, and "
-        "those that are there already are kept",
-    )  # fmt: skip
     command.add_argument(
         "-f", "--format", metavar="SUFFIX", help="format of the files in a folder: png, jpg, webp, tif, avif"
     )
@@ -229,6 +277,11 @@ def _add_files(command: argparse.ArgumentParser) -> None:
         "--skip-existing", action="store_true", help="only make the files that are missing; -r does so anyway"
     )
     command.add_argument(
+        "--keep-times", action="store_true",
+        help="give results the times of change and access of their pictures; byte-for-byte copies have them "
+        "anyway",
+    )  # fmt: skip
+    command.add_argument(
         "--json", action="store_true", help="print a JSON object instead of a path for each picture"
     )
     command.add_argument(
@@ -236,6 +289,13 @@ def _add_files(command: argparse.ArgumentParser) -> None:
     )
     _add_limit(command)
     _add_engine(command)
+
+
+def _add_inputs(command: argparse.ArgumentParser, recursive: str) -> None:
+    command.add_argument(
+        "inputs", nargs="+", metavar="PICTURE", type=_path, help=f"{PICTURES}; with -r also a folder"
+    )
+    command.add_argument("-r", "--recursive", action="store_true", help=recursive)
 
 
 def _add_grain(command: argparse.ArgumentParser) -> None:
@@ -285,8 +345,9 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--precision",
         default="auto",
-        help="auto (default: bf16 for 8-bit pictures if the device has it), fp32, bf16, int8 (fastest; for "
-        "8-bit photos on the CPU: a little less exact on photos, much less on flat graphics)",
+        help="auto (default: bf16 for 8-bit pictures if the device has it), fp32, bf16 (on a CPU without it "
+        "fp32), int8 (fastest; for 8-bit photos on the CPU: a little less exact on photos, much less on flat "
+        "graphics)",
     )
 
 

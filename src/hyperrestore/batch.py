@@ -1,11 +1,10 @@
-"""Picture files -> restored picture files: which file becomes which, one file, and many of them."""
+"""Picture files -> restored picture files: one, and many of them."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -24,14 +23,15 @@ from hyperrestore.engine import (
     restore_rows,
     to_floats,
 )
-from hyperrestore.enlarge import STRIP, Enlargement, enlarged_size
+from hyperrestore.enlarge import STRIP, Enlargement, enlarged_size, is_as_large
 from hyperrestore.errors import DiskFullError, HyperrestoreError, PictureError, UsageError
 from hyperrestore.estimate import inspect
+from hyperrestore.folder import make_folder
 from hyperrestore.level import Task
 from hyperrestore.level_map import level_rows
+from hyperrestore.linear_light import LinearResult, in_linear_light, perceptual_rows, to_linear
 from hyperrestore.picture import (
     MAX_PIXELS,
-    SUFFIXES,
     PictureInfo,
     copy_picture,
     create_picture,
@@ -39,6 +39,7 @@ from hyperrestore.picture import (
     open_picture,
 )
 from hyperrestore.restorer import Restorer
+from hyperrestore.subpixels import Upscaled, has_subpixels, tile_of
 from hyperrestore.tiles import spans
 from hyperrestore.transparency import Surroundings, VisibleOnly, VisibleRows, find_surroundings
 
@@ -48,6 +49,7 @@ IN_FLIGHT = 3  # pictures: one in the network, one that is decoded, one that is 
 PIXELS_IN_FLIGHT = 2**26  # of all of them together, unless a single one has more
 LARGE = 2**25  # pixels from which on a network gives back its memory before the picture is encoded
 HELD = 2**27  # bytes of a picture that is decoded as a whole before the network runs
+COPIED = "copied byte for byte"  # the note of such a copy
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,16 @@ class _Counted:
     """A backend that tells how many of its windows are done."""
 
     backend: Backend
-    windows: int
     progress: Callable[[int, int], None]
+    windows: int = 0
     halo: int = field(init=False)
     multiple: int = field(init=False)
+    subpixels: int = field(init=False)
     done: int = 0
 
     def __post_init__(self) -> None:
         self.halo, self.multiple = self.backend.halo, self.backend.multiple
+        self.subpixels = getattr(self.backend, "subpixels", 1)
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window."""
@@ -111,133 +115,6 @@ class _Counted:
         return restored
 
 
-def find_inputs(
-    inputs: Sequence[Path], *, out: Path, recursive: bool
-) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Find the pictures among files and folders, in a fixed order; links to folders are not followed.
-
-    Args:
-        inputs: Pictures, and folders if `recursive`.
-        out: What lies in this folder is no input: a second run finds what the first has written.
-        recursive: Whether folders are searched, with all that they hold.
-
-    Returns:
-        The pictures, each with its place in the folder of results: below a folder its path from there, else
-        its name. And the folders that could not be read.
-
-    Raises:
-        UsageError: A folder where `recursive` is not set, or no picture in all folders together.
-    """
-    found: list[tuple[Path, Path]] = []
-    unreadable: list[Path] = []
-    results = os.path.realpath(out)
-    folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 - no error without permission
-    if folders and not recursive:
-        raise UsageError(f"{folders[0]} is a folder; give -r to restore all that it holds")
-    for path in inputs:
-        if path not in folders:
-            found.append((path, Path(path.name)))
-            continue
-        for parent, below, names in os.walk(
-            path, onerror=lambda error: unreadable.append(Path(error.filename))
-        ):
-            below[:] = sorted(name for name in below if os.path.realpath(Path(parent, name)) != results)
-            for name in sorted(names):
-                file = Path(parent, name)
-                if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
-                    found.append((file, file.relative_to(path)))
-    if folders and not found and not unreadable:
-        raise UsageError(f"{folders[0]} holds no pictures ({_without_dots(SUFFIXES)})")
-    return list(dict.fromkeys(found)), unreadable
-
-
-def plan_targets(
-    sources: Sequence[tuple[Path, Path]], out: str, *, suffix: str | None = None, in_folder: bool = False
-) -> list[tuple[Path, Path]]:
-    """Decide which file every picture is written to.
-
-    Args:
-        sources: Pictures and their places in the folder of results, as `find_inputs` finds them.
-        out: A file for one picture; a folder for several, or if it exists as one or ends with a slash.
-        suffix: In a folder, the suffix of the files (".png"); None keeps each picture's own.
-        in_folder: Whether `out` is a folder also for one picture.
-
-    Returns:
-        Pairs of source and target.
-
-    Raises:
-        UsageError: A file for several pictures, two pictures for one file, one picture for the file of
-            another, or an unknown suffix.
-
-    Example:
-        >>> [(_, target)] = plan_targets([(Path("holiday/a.jpg"), Path("a.jpg"))], "restored/", suffix=".png")
-        >>> target.as_posix()
-        'restored/a.png'
-    """
-    if not out:
-        raise UsageError("the output has no name; give a file or a folder")
-    if suffix is not None and suffix not in SUFFIXES:
-        raise UsageError(f"format {suffix[1:]!r} is unknown; known are {_without_dots(SUFFIXES)}")
-    folder = Path(out)
-    ends_as_folder = out.endswith(tuple(filter(None, (os.sep, os.altsep))))
-    in_folder = in_folder or len(sources) > 1
-    if not in_folder and sources and not folder.is_dir() and not ends_as_folder:
-        if suffix is not None and folder.suffix.lower() != suffix:
-            raise UsageError(f"output {out} does not end with the format {suffix}; give one of the two")
-        if not folder.suffix:
-            raise UsageError(
-                f"output {out} is neither a file with a suffix nor a folder; end a new folder with /"
-            )
-        return [(sources[0][0], folder)]
-    if in_folder and folder.suffix.lower() in SUFFIXES and not folder.is_dir():
-        several = f"{len(sources)} pictures" if len(sources) > 1 else "a folder"
-        raise UsageError(f"{several} cannot be written to one file {out}; give a folder")
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"output {out} is a file, where a folder is needed")
-    pairs = [(source, folder / (place.with_suffix(suffix) if suffix else place)) for source, place in sources]
-    # Names may be links: what counts is the file behind them.
-    inputs = {os.path.realpath(source): source for source, _ in sources}
-    seen: dict[str, Path] = {}
-    for source, target in pairs:
-        file = os.path.realpath(target)
-        if file in seen:
-            raise UsageError(f"{seen[file]} and {source} would both be written to {target}")
-        if file in inputs and file != os.path.realpath(source):
-            raise UsageError(f"{source} would be written to {target}, which is the input {inputs[file]}")
-        seen[file] = source
-    return pairs
-
-
-def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Find the pictures of a batch whose results are there already.
-
-    A file appears under its name when it is complete, so what is there is finished, if it was made by the
-    same command.
-
-    Args:
-        pairs: Sources and targets, as `plan_targets` gives them.
-
-    Returns:
-        The pairs whose target exists, and the targets among them that are older than their source.
-
-    Raises:
-        UsageError: A target is its own source, which is no result.
-    """
-    finished, older = [], []
-    for source, target in pairs:
-        if not target.is_file():
-            continue
-        if os.path.realpath(source) == os.path.realpath(target):
-            raise UsageError(f"{source} would be its own result; give --overwrite or another output")
-        finished.append((source, target))
-        try:
-            if target.stat().st_mtime < source.stat().st_mtime:
-                older.append(target)
-        except OSError:  # one of them has vanished: nothing is to be made of it, or it fails by itself
-            continue
-    return finished, older
-
-
 def restore_file(
     restorers: Restorer | Sequence[Restorer],
     source: str | Path,
@@ -245,6 +122,7 @@ def restore_file(
     level: float | tuple[float, float] | None,
     *,
     level_map: str | Path | None = None,
+    softness: float | None = None,
     grain: float = 0.0,
     to_width: int | None = None,
     to_height: int | None = None,
@@ -252,6 +130,8 @@ def restore_file(
     tile: int | None = None,
     quality: int | None = None,
     overwrite: bool = False,
+    keep_larger: bool = False,
+    keep_times: bool = False,
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda done, tiles: None,
     turn: AbstractContextManager[object] | None = None,
@@ -272,14 +152,19 @@ def restore_file(
             Several models need None. With a map, the levels where it is black and where it is white.
         level_map: A mask, a picture of any size, that says which level is for which pixel (see
             `level_map.level_rows`); for one model that does not upscale.
+        softness: How soft the picture is (see `degrade.shrink`), for a model that has that level; None for 1.
         grain: Share of the luminance noise taken out by a denoising model that is put back, 0 to 1.
         to_width: Width of the result, pixels.
         to_height: Height of the result, pixels.
         long_side: Longer side of the result, pixels.
-        tile: Side of a tile, pixels; by default `engine.TILE`, and two thirds of it for an upscaled picture,
-            whose rows are held as floats.
+        tile: Side of a tile, pixels of the result; by default `engine.TILE`. Of an upscaled picture two
+            thirds of it, since its rows are held as floats, or `subpixels.TILE` pixels of the small picture.
         quality: 1 to 100, for lossy formats; see `picture.create_picture`.
         overwrite: Whether an existing file may be replaced.
+        keep_larger: Whether a picture that has already the width, height or long side asked for, or more, is
+            left as it is, like one in which nothing is to be repaired. Else a larger one is refused.
+        keep_times: Whether the file gets the times of access and change of the source. A byte-for-byte copy
+            has them always.
         max_pixels: The most pixels that are accepted, of the picture and of the result.
         progress: Called with the number of tiles done and of all tiles.
         turn: Entered while the network runs, where several threads share it: so others can decode and encode
@@ -297,32 +182,25 @@ def restore_file(
     """
     restorers = list(restorers) if isinstance(restorers, Sequence) else [restorers]
     upscales = any(restorer.task == Task.UPSCALE for restorer in restorers)
-    if len(restorers) != 1 and (upscales or level is not None):
-        raise UsageError("several models repair a picture at levels that are found out, and none may upscale")
-    if (level_map is not None) != isinstance(level, tuple):
-        raise UsageError(
-            f"level {level} and map {level_map} do not fit: two levels, for black and for white, need a map, "
-            "and a map needs them"
-        )
-    if tile is None:
-        tile = TILE * 2 // 3 if upscales else TILE
-    if tile < 1:
-        raise UsageError(f"a tile of {tile} pixels was asked for; give at least 1")
+    _check_request(restorers, level, level_map, tile)
     start = time.perf_counter()
     found: tuple[str, ...] = ()
     automatic = level is None and not upscales
     with open_picture(source, max_pixels=max_pixels) as reader:
         info = reader.info
         width, height = info.width, info.height
-        size = width * height * (info.channels + info.has_alpha) * info.dtype.itemsize
+        linear = in_linear_light(info)
+        read = perceptual_rows(reader.bands, info)
+        size = width * height * (info.channels + info.has_alpha) * (4 if linear else info.dtype.itemsize)
         # Levels are found out from the same rows that are then restored.
-        held = reader.bands(0, height) if (automatic or turn) and size <= HELD else None
-        read = reader.bands if held is None else _slices(held)
+        held = read(0, height) if (automatic or turn) and size <= HELD else None
+        read = read if held is None else _slices(held)
         try:
-            if upscales and not isinstance(level, tuple):
-                width, height, level = enlarged_size(
-                    width, height, scale=level, to_width=to_width, to_height=to_height, long_side=long_side
-                )
+            sides = {"to_width": to_width, "to_height": to_height, "long_side": long_side}
+            if keep_larger and upscales and level is None and is_as_large(width, height, **sides):
+                upscales, found = False, (_large_enough(width, height, sides),)
+            elif upscales and not isinstance(level, tuple):
+                width, height, level = enlarged_size(width, height, scale=level, **sides)
                 if width * height > max_pixels:
                     raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
             levels: list[Level | None] = [level]
@@ -331,18 +209,21 @@ def restore_file(
             used = [
                 (restorer, one) for restorer, one in zip(restorers, levels, strict=True) if one is not None
             ]
-            backend: Backend = Chain([_network(restorer, one, info.bits, grain) for restorer, one in used])
+            networks = [
+                _network(restorer, one, info.bits, width * height, softness, grain) for restorer, one in used
+            ]
+            backend = networks[0] if len(networks) == 1 else Chain(networks)
         except UsageError as error:
             raise type(error)(f"{source}: {error}") from error
+        visible_only = False
         if info.has_alpha:
             surroundings = _surroundings(source, info, held, max_pixels) if used else None
-            if surroundings is None:
-                read = _without_alpha(read)
-            else:
-                read = VisibleRows(read, surroundings, bits=info.bits).rows
-                backend = VisibleOnly(backend)
-        if upscales:
-            read = Enlargement(read, size=(info.height, info.width), to=(height, width)).rows
+            visible_only = surroundings is not None
+            read = (
+                _without_alpha(read)
+                if surroundings is None
+                else VisibleRows(read, surroundings, bits=info.bits).rows
+            )
         if level_map is not None and isinstance(level, tuple):
             black, white = level
             levels_of = level_rows(
@@ -351,26 +232,37 @@ def restore_file(
             read = _with_levels(read, levels_of)
         notes: tuple[str, ...]
         if not used and quality is None and copy_picture(reader, target, overwrite=overwrite):
-            notes = (*found, "copied byte for byte")
+            notes = (*found, COPIED)
         else:
             with create_picture(
-                target, reader, width=width, height=height, quality=quality, overwrite=overwrite
+                target,
+                reader,
+                width=width,
+                height=height,
+                quality=quality,
+                overwrite=overwrite,
+                keep_times=keep_times,
             ) as writer:
-                rows, columns = (
-                    len(spans(length, size=tile, halo=backend.halo, multiple=backend.multiple))
-                    for length in (height, width)
+                result = _result(
+                    backend,
+                    read,
+                    size=(info.height, info.width),
+                    to=(height, width),
+                    tile=tile,
+                    visible_only=visible_only,
+                    linear=linear,
+                    progress=progress,
                 )
-                counted = _Counted(backend, rows * columns, progress)
                 try:
                     with turn or nullcontext():
-                        for restored in restore_rows(counted, read, height=height, width=width, size=tile):
+                        for restored in result:
                             writer.write(_stored(restored, info))
                 except MemoryError as error:
                     raise PictureError(
-                        f"{source}: memory does not suffice for tiles of {tile} pixels; give a smaller tile"
+                        f"{source}: memory does not suffice for tiles of that size; give a smaller tile"
                     ) from error
                 # What follows is encoding, which takes memory, too; other pictures may be running.
-                del backend, counted, read, held, restored
+                del backend, networks, result, read, held, restored
                 if width * height > LARGE:
                     for restorer, _ in used:
                         restorer.release_memory()
@@ -380,15 +272,75 @@ def restore_file(
     return Report(str(source), str(target), by_task, width, height, round(seconds, 3), notes)
 
 
-def _network(restorer: Restorer, level: Level, bits: int, grain: float) -> Backend:
+def _result(
+    backend: Backend,
+    read: Callable[[int, int], Rows],
+    *,
+    size: tuple[int, int],
+    to: tuple[int, int],
+    tile: int | None,
+    visible_only: bool,
+    linear: bool,
+    progress: Callable[[int, int], None],
+) -> Iterator[Rows]:
+    """The rows of a result, from what the network is to see of a picture."""
+    if has_subpixels(backend):
+        counted = _Counted(backend, progress)
+        finish = to_linear if linear else None
+        upscaled = Upscaled(counted, size=size, to=to, visible_only=visible_only, finish=finish)
+        small = tile_of(tile, to[1] / size[1])
+        counted.windows = upscaled.windows(small)
+        return upscaled.rows(read, tile=small)
+    enlarged = size != to
+    side = tile or (TILE * 2 // 3 if enlarged else TILE)
+    rows, columns = (
+        len(spans(length, size=side, halo=backend.halo, multiple=backend.multiple)) for length in to
+    )
+    if visible_only:
+        backend = VisibleOnly(backend)
+    if linear:
+        backend = LinearResult(backend)
+    if enlarged:
+        read = Enlargement(read, size=size, to=to).rows
+    counted = _Counted(backend, progress, rows * columns)
+    return restore_rows(counted, read, height=to[0], width=to[1], size=side)
+
+
+def _check_request(
+    restorers: Sequence[Restorer], level: Level | None, level_map: str | Path | None, tile: int | None
+) -> None:
+    """Refuse what cannot be done to any picture."""
+    upscales = any(restorer.task == Task.UPSCALE for restorer in restorers)
+    if len(restorers) != 1 and (upscales or level is not None):
+        raise UsageError("several models repair a picture at levels that are found out, and none may upscale")
+    if (level_map is not None) != isinstance(level, tuple):
+        raise UsageError(
+            f"level {level} and map {level_map} do not fit: two levels, for black and for white, need a map, "
+            "and a map needs them"
+        )
+    if tile is not None and tile < 1:
+        raise UsageError(f"a tile of {tile} pixels was asked for; give at least 1")
+
+
+def _network(
+    restorer: Restorer, level: Level, bits: int, pixels: int, softness: float | None, grain: float
+) -> Backend:
     """The network for a level, or for a map of levels between two; with grain if it takes noise out."""
     if isinstance(level, tuple):
         for one in level:
             restorer.scale.check(one)
         backend: Backend = restorer.mapped(bits=bits)
     else:
-        backend = restorer.at(level, bits=bits)
+        asked = level if softness is None else {restorer.scale.unit: level, "softness": softness}
+        backend = restorer.at(asked, bits=bits, pixels=pixels)
     return Grain(backend, grain) if grain and restorer.task == Task.DENOISE else backend
+
+
+def _large_enough(width: int, height: int, sides: Mapping[str, int | None]) -> str:
+    """Why a picture is not enlarged, a plain clause."""
+    words = {"to_width": "width", "to_height": "height", "long_side": "long side"}
+    asked = ", ".join(f"{words[name]} of {side}" for name, side in sides.items() if side is not None)
+    return f"not enlarged: with {width} x {height} pixels it has the {asked} that was asked for, or more"
 
 
 def _surroundings(
@@ -398,7 +350,7 @@ def _surroundings(
     if held is not None:
         return find_surroundings(_slices(held), height=info.height)
     with open_picture(source, max_pixels=max_pixels) as reader:
-        return find_surroundings(reader.bands, height=info.height)
+        return find_surroundings(perceptual_rows(reader.bands, info), height=info.height)
 
 
 def _without_alpha(read: Callable[[int, int], Rows]) -> Callable[[int, int], Rows]:
@@ -422,11 +374,13 @@ def _levels(
     for restorer in restorers:
         level = findings.levels.get(restorer.task)
         if level is not None:
-            least, most = restorer.scale.trained
-            level = float(min(max(level, least), most))
+            applied = restorer.scale.nearest_trained(level)
+            limit = "" if applied == level else ", the nearest that the model was trained for"
             notes.append(
-                f"{restorer.task} at {restorer.scale.unit} {level:g}: {findings.sentence(restorer.task)}"
+                f"{restorer.task} at {restorer.scale.unit} {applied:g}{limit}: "
+                f"{findings.sentence(restorer.task)}"
             )
+            level = applied
         levels.append(level)
     if not notes:
         found = "; ".join(findings.sentence(restorer.task) for restorer in restorers)
@@ -583,24 +537,10 @@ class _Work:
 def _pixels(source: Path, size: Callable[[int, int], tuple[int, int]]) -> int:
     """The pixels of a picture's result; at least 1."""
     width, height = header_size(source)
+    if not width * height:  # it cannot be read
+        return 1
     try:
         width, height = size(width, height)
     except UsageError:  # there will be no result
         return 1
-    return max(1, width * height)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for results, with its parents.
-
-    Raises:
-        PictureError: It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PictureError(f"{folder}: cannot make this folder ({error.strerror})") from error
-
-
-def _without_dots(suffixes: Sequence[str]) -> str:
-    return ", ".join(suffix[1:] for suffix in suffixes)
+    return width * height

@@ -27,6 +27,9 @@ from hyperrestore.errors import ExtrapolationWarning, HyperrestoreError, Missing
 
 if TYPE_CHECKING:
     from hyperrestore.batch import Failure, Report
+    from hyperrestore.estimate import Findings
+    from hyperrestore.folder import Inputs
+    from hyperrestore.level import Task
     from hyperrestore.restorer import Restorer
 
 # Everything else is imported where it is used: `hyperrestore --help` answers at once.
@@ -154,7 +157,7 @@ def _restore(options: argparse.Namespace) -> int:
     restorers = _load_all(options)
     if options.report:
         check_report(options.report)
-    restore = _restoring(restorers, plan.pairs, options)
+    restore = _restoring(restorers, plan, options)
     labels = [
         f"{number}/{len(plan.pairs)} {_printable(source.name)}"
         if len(plan.pairs) > 1
@@ -169,7 +172,7 @@ def _restore(options: argparse.Namespace) -> int:
             made = restore_files(
                 restore,
                 plan.pairs,
-                size=functools.partial(_result_size, options),
+                size=functools.partial(_result_size, options, plan),
                 # Where --out is a folder, not the one file.
                 make_folders=all(target != Path(options.out) for _, target in plan.pairs),
                 progress=lambda index, share: show(share, 1, labels[index]),
@@ -187,8 +190,8 @@ def _restore(options: argparse.Namespace) -> int:
         if options.report:
             _write_report(options, plan, results, time.perf_counter() - start)
     failed = [result.error for result in results if isinstance(result, Failure)]
-    _say_what_failed(failed, plan, begun=len(results), options=options)
-    if plan.unreadable or (len(plan.pairs) > 1 and failed):
+    _sum_up(results, plan, options)
+    if plan.found.unreadable or (plan.is_batch and failed):
         return 1
     return failed[0].exit_code if failed else 0
 
@@ -199,24 +202,28 @@ class _Plan(NamedTuple):
     Attributes:
         pairs: Picture and result, of those that are to be made.
         skipped: The same, of those that are kept.
-        unreadable: Folders.
+        found: All that was found among the inputs.
     """
 
     pairs: list[tuple[Path, Path]]
     skipped: list[tuple[Path, Path]]
-    unreadable: list[Path]
+    found: Inputs
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether several pictures, or a folder, were given."""
+        return self.found.in_folder or len(self.found.pictures) > 1
 
 
 def _plan(options: argparse.Namespace) -> _Plan:
     """Find the pictures and name their results; what can be refused before a model is loaded is refused."""
-    from hyperrestore.batch import find_inputs, plan_targets
+    from hyperrestore.folder import find_inputs, plan_targets
     from hyperrestore.picture import remove_leftovers
 
     suffix = None if options.format is None else f".{options.format.lower().removeprefix('.')}"
-    sources, unreadable = find_inputs(options.inputs, out=Path(options.out), recursive=options.recursive)
-    in_folder = any(source not in options.inputs for source, _ in sources)
-    pairs = plan_targets(sources, options.out, suffix=suffix, in_folder=in_folder)
-    for folder in unreadable:
+    found = find_inputs(options.inputs, out=Path(options.out), recursive=options.recursive)
+    pairs = plan_targets(found.pictures, options.out, suffix=suffix, in_folder=found.in_folder)
+    for folder in found.unreadable:
         _say(f"error: {folder}: cannot read this folder")
     if sum(remove_leftovers(folder) for folder in {target.parent for _, target in pairs}):
         _say("removed what killed processes had left of unfinished pictures")
@@ -225,7 +232,7 @@ def _plan(options: argparse.Namespace) -> _Plan:
     pairs = [pair for pair in pairs if pair not in kept]
     if options.level_map:
         _check_mask(options.level_map, pairs, _max_pixels(options))
-    return _Plan(pairs, skipped, unreadable)
+    return _Plan(pairs, skipped, found)
 
 
 def _load_all(options: argparse.Namespace) -> list[Restorer]:
@@ -237,11 +244,13 @@ def _load_all(options: argparse.Namespace) -> list[Restorer]:
         levels = options.level if isinstance(options.level, tuple) else (options.level,)
         for level in options.sweep or (one for one in levels if one is not None):
             restorer.scale.check(level)
+        if options.softness is not None:
+            restorer.axis("softness").check(options.softness)
     return restorers
 
 
 def _restoring(
-    restorers: Sequence[Restorer], pairs: Sequence[tuple[Path, Path]], options: argparse.Namespace
+    restorers: Sequence[Restorer], plan: _Plan, options: argparse.Namespace
 ) -> Callable[..., Report]:
     """What makes a file of a file: a sheet of several levels, or the restored picture."""
     common: dict[str, Any] = {
@@ -259,7 +268,7 @@ def _restoring(
             left, top, width, height = options.region
             region = Region(left, top, left + width, top + height)
         if options.singles:
-            check_singles(pairs, options.sweep)
+            check_singles(plan.pairs, options.sweep)
         return functools.partial(
             sweep_file,
             restorers[0],
@@ -276,7 +285,10 @@ def _restoring(
         restorers,
         level=options.level,
         level_map=options.level_map,
+        softness=options.softness,
         grain=options.grain,
+        keep_larger=plan.is_batch,
+        keep_times=options.keep_times,
         **_sizes(options),
         **common,
     )
@@ -298,12 +310,12 @@ def _max_pixels(options: argparse.Namespace) -> int:
     return int(options.max_pixels or MAX_PIXELS)
 
 
-def _result_size(options: argparse.Namespace, width: int, height: int) -> tuple[int, int]:
+def _result_size(options: argparse.Namespace, plan: _Plan, width: int, height: int) -> tuple[int, int]:
     """Width and height of what is made of a picture of this size."""
-    from hyperrestore.enlarge import enlarged_size
+    from hyperrestore.enlarge import enlarged_size, is_as_large
     from hyperrestore.level import Task
 
-    if Task.UPSCALE not in options.tasks:
+    if Task.UPSCALE not in options.tasks or (plan.is_batch and is_as_large(width, height, **_sizes(options))):
         return width, height
     return enlarged_size(width, height, scale=options.level, **_sizes(options))[:2]
 
@@ -313,35 +325,53 @@ def _write_report(
 ) -> None:
     from hyperrestore.report import write_report
 
-    words = ("level", "level_map", "grain", "sweep", "region", "singles", *_sizes(options), "format",
-             "quality", "tile", "device", "precision", "overwrite")  # fmt: skip
+    words = ("level", "level_map", "softness", "grain", "sweep", "region", "singles", *_sizes(options),
+             "format", "quality", "tile", "device", "precision", "overwrite", "keep_times")  # fmt: skip
     write_report(
         options.report,
         plan.pairs,
         results,
         skipped=plan.skipped,
-        unreadable=plan.unreadable,
+        unreadable=plan.found.unreadable,
+        foreign=plan.found.foreign,
+        others=plan.found.others,
         models=_models(options),
         settings={
             word: str(value) if isinstance(value := getattr(options, word), Path) else value for word in words
         },
         seconds=seconds,
-        complete=len(results) == len(plan.pairs) and not plan.unreadable,
+        complete=len(results) == len(plan.pairs) and not plan.found.unreadable,
     )
 
 
-def _say_what_failed(
-    failed: Sequence[HyperrestoreError], plan: _Plan, *, begun: int, options: argparse.Namespace
-) -> None:
-    """Sum up the failures of a batch; each was told when it came."""
+def _sum_up(results: Sequence[Report | Failure], plan: _Plan, options: argparse.Namespace) -> None:
+    """Say at the end of a batch what became of it; each failure was told when it came."""
+    from hyperrestore.batch import Failure
+    from hyperrestore.closing import count_results
     from hyperrestore.errors import DiskFullError
 
-    if len(plan.pairs) > 1 and failed:
-        _say(f"{len(failed)} of {len(plan.pairs)} pictures failed")
-    left = len(plan.pairs) - begun
+    failed = [result.error for result in results if isinstance(result, Failure)]
+    left = len(plan.pairs) - len(results)
     if left and any(isinstance(error, DiskFullError) for error in failed):
         again = "" if options.recursive or options.skip_existing else " with --skip-existing"
-        _say(f"the disk is full: {left} more were not begun; make room and give the command again{again}")
+        full = f"the disk is full: {left} more were not begun; make room and give the command again{again}"
+    else:
+        full = None
+    if plan.found.in_folder:
+        _say_what_is_not_read(plan.found)
+        foreign, others = len(plan.found.foreign), plan.found.others
+        _say(count_results(results, skipped=len(plan.skipped), left=left, foreign=foreign, others=others))
+    elif len(plan.pairs) > 1 and failed:
+        _say(f"{len(failed)} of {len(plan.pairs)} pictures failed")
+    if full:
+        _say(full)
+
+
+def _say_what_is_not_read(found: Inputs) -> None:
+    from hyperrestore.kinds import name_foreign
+
+    if found.foreign:
+        _say(f"not read: {name_foreign(found.foreign)}")
 
 
 def _check_choice(options: argparse.Namespace) -> None:
@@ -353,6 +383,8 @@ def _check_choice(options: argparse.Namespace) -> None:
         raise UsageError("two levels need a mask that says where each is taken: give --level-map MASK")
     if options.sweep and (options.level is not None or options.grain):
         raise UsageError("--sweep takes its levels instead of -l, --level-map and --grain; give only one")
+    if options.sweep and options.keep_times:
+        raise UsageError("--keep-times is for restored pictures, not for sheets: leave it out, or --sweep")
     if not options.sweep and (options.region or options.singles):
         raise UsageError("--region and --singles are for a sheet: give --sweep LEVEL,...")
 
@@ -369,7 +401,7 @@ def _check_mask(mask: Path, pairs: Sequence[tuple[Path, Path]], max_pixels: int)
 
 def _skipped(pairs: Sequence[tuple[Path, Path]], options: argparse.Namespace) -> list[tuple[Path, Path]]:
     """The pictures whose results are there already, and are kept."""
-    from hyperrestore.batch import find_finished
+    from hyperrestore.folder import find_finished
 
     if not (options.recursive or options.skip_existing):
         existing = [target for _, target in pairs if target.is_file()]
@@ -392,36 +424,67 @@ def _skipped(pairs: Sequence[tuple[Path, Path]], options: argparse.Namespace) ->
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    from hyperrestore.closing import tabulate_findings
     from hyperrestore.estimate import inspect
-    from hyperrestore.level import Task
+    from hyperrestore.folder import find_inputs
     from hyperrestore.picture import MAX_PIXELS
 
+    found = find_inputs(options.inputs, out=None, recursive=options.recursive)
+    for folder in found.unreadable:
+        _say(f"error: {folder}: cannot read this folder")
     failed: list[HyperrestoreError] = []
-    for source in options.inputs:
+    inspected: list[tuple[str, Findings, dict[Task, float]]] = []
+    for source, _ in found.pictures:
         try:
             findings = inspect(source, max_pixels=options.max_pixels or MAX_PIXELS)
         except HyperrestoreError as error:
             failed.append(error)
             _say(f"error: {error}")
             continue
-        tasks = " and ".join(f"{task} at {level:g}" for task, level in findings.levels.items())
-        name = f"./{source}" if str(source).startswith("-") else str(source)
-        command = f"hyperrestore restore {shlex.quote(name)} -o restored/" if tasks else None
-        if options.json:
-            _put(
-                json.dumps(
-                    {"source": str(source), **asdict(findings), "levels": findings.levels, "command": command}
-                )
-            )
-            continue
-        _put(_printable(str(source)))
-        for task in (Task.DENOISE, Task.DEJPEG):
-            _put(f"  {task}: {findings.sentence(task)}")
-        if command and command.isprintable():
-            _put(f"  {command}  # {tasks}")
-        else:
-            _put(f"  repair: {tasks}" if tasks else "  nothing to repair")
-    return failed[0].exit_code if failed else 0
+        levels = _applied(findings.levels)
+        _put_findings(source, findings, levels, as_json=options.json)
+        inspected.append((_printable(str(source)), findings, levels))
+    if found.in_folder:
+        if not options.json and inspected:
+            _put("\n".join(["", *tabulate_findings(inspected)]))
+        _say_what_is_not_read(found)
+        damaged = sum(bool(levels) for *_, levels in inspected)
+        foreign = f", {len(found.foreign)} not read" if found.foreign else ""
+        _say(
+            f"{damaged} to repair, {len(inspected) - damaged} with nothing to repair, {len(failed)} failed"
+            f"{foreign}, {found.others} not pictures"
+        )
+    return 1 if failed or found.unreadable else 0
+
+
+def _applied(levels: dict[Task, float]) -> dict[Task, float]:
+    """The levels at which `restore` repairs what was found: its models' nearest."""
+    from hyperrestore.checkpoint import read_description
+    from hyperrestore.restorer import model_path
+
+    return {
+        task: read_description(model_path(task)).scale.nearest_trained(level)
+        for task, level in levels.items()
+    }
+
+
+def _put_findings(source: Path, findings: Findings, levels: dict[Task, float], *, as_json: bool) -> None:
+    """Say what was found in a picture, and which command repairs it."""
+    from hyperrestore.level import Task
+
+    tasks = " and ".join(f"{task} at {level:g}" for task, level in levels.items())
+    name = f"./{source}" if str(source).startswith("-") else str(source)
+    command = f"hyperrestore restore {shlex.quote(name)} -o restored/" if tasks else None
+    if as_json:
+        _put(json.dumps({"source": str(source), **asdict(findings), "levels": levels, "command": command}))
+        return
+    _put(_printable(str(source)))
+    for task in (Task.DENOISE, Task.DEJPEG):
+        _put(f"  {task}: {findings.sentence(task)}")
+    if command and command.isprintable():
+        _put(f"  {command}  # {tasks}")
+    else:
+        _put(f"  repair: {tasks}" if tasks else "  nothing to repair")
 
 
 def _web(options: argparse.Namespace) -> int:
@@ -452,6 +515,8 @@ def _evaluate(options: argparse.Namespace) -> int:
             protocol=options.protocol,
             grey=options.grey,
             seed=options.seed,
+            softness=options.softness,
+            told=options.told_softness,
             tile=options.tile or TILE,
             progress=show,
         )
@@ -479,7 +544,7 @@ def _train(options: argparse.Namespace) -> int:
         steps=options.steps,
         stop_after=options.stop_after,
         device=choose_device(options.device),
-        bf16=options.precision == "bf16",
+        bf16=None if options.precision == "auto" else options.precision == "bf16",
         resume=options.resume,
         start_from=options.start_from,
     )

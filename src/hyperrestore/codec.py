@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from hyperrestore.avif import is_premultiplied
 from hyperrestore.embedded import add_png_metadata, add_webp_metadata, replace_avif_exif
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
 from hyperrestore.exif import resolution_entries, scaled_exif, with_resolution
 from hyperrestore.extended_xmp import xmp_segments
+from hyperrestore.float_tiff import check_floats_of, with_integers
+from hyperrestore.forked import before_threads
 from hyperrestore.further_parts import further_parts
 from hyperrestore.jpeg import (
     jpeg_subsampling,
@@ -134,7 +137,7 @@ FORMATS = (
         metadata=("EXIF", "XMP", "text"),
     ),
     Format(
-        "JPEG", (".jpg", ".jpeg"), rb"\xff\xd8\xff", "jpegload", "jpegsave", 8, 65_500,
+        "JPEG", (".jpg", ".jpeg", ".jfif", ".jpe"), rb"\xff\xd8\xff", "jpegload", "jpegsave", 8, 65_500,
         alpha=False, metadata=("EXIF", "XMP", "IPTC", "Photoshop", "comments"), resolution=False,
     ),
     Format(
@@ -175,14 +178,18 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     head = _head(path)
     known = _recognise(path, head)
     vips = vips_library()
+    if known.name == "WebP":  # it is decoded by threads
+        before_threads(str(path))
     tiff: TiffPage | None = None
     samples = Samples()
     with reading(path):
-        decode = partial(getattr(vips.Image, known.load), os.fsencode(path))
+        opened = partial(getattr(vips.Image, known.load), os.fsencode(path))
+        decode: Callable[..., Any] = opened
         if known.name == "TIFF":
             tiff = find_page(path)
             samples = samples_of(path, tiff)
-            decode = partial(decode, page=tiff.number)
+            opened = partial(opened, page=tiff.number)
+            decode = with_integers(opened)
         # "error" refuses truncated files too; "warning" would refuse good pictures with odd metadata.
         fail_on = "error"
         image = decode(access="sequential", fail_on=fail_on)
@@ -225,6 +232,9 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     extra_samples = samples.extra if len(samples.extra) > has_alpha else ()
     stored_bits = field("bits-per-sample", bits)
     notes = _lost_colours(path, known, head, has_profile=field("icc-profile-data") is not None)
+    if known.name == "TIFF" and stored_bits > bits:
+        with reading(path):
+            notes += check_floats_of(path, opened(access="sequential", fail_on=fail_on))
     if field("palette"):
         notes.append("expanded from a palette to RGB")
     elif stored_bits < 8:
@@ -234,6 +244,9 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     if tiff and tiff.left_out:
         notes.append(tiff.left_out)
     notes += samples.notes
+    premultiplied = has_alpha and known.name == "AVIF" and is_premultiplied(head)
+    if premultiplied:
+        notes.append("divided its colours by their alpha, as they were stored multiplied by it")
     if colours == 4:
         source = (
             "its colour profile" if field("icc-profile-data") else "a general CMYK profile, as it has none"
@@ -263,6 +276,7 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
 
     with reading(path):
         if orientation > 2:  # rows come from columns or from below: libvips unpacks to memory or its own file
+            before_threads(str(path))
             image = decode(fail_on=fail_on)
         image = image.autorot()
         image = in_order(image, samples, colours) if tiff else image
@@ -270,6 +284,9 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
             image = image | (
                 image >> stored_bits
             )  # libvips leaves the low bits 0, which makes white less than 1
+        if premultiplied:
+            straight = image.unpremultiply(max_alpha=2**bits - 1).rint().cast(image.format)
+            image = straight.copy(interpretation=image.interpretation)
         if colours == 4:
             image = _to_srgb_beside_others(image, bits)
     return image, PictureInfo(
@@ -460,7 +477,7 @@ def _add_metadata(target: Path, info: PictureInfo, known: Format, exif: bytes | 
         case "TIFF":
             tags, resolution = info.tags, info.resolution
             if info.photoshop:
-                tags += (TiffTag(PHOTOSHOP, 1, info.photoshop),)
+                tags += (TiffTag(PHOTOSHOP, 1, joined_resources(info.iptc, info.photoshop)),)
             if exif and resolution is None and resolution_of(tags) is None:  # or one that stands for nothing
                 tags += tuple(TiffTag(*entry) for entry in resolution_entries(exif))
                 resolution = resolution_of(tags)
@@ -604,6 +621,7 @@ def resized_info(info: PictureInfo, width: int, height: int) -> tuple[PictureInf
     before, after = (info.width, info.height), (width, height)
     across, down = width / info.width, height / info.height
     tags, notes = resized_tags(info.tags, across, down)
+    photoshop, lost = scaled_resources(info.photoshop or b"", across, down)
     resolution = info.resolution and (info.resolution[0] * across, info.resolution[1] * down)
     resized = replace(
         info,
@@ -612,10 +630,10 @@ def resized_info(info: PictureInfo, width: int, height: int) -> tuple[PictureInf
         tags=tags,
         resolution=resolution,
         exif=info.exif and scaled_exif(info.exif, before, after),
-        photoshop=info.photoshop and scaled_resources(info.photoshop, across, down),
+        photoshop=photoshop or None,
         xmp=info.xmp and (fitted_xmp(info.xmp, 1, before, after) or info.xmp),
     )
-    return resized, notes
+    return resized, notes + lost
 
 
 def _fits_jpeg(kind: str, value: bytes) -> bool:

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperrestore.errors import UsageError
+from hyperrestore.floats import check_floats
+from hyperrestore.level import as_number
 from hyperrestore.metrics import full_range_luma
 from hyperrestore.tiles import Span, round_up, spans
 
@@ -64,8 +66,8 @@ class Grain:
     """
 
     def __init__(self, backend: Backend, share: float) -> None:
-        if not 0 <= share <= 1:
-            raise UsageError(f"grain {share} is not accepted: give a number from 0 to 1")
+        if not 0 <= as_number(share) <= 1:
+            raise UsageError(f"grain {share!r} is not accepted: give a number from 0 to 1")
         self.backend, self.share = backend, share
         self.halo, self.multiple = backend.halo, backend.multiple
 
@@ -112,14 +114,17 @@ def run_tiled(backend: Backend, pixels: Pixels, *, size: int = TILE) -> Pixels:
         Restored picture (c, h, w), of the same precision, clipped to [0, 1].
 
     Raises:
-        UsageError: `pixels` is no (c, h, w) array of finite floats, is empty, or `size` is below 1.
+        UsageError: `pixels` is no (c, h, w) array of floats about [0, 1] (see `floats`), is empty, or `size`
+            is below 1.
     """
     if pixels.ndim != 3 or not np.issubdtype(pixels.dtype, np.floating):
         raise UsageError(
-            f"run_tiled needs floats (c, h, w) in [0, 1], got {pixels.dtype} of shape {pixels.shape}"
+            f"a picture is floats (c, h, w) in [0, 1], got {pixels.dtype} of shape {pixels.shape}"
         )
     if not np.isfinite(pixels).all():
         raise UsageError("the pixels hold infinities or NaN; a picture has values in [0, 1]")
+    if pixels.size:
+        check_floats(pixels[:-1] if len(pixels) in (2, 4, 8) else pixels)  # the others are levels
     restored = restore_rows(
         backend,
         lambda top, bottom: pixels[:, top:bottom],

@@ -40,7 +40,7 @@ def enlarged_size(
         Width and height of the result, and the scale.
 
     Raises:
-        UsageError: Not exactly one of the four is given.
+        UsageError: Not exactly one of the four is given, or the picture has no pixels.
         LevelError: It is no number, or the result would be smaller than the picture or larger than
             `MAX_SIDE`.
 
@@ -51,6 +51,10 @@ def enlarged_size(
     wanted = [entry for entry in (scale, to_width, to_height, long_side) if entry is not None]
     if len(wanted) != 1:
         raise UsageError(f"give one of scale, width, height and long side; got {len(wanted)} of them")
+    if min(width, height) < 1:
+        raise UsageError(
+            f"a picture of {width} x {height} pixels cannot be enlarged; it needs at least 1 x 1"
+        )
     asked, along = "scale", 1
     if scale is None:
         asked = "size"
@@ -63,6 +67,31 @@ def enlarged_size(
         )
     sides = (max(1, math.floor(side * scale + 0.5)) for side in (width, height))
     return (*sides, scale)  # type: ignore[return-value]
+
+
+def is_as_large(
+    width: int,
+    height: int,
+    *,
+    to_width: int | None = None,
+    to_height: int | None = None,
+    long_side: int | None = None,
+) -> bool:
+    """Tell whether a picture is as large as one of the three says, or larger: nothing is to be enlarged.
+
+    Args:
+        width: Of the picture, pixels.
+        height: Of the picture, pixels.
+        to_width: Width that was asked for, pixels.
+        to_height: Height that was asked for, pixels.
+        long_side: Longer side that was asked for, pixels.
+
+    Example:
+        >>> is_as_large(640, 480, to_height=500), is_as_large(640, 480, long_side=500)
+        (False, True)
+    """
+    asked = ((width, to_width), (height, to_height), (max(width, height), long_side))
+    return any(wanted is not None and side >= wanted for side, wanted in asked)
 
 
 Taps = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]  # places and weights, each (length, taps)

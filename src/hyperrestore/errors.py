@@ -55,4 +55,4 @@ class CheckpointError(HyperrestoreError):
 
 
 class ExtrapolationWarning(UserWarning):
-    """The level lies outside the range that the model was trained on."""
+    """The level lies outside the range that the model was trained on, or outside of its scale."""

@@ -1,4 +1,4 @@
-"""A picture file -> what is wrong with it, and how badly."""
+"""A picture -> what is wrong with it, and how badly."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import numpy as np
 
 from hyperrestore.blocks import Floats
 from hyperrestore.compression import quality_from_pixels
-from hyperrestore.engine import Rows, to_floats
+from hyperrestore.engine import Pixels, Rows, to_floats
 from hyperrestore.errors import PictureError
+from hyperrestore.floats import check_picture
 from hyperrestore.jpeg import JPEG, jpeg_tables, quality_of_table
 from hyperrestore.level import Task
+from hyperrestore.linear_light import in_linear_light, perceptual_rows, to_perceptual
 from hyperrestore.metrics import full_range_luma
 from hyperrestore.noise import Noise, find_noise
-from hyperrestore.picture import MAX_PIXELS, open_picture
+from hyperrestore.picture import MAX_PIXELS, Picture, open_picture
 from hyperrestore.transparency import hidden_pixels
 
 SAMPLE = 2**21  # pixels that are looked at, in bands spread over the picture
@@ -74,7 +76,9 @@ class Findings:
         return f"noise of {sigma}"
 
 
-def inspect(path: str | Path, *, max_pixels: int = MAX_PIXELS, rows: Rows | None = None) -> Findings:
+def inspect(
+    picture: str | Path | Picture | Pixels, *, max_pixels: int = MAX_PIXELS, rows: Rows | None = None
+) -> Findings:
     """Find out how strongly a picture was compressed as JPEG, and how noisy it is.
 
     The tables of a JPEG file say how it was saved last. Coefficients that lie on multiples of larger steps
@@ -83,27 +87,64 @@ def inspect(path: str | Path, *, max_pixels: int = MAX_PIXELS, rows: Rows | None
     `noise`.
 
     Args:
-        path: Picture file. Of one with more than 2 megapixels, parts are looked at.
-        max_pixels: The most pixels that are accepted.
-        rows: All of its rows, (c, h, w) as `PictureReader.bands` gives them, where they are already decoded.
+        picture: Picture file; or a `Picture` or an array (1 or 3, h, w) of floats in [0, 1], of which only
+            the pixels are looked at, as they may have changed since they were read. Of one with more than 2
+            megapixels, parts are looked at.
+        max_pixels: The most pixels that are accepted of a file.
+        rows: All rows of the file, (c, h, w), where they are already decoded: as `PictureReader.bands` gives
+            them, or `linear_light.perceptual_rows` of these.
+
+    Returns:
+        What was found; its `levels` say what is worth repairing, at which level.
 
     Raises:
-        PictureError: It cannot be read.
+        PictureError: The file cannot be read.
+        UsageError: The array is no picture.
+
+    Example:
+        >>> clean = np.full((3, 64, 64), 0.5)
+        >>> noisy = clean + np.random.default_rng(0).normal(0, 20 / 255, clean.shape)
+        >>> findings = inspect(noisy)
+        >>> abs(findings.levels["denoise"] - 20) < 2
+        True
     """
-    path = Path(path)
+    if not isinstance(picture, str | Path):
+        held = _bands_of(picture)
+        return _findings(_sample(_slices(held), *held.shape[1:]), None)
+    path = Path(picture)
     if rows is None:
         with open_picture(path, max_pixels=max_pixels) as reader:
-            pixels = _sample(reader.bands, reader.info.height, reader.info.width)
+            info = reader.info
+            pixels = _sample(perceptual_rows(reader.bands, info), info.height, info.width)
     else:
-        decoded = rows
-        pixels = _sample(lambda top, bottom: decoded[:, top:bottom], *rows.shape[1:])
-    luma = full_range_luma(pixels) if len(pixels) == 3 else pixels
-    seen = quality_from_pixels(luma[0].astype(np.float32))
+        pixels = _sample(_slices(rows), *rows.shape[1:])
     try:
         with path.open("rb") as file:
             tables = jpeg_tables(file.read(HEAD)) if file.peek(2).startswith(JPEG) else None
     except OSError as error:
         raise PictureError(f"{path}: cannot be opened ({error.strerror})") from error
+    return _findings(pixels, tables)
+
+
+def _bands_of(picture: Picture | Pixels) -> Pixels:
+    """(c, h, w), with alpha as the last channel where there is some."""
+    pixels = picture.pixels if isinstance(picture, Picture) else picture
+    check_picture(pixels)
+    if not isinstance(picture, Picture):
+        return pixels
+    if in_linear_light(picture.info):
+        pixels = to_perceptual(pixels)
+    return pixels if picture.alpha is None else np.concatenate([pixels, picture.alpha])
+
+
+def _slices(rows: Rows) -> Callable[[int, int], Rows]:
+    return lambda top, bottom: rows[:, top:bottom]
+
+
+def _findings(pixels: Floats, tables: tuple[int, ...] | None) -> Findings:
+    """What pixels on the 8-bit scale say, and the tables of their file."""
+    luma = full_range_luma(pixels) if len(pixels) == 3 else pixels
+    seen = quality_from_pixels(luma[0].astype(np.float32))
     return Findings(_compression(tables, seen), find_noise(pixels))
 
 

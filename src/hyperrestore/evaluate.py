@@ -154,7 +154,8 @@ def evaluate(
         protocol: "standard" or "hyperres": how they are degraded and scored in detail (see `protocols`).
         grey: Degrade and score the luminance as grey pictures (see `protocols.prepare`).
         seed: Of the noise, from 0; each picture and level has noise of its own, whatever else is evaluated.
-        softness: Of small pictures (see `degrade.shrink`); None for that of the protocol. "hyperres" has no other.
+        softness: Of small pictures (see `degrade.shrink`); None for that of the protocol. "hyperres" has no
+            other.
         told: The softness that a model with that level is told, if it is not the true one.
         tile: Side of a tile, pixels.
         progress: Called with the number of scores done and of all scores.

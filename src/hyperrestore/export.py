@@ -35,7 +35,8 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
     `level` (1,) in the model's unit, or as many levels as it has axes. It gives `restored` (n, 3, h, w), not
     clipped, and, for a network that predicts what is to be added to the picture, `residual`. A network with
     sub-pixels gives only `residual`, (n, 3, s * h, s * w): what is to be added to the cubic enlargement, on a
-    grid s times as fine (see `subpixels`). The kernels are computed from `level` in the graph. Its weights are not in it: it refers to the checkpoint, which must stay in the same folder.
+    grid s times as fine (see `subpixels`). The kernels are computed from `level` in the graph. Its weights
+    are not in it: it refers to the checkpoint, which must stay in the same folder.
 
     A second graph, with `-map.onnx` at the end of its name, takes `level_map` (n, 1, h, w) instead, a level
     for each pixel; not for upscaling, whose level is the size of the result.

@@ -14,6 +14,7 @@ Source: "Hypernetwork-based adaptive image restoration", ICASSP 2023, arXiv 2206
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 
@@ -21,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hyperrestore.errors import UsageError
+from hyperrestore.errors import ExtrapolationWarning, UsageError
 from hyperrestore.level import LevelScale
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -239,31 +240,45 @@ class Hypernetwork(nn.Module):
 
         Args:
             level: One level for the whole batch: a number, or a sequence or tensor (axes,). A level for
-                each sample: a tensor (b, axes). A level for each pixel: a tensor (b, axes, h, w).
+                each sample: a tensor (b, axes), or (b,) for a network with one axis. With several axes a
+                single dimension always means these, whatever the size of the batch. A level for each pixel:
+                a tensor (b, axes, h, w).
 
         Returns:
             (conditions,), (b, conditions, 1, 1) or (b, conditions, h, w).
 
         Raises:
             UsageError: The shape is none of these, or the number of axes differs from the network's.
+
+        Warns:
+            ExtrapolationWarning: A level lies outside of what its scale accepts. Levels on a GPU are not
+                looked at, which would make the network wait for them.
         """
         parameter = next(self.parameters())
-        levels = torch.as_tensor(level, dtype=parameter.dtype, device=parameter.device)
+        levels = torch.as_tensor(level, dtype=parameter.dtype)
         if levels.ndim == 0:
             levels = levels[None]
+        elif levels.ndim == 1 and len(self.scales) == 1 and len(levels) != 1:
+            levels = levels[:, None]
         axis = 0 if levels.ndim == 1 else 1
         if levels.ndim not in (1, 2, 4) or levels.shape[axis] != len(self.scales):
-            raise UsageError(
-                f"a level of shape {tuple(levels.shape)} does not fit: this network takes {len(self.scales)} "
-                "level axes, as (axes,), (b, axes) or (b, axes, h, w)"
-            )
+            raise self._misfit(level, "")
+        by_scale = [levels.narrow(axis, index, 1) for index in range(len(self.scales))]
+        for scale, own in zip(self.scales, by_scale, strict=True):
+            _warn_of_far(scale, own)
         phi = [
             number
-            for index, scale in enumerate(self.scales)
-            for number in scale.normalize(levels.narrow(axis, index, 1))
+            for scale, own in zip(self.scales, by_scale, strict=True)
+            for number in scale.normalize(own.to(parameter.device))
         ]
         stacked = torch.cat(phi, dim=axis)
         return stacked[:, :, None, None] if stacked.ndim == 2 else stacked
+
+    def _misfit(self, level: Level, image: str) -> UsageError:
+        return UsageError(
+            f"a level of shape {tuple(torch.as_tensor(level).shape)} does not fit{image}: this network takes "
+            f"{len(self.scales)} level axes, as (axes,), (b, axes) or (b, axes, h, w); one axis as (b,), too"
+        )
 
     def forward(self, image: Tensor, level: Level) -> Tensor:
         """Run the network with the kernels of `level`.
@@ -276,8 +291,14 @@ class Hypernetwork(nn.Module):
 
         Returns:
             What the network returns.
+
+        Raises:
+            UsageError: As `phi`, or there are levels for more or fewer samples than the image has.
         """
         phi = self.phi(level)
+        per_sample = phi.ndim == image.ndim == 4 and not torch.compiler.is_compiling()
+        if per_sample and len(phi) not in (1, len(image)):
+            raise self._misfit(level, f" an image of shape {tuple(image.shape)}")
         if phi.shape[-2:] != (1, 1) and phi.ndim == 4:
             phi = pad_to_multiple(phi, getattr(self.network, "multiple", 1))
         token = _phi.set(phi)
@@ -285,6 +306,21 @@ class Hypernetwork(nn.Module):
             return self.network(image)  # type: ignore[no-any-return]
         finally:
             _phi.reset(token)
+
+
+def _warn_of_far(scale: LevelScale, levels: Tensor) -> None:
+    """Warn of levels beyond the scale, where the kernels go on in a straight line and pictures go to ruin."""
+    if torch.compiler.is_compiling() or levels.device.type != "cpu" or not levels.numel():
+        return
+    for level in torch.stack(levels.detach().aminmax()).tolist():
+        if not scale.low <= level <= scale.high:
+            warnings.warn(
+                f"{scale.unit} {level:g} lies outside the scale of this network, {scale.low:g} to "
+                f"{scale.high:g}: the result means nothing",
+                ExtrapolationWarning,
+                stacklevel=3,
+            )
+            return
 
 
 def take_over(network: Hypernetwork, other: Hypernetwork) -> None:

@@ -114,6 +114,19 @@ class LevelScale:
         strength = self.strength(level)
         return tuple(strength if power == 1 else strength**power for power in self.powers)
 
+    def nearest_trained(self, level: float) -> float:
+        """The level itself where the model was trained at it, else the nearest such level."""
+        least, most = self.trained
+        return float(min(max(level, least), most))
+
+    @property
+    def range(self) -> str:
+        """Which levels are accepted: "a number from 0 to 100, outside of 0 to 75 with a warning"."""
+        least, most = self.trained
+        beyond = f", outside of {least:g} to {most:g} with a warning"
+        accepted = f"a number from {self.low:g} to {self.high:g}"
+        return accepted if (least, most) == (self.low, self.high) else accepted + beyond
+
     def check(self, level: float) -> float:
         """Return the level as a float if the model accepts it.
 
@@ -125,10 +138,7 @@ class LevelScale:
         """
         number = as_number(level)
         if not self.low <= number <= self.high:
-            raise LevelError(
-                f"{self.unit} {level!r} is not accepted: "
-                f"this model takes a number from {self.low:g} to {self.high:g}"
-            )
+            raise LevelError(f"{self.unit} {level!r} is not accepted: this model takes {self.range}")
         least, most = self.trained
         if not least <= number <= most:
             warnings.warn(

@@ -88,10 +88,20 @@ def split_resources(data: bytes, orientation: int) -> tuple[bytes | None, bytes 
     return iptc, others or None, tuple(dict.fromkeys(notes))
 
 
-def scaled_resources(data: bytes, across: float, down: float) -> bytes:
-    """Multiply the resolution that stands among the resources: pixels per inch, in fixed point."""
+def scaled_resources(data: bytes, across: float, down: float) -> tuple[bytes, tuple[str, ...]]:
+    """Multiply the resolution that stands among the resources: pixels per inch, in fixed point.
+
+    Returns:
+        The resources, and a sentence for what counts in pixels and goes.
+    """
+    if (across, down) == (1, 1):
+        return data, ()
     scaled = b""
+    notes: tuple[str, ...] = ()
     for resource in resources(data):
+        if resource.number in _GUIDES:
+            notes = ("left out Photoshop's guides and slices, which are not for the enlarged picture",)
+            continue
         if resource.number == _RESOLUTION and len(resource.data) == 16:
             values = list(struct.unpack(">IHHIHH", resource.data))
             values[0], values[3] = (
@@ -100,7 +110,7 @@ def scaled_resources(data: bytes, across: float, down: float) -> bytes:
             )
             resource = resource._replace(data=struct.pack(">IHHIHH", *values))
         scaled += resource.packed()
-    return scaled
+    return scaled, notes
 
 
 def named_resources(data: bytes | None) -> str:

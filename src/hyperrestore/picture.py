@@ -37,6 +37,8 @@ from hyperrestore.codec import (
 )
 from hyperrestore.codec import header_size as header_size
 from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.floats import check_floats
+from hyperrestore.forked import before_threads
 from hyperrestore.geotiff import POSITION, without_position
 
 Pixels = NDArray[np.float32]
@@ -218,6 +220,7 @@ def create_picture(
     others: Pixels | None = None,
     quality: int | None = None,
     overwrite: bool = False,
+    keep_times: bool = False,
 ) -> Iterator[PictureWriter]:
     """Create a picture from rows, all or nothing.
 
@@ -238,13 +241,15 @@ def create_picture(
             quality; never less, which would bring back the very damage that was repaired. JPEG has its
             colours at full resolution from 90 on, and below where the original had.
         overwrite: Whether an existing file may be replaced; it may be the one that is being read.
+        keep_times: Whether the file gets the times of access and change of a reader's file.
 
     Yields:
         A writer with `.write(rows)` and `.notes`.
 
     Raises:
         PictureError: The file cannot be written, the picture is too large for it, or rows are missing.
-        UsageError: Unknown suffix, impossible size or quality, or the file exists and `overwrite` is not set.
+        UsageError: Unknown suffix, impossible size or quality, the file exists and `overwrite` is not set, or
+            this process was forked from one that had written pictures.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -268,12 +273,14 @@ def create_picture(
             f"{path}: {known.name} holds at most {known.largest_side} pixels a side and the picture has "
             f"{info.width} x {info.height}; write PNG or TIFF"
         )
+    before_threads(str(path))
     info, resizing = resized_info(before, info.width, info.height)
     alpha_image, others_image = _besides_colours(path, like, info, alpha, others)
     info, notes = carried(info, known, alpha_image is not None, others_image, quality)
     notes = resizing + notes
     others_image = others_image if info.others else None
 
+    times = _file_times(like.path) if keep_times and isinstance(like, PictureReader) else None
     with _folder_beside(path, target) as folder:
         with writing(path):
             spool = (folder / "rows").open("wb", buffering=0)
@@ -289,7 +296,7 @@ def create_picture(
         encoded = folder / path.name
         with writing(path):
             encode(folder / "rows", encoded, info, known, alpha_image, others_image, quality)
-            _rename(encoded, path, target, overwrite)
+            _rename(encoded, path, target, overwrite, times)
 
 
 def _besides_colours(
@@ -327,6 +334,8 @@ def _besides_colours(
 def copy_picture(reader: PictureReader, path: AnyPath, *, overwrite: bool = False) -> bool:
     """Copy a picture's file byte for byte, all or nothing, if the copy's suffix stands for its format.
 
+    The copy has the times of access and change of the file, too.
+
     Args:
         reader: The picture. Its rows are read to the end, so that no damaged file is copied.
         path: The file to be.
@@ -345,11 +354,12 @@ def copy_picture(reader: PictureReader, path: AnyPath, *, overwrite: bool = Fals
         return False
     for top in range(reader._next, reader.info.height, _STRIP):
         reader.rows(top, min(top + _STRIP, reader.info.height))
+    times = _file_times(reader.path)
     with _folder_beside(path, target) as folder:
         copied = folder / path.name
         with writing(path):
             shutil.copyfile(reader.path, copied)
-            _rename(copied, path, target, overwrite)
+            _rename(copied, path, target, overwrite, times)
     return True
 
 
@@ -396,11 +406,14 @@ def write_picture(
 
     Raises:
         PictureError: As `create_picture`.
-        UsageError: As `create_picture`, or pixels that are no (c, h, w) picture of finite numbers.
+        UsageError: As `create_picture`, or pixels that are no (c, h, w) picture, or pixels or alpha that
+            are no floats about [0, 1] (see `floats`).
     """
     pixels = picture.pixels
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or 0 in pixels.shape:
         raise UsageError(f"{path}: pixels of shape {pixels.shape} were given; a picture is (1 or 3, h, w)")
+    if picture.alpha is not None:
+        check_floats(picture.alpha, what=f"{path}: its alpha values")
     channels, height, width = pixels.shape
     info = replace(
         picture.info, width=width, height=height, channels=channels, has_alpha=picture.alpha is not None
@@ -422,8 +435,7 @@ def write_picture(
     ) as writer:
         for top in range(0, height, _STRIP):
             strip = pixels[:, top : top + _STRIP]
-            if not np.isfinite(strip).all():
-                raise UsageError(f"{path}: the pixels hold infinities or NaN; a picture has values in [0, 1]")
+            check_floats(strip, what=f"{path}: the pixels")
             writer.write(_to_integers(strip, info))
     return lost + writer.notes
 
@@ -444,6 +456,7 @@ def enlarged_picture(picture: Picture, pixels: Pixels) -> Picture:
 
 def _enlarged(samples: Pixels, height: int, width: int) -> Pixels:
     """Enlarge samples (n, h, w)."""
+    before_threads("transparency and further samples")
     image = vips_library().Image.new_from_array(np.ascontiguousarray(samples.transpose(1, 2, 0)))
     enlarged: Pixels = resized(image, width, height).numpy().reshape(height, width, len(samples))
     return enlarged.transpose(2, 0, 1)
@@ -455,10 +468,19 @@ def _to_integers(values: Pixels, info: PictureInfo) -> Rows:
     return integers
 
 
-def _rename(finished: Path, path: Path, target: Path, overwrite: bool) -> None:
+def _file_times(path: Path) -> tuple[int, int]:
+    """When a file was last read and changed, nanoseconds."""
+    with reading(path):
+        status = path.stat()
+    return status.st_atime_ns, status.st_mtime_ns
+
+
+def _rename(finished: Path, path: Path, target: Path, overwrite: bool, times: tuple[int, int] | None) -> None:
     """Give a finished file its name, once it is safely on the disk: some disks report errors only then."""
     with finished.open("rb+") as file:
         os.fsync(file.fileno())
+    if times:
+        os.utime(finished, ns=times)
     if target.exists():
         if not overwrite:
             raise PictureError(f"{path}: appeared meanwhile and was kept; choose another name")

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from hyperrestore import __version__
-from hyperrestore.batch import Failure, Report, make_folder
+from hyperrestore.batch import Failure, Report
 from hyperrestore.checkpoint import write_atomically
 from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.folder import make_folder
 from hyperrestore.restorer import model_path
 
 SUFFIX = ".json"
@@ -43,6 +44,8 @@ def write_report(
     *,
     skipped: Sequence[tuple[Path, Path]] = (),
     unreadable: Sequence[Path] = (),
+    foreign: Sequence[tuple[Path, str]] = (),
+    others: int = 0,
     models: Mapping[str, str | Path],
     settings: Mapping[str, Any],
     seconds: float,
@@ -59,6 +62,8 @@ def write_report(
         results: What became of them, as far as the batch came.
         skipped: Sources and targets that were left out, because the targets existed.
         unreadable: Folders that could not be searched for pictures.
+        foreign: Pictures of folders that are of a kind that is not read, and the kind.
+        others: How many files of folders are no pictures.
         models: By task, the model that repaired it, as `Restorer.load` takes it.
         settings: What was asked for; anything that JSON can hold.
         seconds: How long the batch took.
@@ -91,8 +96,11 @@ def write_report(
         "totals": {
             "pictures": len(pictures),
             **{name: counts[name] for name in names},
+            "not_read": len(foreign),
+            "not_pictures": others,
             "megapixels": sum(r.width * r.height for r in results if isinstance(r, Report)) / 1e6,
         },
+        "not_read": [{"source": str(source), "kind": kind} for source, kind in foreign],
         "unreadable_folders": [str(folder) for folder in unreadable],
         "settings": dict(settings),
         "models": [

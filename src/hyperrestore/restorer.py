@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import NamedTuple, TypeVar, get_args
 
 import numpy as np
 
 from hyperrestore.backends import MapBackend, NetworkBackend, OpenVINOModel, Precision, TorchModel
 from hyperrestore.checkpoint import Description, read_description
-from hyperrestore.engine import TILE, Backend, Grain, Pixels, Region, restore_region, run_tiled
+from hyperrestore.engine import TILE, Backend, Grain, Pixels, Region, restore_region
 from hyperrestore.enlarge import enlarged_region, enlarged_size
-from hyperrestore.errors import UsageError
+from hyperrestore.errors import CheckpointError, UsageError
+from hyperrestore.floats import check_picture
 from hyperrestore.level import LevelScale, Task
+from hyperrestore.linear_light import LinearResult, in_linear_light, to_linear, to_perceptual
 from hyperrestore.picture import Picture, enlarged_picture
 from hyperrestore.quantize import load_ranges
+from hyperrestore.subpixels import Upscaled, has_subpixels, tile_of
 from hyperrestore.transparency import VisibleOnly, VisibleRows, find_surroundings
 
 MODELS = Path(__file__).parent / "models"
 
 Image = TypeVar("Image", Picture, Pixels)
+Level = float | Mapping[str, float]  # one, or several by their units
 
 
 def model_path(model: str | Path) -> Path:
@@ -30,6 +37,9 @@ def model_path(model: str | Path) -> Path:
 
 class Restorer:
     """A model on a device. It never changes, so threads may share it.
+
+    It can be pickled, for pools of processes: as the model's name or path with its options. What opens it
+    there loads the model anew.
 
     Attributes:
         description: What the model says about itself.
@@ -48,6 +58,7 @@ class Restorer:
         self._model = model
         self._precision = precision
         self.description = description
+        self._loaded_from: tuple[str | Path, str] | None = None  # model and device
 
     @classmethod
     def load(cls, model: str | Path, *, device: str = "auto", precision: Precision = "auto") -> Restorer:
@@ -57,28 +68,50 @@ class Restorer:
             model: A task, whose model is a part of the package ("denoise"), or the path of a checkpoint.
             device: "auto" and "cpu" run the model's ONNX graph by OpenVINO on the CPU. "cuda", "cuda:1" and
                 "mps" run it by torch there, "torch" by torch on the CPU, as the reference.
-            precision: "bf16" is faster and meant for 8-bit pictures; "auto" takes it only for those, where
-                the device computes in it; "fp32" never takes it. "int8" is the fastest: on the CPU, only for
+            precision: "bf16" is faster and meant for 8-bit pictures; "auto" takes it only for those. On a CPU
+                that does not compute in it both mean "fp32". "int8" is the fastest: on the CPU, only for
                 8-bit pictures, and with the ranges that `hyperrestore calibrate` puts beside the model.
 
         Raises:
             UsageError: The device or precision is unknown or not to be had here.
-            CheckpointError: The model, or its file of ranges for "int8", is missing or damaged.
+            CheckpointError: There is no such model, or it, or its file of ranges for "int8", is missing or
+                damaged.
+
+        Example:
+            >>> Restorer.load("denoize")
+            Traceback (most recent call last):
+            hyperrestore.errors.CheckpointError: denoize: no such file, and no model of the package; ...
         """
         if precision not in get_args(Precision):
             raise UsageError(
                 f"precision {precision!r} is unknown; known are {', '.join(get_args(Precision))}"
             )
         path = model_path(model)
+        if not path.exists():
+            raise CheckpointError(
+                f"{path}: no such file, and no model of the package; its models are {', '.join(Task)}; give "
+                "one of them, or the path of a checkpoint"
+            )
         description = read_description(path)
+        opened: OpenVINOModel | TorchModel
         if device in ("auto", "cpu"):
             ranges = load_ranges(path) if precision == "int8" else None
-            return cls(OpenVINOModel(path, description, ranges), description, precision)
-        if precision == "int8":
+            opened = OpenVINOModel(path, description, ranges)
+        elif precision == "int8":
             raise UsageError(
                 f"precision int8 is for device cpu, got device {device!r}; give device cpu, or precision auto"
             )
-        return cls(TorchModel(path, "cpu" if device == "torch" else device), description, precision)
+        else:
+            opened = TorchModel(path, "cpu" if device == "torch" else device)
+        restorer = cls(opened, description, precision)
+        restorer._loaded_from = (str(model) if model in list(Task) else path.absolute()), device
+        return restorer
+
+    def __reduce__(self) -> tuple[Callable[[], Restorer], tuple[()]]:
+        if self._loaded_from is None:
+            raise TypeError("only a Restorer that was made by `Restorer.load` can be pickled")
+        model, device = self._loaded_from
+        return partial(Restorer.load, model, device=device, precision=self._precision), ()
 
     @property
     def task(self) -> Task:
@@ -90,49 +123,55 @@ class Restorer:
         """What the model's level means, and which levels it accepts."""
         return self.description.scale
 
-    def at(self, level: float, *, bits: int = 16) -> NetworkBackend:
+    @property
+    def axes(self) -> tuple[LevelScale, ...]:
+        """Further levels that the model takes, as the softness of a picture that is enlarged."""
+        return self.description.axes
+
+    def axis(self, unit: str) -> LevelScale:
+        """What one of the levels means.
+
+        Raises:
+            UsageError: The model has no such level.
+        """
+        for scale in self.description.scales:
+            if scale.unit == unit:
+                return scale
+        known = ", ".join(scale.unit for scale in self.description.scales)
+        raise UsageError(f"this model has no level {unit!r}; it takes {known}")
+
+    def at(self, level: Level, *, bits: int = 16, pixels: int | None = None) -> NetworkBackend:
         """Generate the network for one level.
 
         Args:
-            level: In the unit of `scale`. At its origin, sigma 0 or scale 1, the network leaves every sample
-                exactly as it is; just beyond it begins with a small step.
+            level: In the unit of `scale`; or several by their units, as `{"scale": 2, "softness": 1.5}` (see
+                `axes`): those not given are at their origin. At sigma 0, or scale 1 and softness 1, the
+                network leaves every sample exactly as it is; just beyond it begins with a small step.
             bits: Depth of the picture's samples; decides what precision "auto" means.
+            pixels: Of the whole result, if that is known. On a CPU small ones share one graph for all levels,
+                which makes a new level cheap; regions of a picture are to be given as many as the whole.
 
         Returns:
-            A Backend for `run_tiled`. It never changes.
+            A Backend for `run_tiled`, or, with `subpixels`, for `subpixels.Upscaled`. It never changes.
 
         Raises:
             LevelError: The model does not accept the level.
-            UsageError: The precision is "int8", and there are more than 8 bits.
+            UsageError: The model has no such level; the precision is "int8", and there are more than 8 bits.
         """
-        level = self.scale.check(level)
-        return self._unless_harmless(level, self._model.at(level, precision=self._precision, bits=bits))
-
-    def live(self, level: float, *, bits: int = 16) -> NetworkBackend:
-        """The network for one level, where many levels are to be seen of little: thumbnails, for example.
-
-        Nothing is compiled for the level; instead, its kernels are generated anew for every tile.
-
-        Args:
-            level: As for `at`.
-            bits: As for `at`.
-
-        Returns:
-            A Backend whose results differ from those of `at` by what the precision rounds: nothing that is
-            seen in fp32, up to two steps of 8 bits in bf16.
-
-        Raises:
-            LevelError: The model does not accept the level.
-            UsageError: The precision is "int8".
-        """
-        level = self.scale.check(level)
-        return self._unless_harmless(level, self._model.live(level, precision=self._precision, bits=bits))
-
-    def _unless_harmless(self, level: float, network: NetworkBackend) -> NetworkBackend:
-        """A network, or one that adds nothing, at the level that repairs nothing."""
-        if level == self._harmless:
-            return replace(network, infer=np.zeros_like, residual=True)
+        levels = self._levels(level)
+        network = self._model.at(levels, precision=self._precision, bits=bits, pixels=pixels)
+        if levels[0] == self._harmless and levels[1:] <= tuple(axis.origin for axis in self.axes):
+            return replace(network, infer=partial(_nothing, network.subpixels), residual=True)
         return network
+
+    def _levels(self, level: Level) -> tuple[float, ...]:
+        """A level for each axis, checked."""
+        given = dict(level) if isinstance(level, Mapping) else {self.scale.unit: level}
+        for unit in given:
+            self.axis(unit)
+        if self.scale.unit not in given:
+            raise UsageError(f"the level {self.scale.unit!r} is missing; give it by that name")
+        return tuple(axis.check(given.get(axis.unit, axis.origin)) for axis in self.description.scales)
 
     def mapped(self, *, bits: int = 16) -> MapBackend:
         """The network for a level of each pixel.
@@ -161,14 +200,17 @@ class Restorer:
         """Give back the memory that the network holds between two pictures; the next one takes it anew."""
         self._model.release_memory()
 
-    def __call__(self, image: Image, level: float | Pixels, *, grain: float = 0.0, size: int = TILE) -> Image:
+    def __call__(self, image: Image, level: Level | Pixels, *, grain: float = 0.0, size: int = TILE) -> Image:
         """Restore a picture.
 
         Args:
-            image: A `Picture`, or an array (c, h, w) of floats in [0, 1], RGB or grey.
-            level: In the unit of `scale`; or an array (h, w), a level for each pixel.
+            image: A `Picture`, or an array (c, h, w) of floats in [0, 1], RGB or grey. A picture in linear
+                light, by its profile, is restored as it is seen (see `linear_light`); an array is taken to be
+                spaced as sRGB is.
+            level: In the unit of `scale`; or several by their units, as for `at`; or an array (h, w), a level
+                for each pixel.
             grain: Share of the luminance noise that is put back, 0 to 1.
-            size: Side of a tile, pixels (see `run_tiled`).
+            size: Side of a tile, pixels of the result (see `run_tiled`).
 
         Returns:
             The same kind, restored; by a model that upscales it is larger by the level, each side rounded.
@@ -177,17 +219,13 @@ class Restorer:
 
         Raises:
             LevelError: The model does not accept the level.
-            UsageError: The image is no picture, the levels have another size, the grain is not within 0 to
-                1, or there are too many bits for the precision.
+            UsageError: The image is no picture, or no floats about [0, 1] (see `floats`), the levels have
+                another size, the grain is not within 0 to 1, or there are too many bits for the precision.
         """
-        pixels = _pixels_of(image)
-        height, width = pixels.shape[1:]
-        backend, levels = self._backend(image, level, grain)
-        pixels, backend = _without_hidden(image, pixels, backend)
+        height, width = _pixels_of(image).shape[1:]
         if self.task == Task.UPSCALE:
-            width, height = self.result_size(width, height, float(level))
-            pixels = _enlarged(pixels, Region(0, 0, width, height), to=(height, width))
-        restored = run_tiled(backend, _with_levels(pixels, levels), size=size)
+            width, height = self.result_size(width, height, _one(level))
+        restored = self.region(image, level, Region(0, 0, width, height), grain=grain, size=size)
         if not isinstance(image, Picture):
             return restored
         if restored.shape == image.pixels.shape:
@@ -198,7 +236,7 @@ class Restorer:
     def region(
         self,
         image: Picture | Pixels,
-        level: float | Pixels,
+        level: Level | Pixels,
         region: Region,
         *,
         grain: float = 0.0,
@@ -208,10 +246,10 @@ class Restorer:
 
         Args:
             image: The whole picture, as for a call.
-            level: In the unit of `scale`; or an array (h, w), a level for each pixel of the whole.
+            level: As for a call; an array is of the size of the whole.
             region: Of the result, pixels.
             grain: Share of the luminance noise that is put back, 0 to 1.
-            size: Side of a tile, pixels.
+            size: Side of a tile, pixels of the result.
 
         Returns:
             Restored pixels (c, bottom - top, right - left), clipped to [0, 1].
@@ -222,19 +260,30 @@ class Restorer:
         """
         pixels = _pixels_of(image)
         before = pixels.shape[1:]
-        backend, levels = self._backend(image, level, grain)
-        pixels, backend = _without_hidden(image, pixels, backend)
+        backend, levels = self._backend(image, pixels.shape[1:], level, grain)
+        seen, visible_only, linear = _as_seen(image, pixels)
+        height, width = before
+        if self.task == Task.UPSCALE:
+            width, height = self.result_size(width, height, _one(level))
 
         def read(part: Region) -> Pixels:
             rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
-            return _with_levels(pixels[:, rows, columns], None if levels is None else levels[rows, columns])
+            return _with_levels(seen[:, rows, columns], None if levels is None else levels[rows, columns])
 
         def read_enlarged(part: Region) -> Pixels:
-            return _enlarged(pixels, part, to=(height, width))
+            return _enlarged(seen, part, to=(height, width))
 
-        height, width = before
-        if self.task == Task.UPSCALE:
-            width, height = self.result_size(width, height, float(level))
+        if has_subpixels(backend):
+            finish = to_linear if linear else None
+            upscaled = Upscaled(
+                backend, size=before, to=(height, width), visible_only=visible_only, finish=finish
+            )
+            tile = min(tile_of(size, width / before[1]), tile_of(None, 1))
+            return upscaled.region(read, region, tile=tile).astype(pixels.dtype, copy=False)
+        if visible_only:
+            backend = VisibleOnly(backend)
+        if linear:
+            backend = LinearResult(backend)
         return restore_region(
             backend,
             read_enlarged if self.task == Task.UPSCALE else read,
@@ -244,24 +293,26 @@ class Restorer:
             size=size,
         )
 
-    def result_size(self, width: int, height: int, level: float) -> tuple[int, int]:
+    def result_size(self, width: int, height: int, level: Level) -> tuple[int, int]:
         """Width and height of the result for a picture of that size; only upscaling changes them.
 
         Raises:
             LevelError: The model does not accept the level.
         """
-        level = self.scale.check(level)
-        return enlarged_size(width, height, scale=level)[:2] if self.task == Task.UPSCALE else (width, height)
+        scale = self._levels(level)[0]
+        return enlarged_size(width, height, scale=scale)[:2] if self.task == Task.UPSCALE else (width, height)
 
     def _backend(
-        self, image: Picture | Pixels, level: float | Pixels, grain: float
+        self, image: Picture | Pixels, shape: tuple[int, int], level: Level | Pixels, grain: float
     ) -> tuple[Backend, Pixels | None]:
         """What restores a picture at a level, or at levels; and these, if they are several."""
-        height, width = _pixels_of(image).shape[1:]
+        height, width = shape
         bits = image.info.bits if isinstance(image, Picture) else 16
         levels = np.asarray(level) if isinstance(level, np.ndarray) and level.ndim else None
         if levels is None:
-            backend: Backend = self.at(float(level) if isinstance(level, np.ndarray) else level, bits=bits)
+            one = _one(level)
+            size = self.result_size(width, height, one) if self.task == Task.UPSCALE else (width, height)
+            backend: Backend = self.at(one, bits=bits, pixels=math.prod(size))
         else:
             if levels.shape != (height, width) or levels.dtype.kind not in "iuf":
                 raise UsageError(
@@ -271,6 +322,8 @@ class Restorer:
             self.scale.check(float(levels.min()))
             self.scale.check(float(levels.max()))
             backend = self.mapped(bits=bits)
+        if grain and self.task == Task.UPSCALE:
+            raise UsageError("grain is put back where noise was taken out, not by upscaling")
         return (Grain(backend, grain) if grain else backend), levels
 
 
@@ -289,10 +342,37 @@ def _with_levels(pixels: Pixels, levels: Pixels | None) -> Pixels:
     return pixels if levels is None else np.concatenate([pixels, levels[None].astype(pixels.dtype)])
 
 
-def _without_hidden(image: Picture | Pixels, pixels: Pixels, backend: Backend) -> tuple[Pixels, Backend]:
-    """What the network is to see of a picture with transparency, and what restores it."""
-    if not isinstance(image, Picture) or image.alpha is None:
-        return pixels, backend
+def _one(level: Level | Pixels) -> Level:
+    """A level that is not one for each pixel; an array of no dimensions is a number."""
+    return level.item() if isinstance(level, np.ndarray) else level
+
+
+def _nothing(subpixels: int, batch: Pixels) -> Pixels:
+    """What is added to a picture (1, 3, h, w) where nothing is to be repaired."""
+    return np.zeros((*batch.shape[:2], *(side * subpixels for side in batch.shape[2:])), batch.dtype)
+
+
+class _Seen(NamedTuple):
+    pixels: Pixels
+    visible_only: bool  # whether these are the rows of `VisibleRows`
+    linear: bool  # whether they were encoded, so that the result has to be decoded
+
+
+def _as_seen(image: Picture | Pixels, pixels: Pixels) -> _Seen:
+    """What the network is to see of a picture."""
+    if not isinstance(image, Picture):
+        return _Seen(pixels, visible_only=False, linear=False)
+    linear = in_linear_light(image.info)
+    if linear:
+        pixels = to_perceptual(pixels)
+    without = _without_hidden(image, pixels)
+    return _Seen(pixels if without is None else without, visible_only=without is not None, linear=linear)
+
+
+def _without_hidden(image: Picture, pixels: Pixels) -> Pixels | None:
+    """The rows of `VisibleRows`; None where nothing is hidden."""
+    if image.alpha is None:
+        return None
     bands = np.concatenate([pixels, image.alpha])
 
     def read(top: int, bottom: int) -> Pixels:
@@ -300,13 +380,11 @@ def _without_hidden(image: Picture | Pixels, pixels: Pixels, backend: Backend) -
 
     surroundings = find_surroundings(read, height=bands.shape[1])
     if surroundings is None:
-        return pixels, backend
-    rows = VisibleRows(read, surroundings, bits=image.info.bits)
-    return rows.rows(0, bands.shape[1]), VisibleOnly(backend)
+        return None
+    return VisibleRows(read, surroundings, bits=image.info.bits).rows(0, bands.shape[1])
 
 
 def _pixels_of(image: Picture | Pixels) -> Pixels:
     pixels = image.pixels if isinstance(image, Picture) else np.asarray(image)
-    if pixels.ndim != 3 or pixels.size == 0:
-        raise UsageError(f"a picture is (1 or 3, h, w), with at least one pixel; got {pixels.shape}")
+    check_picture(pixels)
     return pixels

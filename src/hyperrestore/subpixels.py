@@ -26,6 +26,11 @@ STRIP = (
 TILE = 512  # pixels of the small picture
 
 
+def tile_of(size: int | None, scale: float) -> int:
+    """The side of a tile in pixels of the small picture, of one in pixels of the result; `TILE` for None."""
+    return TILE if size is None else max(1, round(size / scale))
+
+
 @runtime_checkable
 class SubpixelBackend(Backend, Protocol):
     """A network with sub-pixels: of a window (c, h, w) it makes what is to be added, (c, n * h, n * w).
@@ -168,6 +173,7 @@ class Upscaled:
         size: Height and width of the picture, pixels.
         to: Height and width of the result, pixels; not smaller.
         visible_only: Whether the picture is read as the rows of `transparency.VisibleRows`, (2 c + 1, h, w).
+        finish: What is done to every pixel of the result at the end, as `linear_light.to_linear`.
 
     Raises:
         UsageError: The result would be smaller than the picture.
@@ -180,10 +186,11 @@ class Upscaled:
         size: tuple[int, int],
         to: tuple[int, int],
         visible_only: bool = False,
+        finish: Callable[[Pixels], Pixels] | None = None,
     ) -> None:
         if to[0] < size[0] or to[1] < size[1]:
             raise UsageError(f"cannot enlarge {size[1]} x {size[0]} to {to[1]} x {to[0]} pixels")
-        self.backend, self.visible_only = backend, visible_only
+        self.backend, self.visible_only, self.finish = backend, visible_only, finish
         self._rows, self._columns = (
             Axis.between(count, length, backend.subpixels) for count, length in zip(size, to, strict=True)
         )
@@ -268,10 +275,9 @@ class Upscaled:
         fine = self.backend.subpixels
         near = columns.near.across(rows.near.down(window, top), left)
         restored = near[:c] + columns.fine.across(rows.fine.down(added, fine * top), fine * left)
-        if not self.visible_only:
-            return restored
-        visible: Pixels = np.where(near[2 * c] > 0.5, restored, near[c : 2 * c])
-        return visible
+        if self.visible_only:
+            restored = np.where(near[2 * c] > 0.5, restored, near[c : 2 * c])
+        return self.finish(restored) if self.finish else restored
 
 
 def _cut(start: int, stop: int, step: int) -> list[tuple[int, int]]:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from hyperrestore.geotiff import POSITION, resized_position, without_position
-from hyperrestore.photoshop_resources import resource, without_resources
 from hyperrestore.tiff_directory import (
     EXIF,
     GPS,
@@ -43,7 +42,7 @@ _LAYERS, _BLACK_WHITE = 0x935C, 0x0214
 # What other formats keep as EXIF, too.
 _DESCRIPTIVE = {
     0x010E, 0x010F, 0x0110,  # description, make, model
-    0x0131, 0x0132, 0x013B,  # software, date, artist
+    0x0131, 0x0132, 0x013B, 0x013C,  # software, date, artist, host computer
     0x013E, 0x013F,  # white point, primaries
     0x4746, 0x4749, 0x8298,  # rating, in stars and in percent; copyright
     *range(0x9C9B, 0x9CA0),  # the fields that Windows shows
@@ -65,8 +64,7 @@ _MEANING = {0x0122, 0x0123, 0x012D, 0x0156, _BLACK_WHITE}
 # Offsets under types of numbers: of TIFF-FX, EXIF, MetaMorph, Zeiss and DNG.
 _POINTERS = {0x0190, INTEROPERABILITY, *range(0x835C, 0x8360), 0x866C, 0xC6F5}
 _ELSEWHERE = {EXIF, GPS, _XMP, _IPTC, _PROFILE}  # read and written by their own ways
-# Photoshop resources: the resolution once more, and thumbnails of the picture as it was.
-_RESOLUTION_RESOURCE, _THUMBNAILS, _IPTC_RESOURCE = 0x03ED, (0x0409, 0x040C), 0x0404
+_CLIP_PATH = {0x0157, 0x0158, 0x0159}  # and its units
 
 
 class TiffMetadata(NamedTuple):
@@ -74,7 +72,7 @@ class TiffMetadata(NamedTuple):
 
     Attributes:
         exif: Descriptive tags, EXIF and place as a TIFF of their own, or None.
-        iptc: IPTC-IIM records, or None; those of the Photoshop resources where the file has no others.
+        iptc: IPTC-IIM records, or None, without those inside Photoshop's resources.
         xmp: XMP packet, or None.
         tags: All others.
         notes: A sentence for everything that cannot be carried.
@@ -100,7 +98,6 @@ def read_tiff_metadata(page: TiffPage, *, orientation: int, recoded: bool) -> Ti
     for tag in (_DESCRIPTIVE | {EXIF, GPS, _XMP, _IPTC, PHOTOSHOP}) & page.first.keys() - directory.keys():
         directory[tag] = page.first[tag]
     iptc, xmp = directory.get(_IPTC), directory.get(_XMP)
-    iptc_data = iptc.data if isinstance(iptc, Value) else None
     carried = _DESCRIPTIVE | {EXIF, GPS}
     described: Directory = {tag: value for tag, value in directory.items() if tag in carried}
     exif = None
@@ -116,7 +113,7 @@ def read_tiff_metadata(page: TiffPage, *, orientation: int, recoded: bool) -> Ti
         notes += lost
     return TiffMetadata(
         exif,
-        iptc_data or _iptc_inside(tags),
+        iptc.data if isinstance(iptc, Value) else None,
         xmp.data if isinstance(xmp, Value) else None,
         tags,
         notes,
@@ -197,13 +194,9 @@ def _added(metadata: TiffMetadata, layout: Layout, own: Directory) -> Directory:
         tag.number: Value(tag.kind, tag.data) for tag in metadata.tags if tag.number not in RESOLUTION
     }
     added |= ordered(tags, Layout("<", layout.big), layout)
-    if metadata.iptc and metadata.iptc != _iptc_inside(metadata.tags):
+    if metadata.iptc:
         added[_IPTC] = Value(7, metadata.iptc)
     return added
-
-
-def _iptc_inside(tags: tuple[TiffTag, ...]) -> bytes | None:
-    return next((resource(tag.data, _IPTC_RESOURCE) for tag in tags if tag.number == PHOTOSHOP), None)
 
 
 def _set_resolution(
@@ -236,8 +229,6 @@ def _carried_tags(directory: Directory, recoded: bool) -> tuple[tuple[TiffTag, .
             offsets.append(tag.name)
         elif recoded and number in _MEANING:
             meanings += [tag.name] if number != _BLACK_WHITE else []  # of YCbCr, which is decoded
-        elif number == PHOTOSHOP:
-            tags.append(tag._replace(data=without_resources(tag.data, _THUMBNAILS)))
         else:
             tags.append(tag)
     if offsets:
@@ -253,7 +244,10 @@ def _upright(tags: tuple[TiffTag, ...], orientation: int) -> tuple[tuple[TiffTag
     if orientation > 4:
         other = {_ACROSS: _DOWN, _DOWN: _ACROSS}
         tags = tuple(tag._replace(number=other.get(tag.number, tag.number)) for tag in tags)
-    return tuple(_without_resolution(tag) for tag in tags), notes
+    if any(tag.number in _CLIP_PATH for tag in tags):
+        tags = tuple(tag for tag in tags if tag.number not in _CLIP_PATH)
+        notes += ("left out its clipping path, as the pixels were turned upright",)
+    return tags, notes
 
 
 def resized_tags(
@@ -275,7 +269,7 @@ def resized_tags(
     if resolution_of(tags) is not None:  # without a unit it is only a ratio
         factors = {_ACROSS: across, _DOWN: down}
         tags = tuple(_multiplied(tag, factors.get(tag.number, 1)) for tag in tags)
-    return tuple(_without_resolution(tag) for tag in tags), notes
+    return tags, notes
 
 
 def _multiplied(tag: TiffTag, factor: float) -> TiffTag:
@@ -285,10 +279,3 @@ def _multiplied(tag: TiffTag, factor: float) -> TiffTag:
     (number,) = numbers(value, tag.number, Layout("<", big=False))[:1]
     parts = Fraction(number * factor).limit_denominator(2**32 // (int(number * factor) + 1))
     return tag._replace(kind=5, data=struct.pack("<2I", *parts.as_integer_ratio()))
-
-
-def _without_resolution(tag: TiffTag) -> TiffTag:
-    """Photoshop's resources say the resolution once more, as it was."""
-    if tag.number != PHOTOSHOP:
-        return tag
-    return tag._replace(data=without_resources(tag.data, (_RESOLUTION_RESOURCE,)))

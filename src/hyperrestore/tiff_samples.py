@@ -127,6 +127,8 @@ def _to_rgb(path: Path, page: TiffPage) -> tuple[Any, Any] | None:
         return None
     if compression not in _PLAIN:
         raise _unreadable(path, f"holds YCbCr in compression {compression}")
+    if bits[0] not in (8, 16):
+        raise _unreadable(path, f"holds YCbCr of {bits[0]} bits")
     white, middle = 2 ** bits[0] - 1, 2 ** (bits[0] - 1)
     share = numbers(page.directory, _COEFFICIENTS, page.layout) or [0.299, 0.587, 0.114]
     ends = numbers(page.directory, _BLACK_WHITE, page.layout) or [0, white, middle, white, middle, white]

@@ -162,6 +162,7 @@ class Run:
                     "or train into another folder"
                 )
         try:
+            self.given = {str(name): str(value) for name, value in given.items()}
             self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
             self.started_from = metadata.get("started_from")
             self._restore(tensors)
@@ -362,7 +363,7 @@ def train(
     steps: int | None = None,
     stop_after: float = math.inf,
     device: torch.device,
-    bf16: bool = True,
+    bf16: bool | None = None,
     resume: bool = False,
     start_from: Path | None = None,
     validate_every: float = 300,
@@ -373,12 +374,14 @@ def train(
         recipe: What to train.
         photos: Folder of clean photos; one in twenty is held out for validation.
         out: Folder for the model, the training state, the log and the curve.
-        minutes: Total training time; time before a resume counts.
+        minutes: Total training time, with the validations in between; time before a resume counts. Reading
+            the photos and what is validated and written at the end come on top.
         steps: Total steps; whichever of the two ends first.
         stop_after: Minutes after which this call stops, reading the photos included, even if the training
             has not ended; what is written then takes its time on top. The schedule is not changed by it.
         device: Where to train.
-        bf16: Compute in bf16 where it is safe (autocast).
+        bf16: Compute in bf16 where it is safe (autocast); None where the device is fast in it, and as before
+            if resumed.
         resume: Go on from the state in `out`, exactly where it stopped.
         start_from: A model whose weights to start from, with a new schedule.
         validate_every: Seconds between two validations, each followed by a checkpoint.
@@ -404,11 +407,15 @@ def train(
     keep_memory()
     training = recipe.training
     files = find_photos(photos)
-    run = Run(recipe, device, {"precision": "bf16" if bf16 else "fp32", "photos": photos_digest(files)})
+    run = Run(recipe, device, {"photos": photos_digest(files)})
+    if bf16 is not None:
+        run.given["precision"] = _precision(bf16)
     if resume:
         run.load(out)
     elif start_from is not None:
         run.start_from(start_from)
+    run.given.setdefault("precision", _precision(bf16 is None and is_fast_in_bf16(device)))
+    bf16 = run.given["precision"] == "bf16"
     training_files, validation_files = split_photos(files)
     clean_photos = Photos(
         training_files,
@@ -422,7 +429,7 @@ def train(
     step: Callable[..., Tensor] = partial(learn, run, bf16=bf16)
     if device.type == "cuda":
         step = Recorded(step)
-    rate = 0.0
+    rate, begun = 0.0, run.step
     before, started, validated = run.seconds, time.monotonic(), time.monotonic()
 
     def done() -> float:
@@ -446,6 +453,8 @@ def train(
             run.seconds = before + time.monotonic() - started
             bar.update()
             log.add(loss)
+            if run.step == begun + 1:
+                bar.write(expected(run, time.monotonic() - started, minutes, steps), file=sys.stderr)
             if time.monotonic() - validated > validate_every:
                 log.refuse_divergence()
                 run.save(out)
@@ -466,6 +475,18 @@ def crop_side(recipe: Recipe) -> int:
     if recipe.network.kind == "subpixel":
         return canvas_side(recipe)
     return recipe.training.crop + margin(recipe.task)
+
+
+def expected(run: Run, seconds: float, minutes: float | None, steps: int | None) -> str:
+    """What a first step of so many seconds lets expect of the whole, for people."""
+    text = f"{run.given['precision']}, the first step took {seconds:.2f} s"
+    text += f": about {60 / seconds:.3g} steps a minute"
+    if minutes is not None:
+        left = max(0.0, 60 * minutes - run.seconds) / seconds
+        text += f", {left:,.0f} more in the {minutes:g} minutes"
+    if steps is not None:
+        text += f", {max(0, steps - run.step) * seconds / 60:,.1f} minutes to step {steps}"
+    return f"{text}; later steps are often faster"
 
 
 class Log:
@@ -661,6 +682,10 @@ def interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def _precision(bf16: bool) -> str:
+    return "bf16" if bf16 else "fp32"
+
+
 def choose_device(name: str) -> torch.device:
     """The torch device of a name; "auto" is the first of CUDA, MPS and CPU that there is.
 
@@ -670,6 +695,30 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     return find_device(name)
+
+
+def is_fast_in_bf16(device: torch.device) -> bool:
+    """Whether training is faster in bf16 than in fp32: any GPU is taken for that, and a CPU is measured.
+
+    One that has to imitate bf16 takes several times as long in it, whatever it says of itself.
+    """
+    if device.type != "cpu":
+        return True
+    crop = torch.ones(1, 64, 64, 64).to(memory_format=torch.channels_last)
+    kernel = torch.ones(64, 64, 3, 3, requires_grad=True)
+
+    def seconds(bf16: bool) -> float:
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16, cache_enabled=False):
+            result = F.conv2d(crop, kernel, padding=1)
+        result.float().sum().backward()  # type: ignore[no-untyped-call]
+        return time.perf_counter() - start
+
+    taken: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(6):  # in turn: whatever else the machine does meets both
+        for bf16, times in taken.items():
+            times.append(seconds(bf16))
+    return min(taken[True]) < min(taken[False])
 
 
 def keep_memory() -> None:

@@ -27,8 +27,10 @@ from hyperrestore.enlarge import enlarged_region
 from hyperrestore.estimate import Findings, inspect
 from hyperrestore.level import Task
 from hyperrestore.level_map import level_rows
+from hyperrestore.linear_light import LinearResult, in_linear_light, perceptual_rows, to_linear
 from hyperrestore.picture import PictureInfo, open_picture
 from hyperrestore.restorer import Restorer
+from hyperrestore.subpixels import Upscaled, has_subpixels, tile_of
 from hyperrestore.transparency import VisibleOnly, VisibleRows, find_surroundings
 
 REDUCTIONS = (1, 2, 4, 8, 16, 32, 64)
@@ -122,8 +124,8 @@ class Photo:
         findings: What is wrong with it.
         colours: Its samples without alpha, by how much they are reduced.
         alpha: Its alpha, likewise; empty if it has none.
-        inputs: What the network is shown, likewise: the colours, or, where some are hidden, the rows of
-            `transparency.VisibleRows`.
+        inputs: What the network is shown, likewise: the colours, encoded if they are in linear light, or,
+            where some are hidden, the rows of `transparency.VisibleRows`.
     """
 
     identity: str
@@ -147,7 +149,7 @@ class Photo:
         if reduce > 1:
             self.prepare(reduce // 2)
             halve(self.colours, self.alpha, reduce)
-        self.inputs[reduce] = without_hidden(self.colours[reduce], self.alpha.get(reduce))
+        self.inputs[reduce] = as_seen(self.colours[reduce], self.alpha.get(reduce), self.info)
 
     def shown(self, region: Region, reduce: int) -> bytes:
         """A region of the photo itself as PNG."""
@@ -163,6 +165,7 @@ class Photo:
         *,
         level_map: LevelMap | None = None,
         black: float = 0.0,
+        softness: float | None = None,
         grain: float = 0.0,
         quick: bool = False,
         between: Callable[[], None] | None = None,
@@ -177,8 +180,9 @@ class Photo:
                 averages damage away, so the levels are weaker then (see `reduced_level`).
             level_map: Where it is white, `level` holds.
             black: The level where it is black.
+            softness: How soft the photo is, for a model that has that level; None for 1.
             grain: Share of the luminance noise that is put back, 0 to 1.
-            quick: Whether it may differ by a rounding, and is there sooner (see `Restorer.live`).
+            quick: Whether it may differ by a rounding, and is there sooner (as of a small picture).
             between: Called before every window of work in the background; others may be served meanwhile, and
                 what it raises ends the work.
 
@@ -200,14 +204,29 @@ class Photo:
 
         backend: Backend
         if level_map is None:
-            backend = (restorer.live if quick else restorer.at)(level, bits=self.info.bits)
+            asked = level if softness is None else {restorer.scale.unit: level, "softness": softness}
+            backend = restorer.at(asked, bits=self.info.bits, pixels=0 if quick else width * height)
         else:
             restorer.scale.check(black)
             backend = restorer.mapped(bits=self.info.bits)
         if grain:
             backend = Grain(backend, grain)
-        if inputs.channels > self.info.channels:
+        visible_only = inputs.channels > self.info.channels
+        linear = in_linear_light(self.info)
+        if has_subpixels(backend):
+            upscaled = Upscaled(
+                backend if between is None else Interrupted(backend, between),
+                size=(inputs.height, inputs.width),
+                to=(height, width),
+                visible_only=visible_only,
+                finish=to_linear if linear else None,
+            )
+            side = tile_of(None if between is None else _BACKGROUND_TILE, width / inputs.width)
+            return _stored(upscaled.region(inputs.read, region, tile=side), self.info)
+        if visible_only:
             backend = VisibleOnly(backend)
+        if linear:
+            backend = LinearResult(backend)
         pixels = restore_region(
             backend if between is None else Interrupted(backend, between),
             read_enlarged if restorer.task == Task.UPSCALE else read,
@@ -216,9 +235,7 @@ class Photo:
             width=width,
             size=TILE if between is None else _BACKGROUND_TILE,
         )
-        rows = np.empty(pixels.shape, self.info.dtype)
-        from_floats(pixels, rows)
-        return rows
+        return _stored(pixels, self.info)
 
     def shown_result(self, rows: Rows, region: Region, reduce: int, size: tuple[int, int]) -> bytes:
         """A region of a result of that width and height as PNG; `rows` as `restored` gives them."""
@@ -240,6 +257,13 @@ class Photo:
         return alpha.reshape(1, *alpha.shape[:2])
 
 
+def _stored(pixels: Pixels, info: PictureInfo) -> Rows:
+    """Pixels in the depth of the photo."""
+    rows = np.empty(pixels.shape, info.dtype)
+    from_floats(pixels, rows)
+    return rows
+
+
 @dataclass(frozen=True)
 class Interrupted:
     """A backend that calls something before every window."""
@@ -256,6 +280,11 @@ class Interrupted:
     def multiple(self) -> int:
         """Product of the strides, pixels."""
         return self.backend.multiple
+
+    @property
+    def subpixels(self) -> int:
+        """Sub-pixels along each side of a pixel."""
+        return getattr(self.backend, "subpixels", 1)
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window."""
@@ -303,22 +332,25 @@ def keep_photo(path: Path, *, identity: str, name: str, max_pixels: int) -> Phot
     return photo
 
 
-def without_hidden(colours: Raster, alpha: Raster | None) -> Raster:
-    """What a network is to be shown of colours and alpha; the colours themselves, if none are hidden."""
-    if alpha is None:
-        return colours
+def as_seen(colours: Raster, alpha: Raster | None, info: PictureInfo) -> Raster:
+    """What a network is to be shown of colours and alpha; the colours themselves, if that is all of them."""
+    rasters = [colours] if alpha is None else [colours, alpha]
 
     def read(top: int, bottom: int) -> Rows:
         part = Region(0, top, colours.width, bottom)
-        return np.concatenate([colours.read(part), alpha.read(part)])
+        return np.concatenate([raster.read(part) for raster in rasters])
 
-    surroundings = find_surroundings(read, height=colours.height)
-    if surroundings is None:
+    rows = perceptual_rows(read, info)
+    surroundings = None if alpha is None else find_surroundings(rows, height=colours.height)
+    if surroundings is None and rows is read:
         return colours
-    visible = VisibleRows(read, surroundings, bits=8 * colours.dtype.itemsize)
     path = colours.path.with_name(colours.path.name.replace("colours", "inputs"))
-    raster = replace(colours, path=path, channels=2 * colours.channels + 1)
-    write_raster(raster, visible.rows)
+    raster = replace(colours, path=path, dtype=np.dtype(np.float32) if rows is not read else colours.dtype)
+    if surroundings is None:
+        write_raster(raster, lambda top, bottom: rows(top, bottom)[: colours.channels])
+        return raster
+    raster = replace(raster, channels=2 * colours.channels + 1)
+    write_raster(raster, VisibleRows(rows, surroundings, bits=info.bits).rows)
     return raster
 
 
