@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hyperrestore.avif import is_premultiplied
+from hyperrestore.avif_items import is_premultiplied, read_items
 from hyperrestore.picture import read_picture, write_picture
 
 
@@ -64,14 +64,14 @@ def test_at_every_depth_of_another_encoder(tmp_path, drawn, depth):
 
 def test_a_damaged_head_says_nothing(tmp_path, drawn):
     head = save(tmp_path / "a.avif", drawn, alpha_premultiplied=True).read_bytes()
-    assert is_premultiplied(head)
+    assert is_premultiplied(read_items(head))
     for length in (0, 7, 8, 40, 60):
-        assert not is_premultiplied(head[:length])
+        assert not is_premultiplied(read_items(head[:length]))
     generator = np.random.default_rng(0)
     for _ in range(200):
         broken = bytearray(head)
         broken[generator.integers(len(broken))] = generator.integers(256)
-        is_premultiplied(bytes(broken))
+        is_premultiplied(read_items(bytes(broken)))
     where = head.index(b"pitm") + 8
     other = head[:where] + (99).to_bytes(2, "big") + head[where + 2 :]
-    assert not is_premultiplied(other)  # it is another item that is premultiplied
+    assert not is_premultiplied(read_items(other))  # it is another item that is premultiplied

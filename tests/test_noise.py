@@ -141,3 +141,10 @@ def test_nothing_is_said_where_every_block_has_a_hidden_pixel(rng):
     pixels = rng.normal(128, 10, (3, 96, 96)).astype(np.float32)
     pixels[:, 4::16, 4::16] = np.nan  # one in each block of the picture shrunk by two
     assert find_noise(pixels) is None
+
+
+@pytest.mark.parametrize("row", range(1, 8))
+def test_one_row_within_a_plain_picture_is_no_error(row):
+    pixels = np.repeat(np.linspace(0, 255, 24, dtype=np.float32)[:, None], 40, 1)
+    pixels[row] = np.linspace(0, 255, 40)
+    assert find_noise(pixels[None]) is None

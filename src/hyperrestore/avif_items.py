@@ -47,6 +47,11 @@ def read_items(data: Data) -> Items:
     return Items(kinds, extents, references, number)
 
 
+def is_premultiplied(items: Items) -> bool:
+    """Whether the colours of the picture are multiplied by its alpha (ISO/IEC 23008-12, 6.10.1.1)."""
+    return any(kind == b"prem" and source == items.primary for kind, source, _ in items.references)
+
+
 def further_pictures(items: Items) -> bool:
     """Whether there are pictures besides the primary one, its parts and its transparency."""
     parts = {items.primary}

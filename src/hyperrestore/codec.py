@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hyperrestore.avif import is_premultiplied
+from hyperrestore.avif_items import is_premultiplied, read_items
 from hyperrestore.embedded import add_png_metadata, add_webp_metadata, replace_avif_exif
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
 from hyperrestore.exif import resolution_entries, scaled_exif, with_resolution
@@ -241,12 +241,12 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         notes.append(f"expanded from {stored_bits} to 8 bits")
     elif known.name == "AVIF" and stored_bits < bits:
         notes.append(f"scaled from {stored_bits} to 16 bits")
+    premultiplied = has_alpha and known.name == "AVIF" and is_premultiplied(read_items(head))
+    if premultiplied:
+        notes.append("divided its colours by their alpha, as they were stored multiplied by it")
     if tiff and tiff.left_out:
         notes.append(tiff.left_out)
     notes += samples.notes
-    premultiplied = has_alpha and known.name == "AVIF" and is_premultiplied(head)
-    if premultiplied:
-        notes.append("divided its colours by their alpha, as they were stored multiplied by it")
     if colours == 4:
         source = (
             "its colour profile" if field("icc-profile-data") else "a general CMYK profile, as it has none"

@@ -65,6 +65,8 @@ def _without_border(pixels: Floats) -> Floats:
         inside = np.flatnonzero(~plain)
         if len(inside):
             first, end = -(-inside[0] // 8) * 8, inside[-1] + 1
+            if first >= end:  # all that is not plain lies within one block
+                continue
             pixels = pixels[:, first:end] if axis == 2 else pixels[:, :, first:end]
     return pixels
 

@@ -456,7 +456,7 @@ def enlarged_picture(picture: Picture, pixels: Pixels) -> Picture:
 
 def _enlarged(samples: Pixels, height: int, width: int) -> Pixels:
     """Enlarge samples (n, h, w)."""
-    before_threads("transparency and further samples")
+    before_threads("transparency")
     image = vips_library().Image.new_from_array(np.ascontiguousarray(samples.transpose(1, 2, 0)))
     enlarged: Pixels = resized(image, width, height).numpy().reshape(height, width, len(samples))
     return enlarged.transpose(2, 0, 1)

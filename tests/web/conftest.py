@@ -202,9 +202,11 @@ class Screen:
             "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
         )
 
-    def level(self) -> float:
+    def level(self) -> float | None:
+        """The level in the box; None where the photo is left as it is."""
         self.rest()
-        return float(self.page.input_value("input.number"))
+        written = self.page.input_value("input.number")
+        return float(written) if written else None
 
     def type_level(self, level: float | str) -> None:
         self.page.fill("input.number", str(level))
