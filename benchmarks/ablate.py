@@ -118,7 +118,7 @@ def main() -> None:
                 raise SystemExit("interrupted; the same command goes on with this run")
             scores.append(scores_of(folder))
         network = load_network(load_checkpoint(folder / MODEL)).to(find_device("cpu"))
-        cost = multiply_adds(materialize(network, levels[0])) / 1e6
+        cost = multiply_adds(materialize(network, network.levels(levels[0]))) / 1e6
         means = [float(np.mean(score)) for score in scores]
         mean, spread = float(np.mean(means)), max(means) - min(means)
         verdict = "the recipe"

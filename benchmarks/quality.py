@@ -96,6 +96,7 @@ HEAD = (
     "degraded pictures and are scored by the same code."
 )
 HEADINGS = {Task.DENOISE: "Denoising", Task.DEJPEG: "JPEG repair", Task.UPSCALE: "Upscaling"}
+COUNTED_AT = 2  # scale at which multiply-adds of a network on the small picture are counted
 UNITS = {Task.DENOISE: "sigma", Task.DEJPEG: "quality", Task.UPSCALE: "scale"}
 
 
@@ -377,7 +378,7 @@ class Cost:
     Attributes:
         stored: Parameters.
         generated: Of which one level generates.
-        multiply_adds: Millions for a pixel.
+        multiply_adds: Millions for a pixel of the result; of a network on the small picture at scale 2.
         radius: Receptive, pixels.
         trained_for: The levels.
         steps: Of the training; a dash where the model does not say so.
@@ -398,11 +399,13 @@ def cost(path: Path) -> Cost:
     """Count a model's parameters, and multiply-adds per pixel."""
     checkpoint = load_checkpoint(path)
     network, description = load_network(checkpoint), checkpoint.description
-    plain = materialize(network, description.scale.reference)
+    plain = materialize(network, network.levels(description.scale.reference))
+    on_small = description.network.get("subpixels", 1) > 1
+    pixels = COUNTED_AT**2 if on_small else 1  # of the result, for each that the network reads
     return Cost(
         count_parameters(network),
         count_parameters(plain),
-        multiply_adds(plain) / 1e6,
+        multiply_adds(plain) / pixels / 1e6,
         description.halo,
         trained_for(description),
         f"{description.history.get('steps', '-')}",

@@ -4,6 +4,7 @@
     python benchmarks/speed.py --megapixels 1 12 --precision int8           # ours, beside the paper's in bf16
     python benchmarks/speed.py --memory --megapixels 12 100                 # peak memory of the command line
     python benchmarks/speed.py --memory --megapixels 12 --task upscale      # of ours, enlarged four times
+    python benchmarks/speed.py --upscale 2 4 --against OLD.safetensors      # to 12 megapixels, both models in turn
 
 Time is that of `run_tiled` on a random picture held in memory, the median of `--rounds` in which the
 networks take turns, after a part of the picture for warming up. Memory is the largest resident size of a
@@ -28,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hyperrestore import PictureInfo, Restorer, run_tiled
+from hyperrestore import Picture, PictureInfo, Restorer, run_tiled
 from hyperrestore.engine import TILE
 from hyperrestore.picture import create_picture
 from hyperrestore.restorer import MODELS
@@ -120,6 +121,30 @@ def measure_time(megapixels: float, precision: str, tile: int, rounds: int, pape
         )
 
 
+def measure_upscaling(
+    megapixels: float, scale: float, precision: str, rounds: int, models: list[Path]
+) -> None:
+    """Print the median seconds of models that enlarge a picture to so many megapixels, and their ratio."""
+    height, width = (round(side / scale) for side in sides(megapixels))
+    picture = np.random.default_rng(0).random((3, height, width), np.float32)
+    info = PictureInfo(width=width, height=height, channels=3, bits=8)
+    restorers = {path: Restorer.load(path, precision=precision) for path in models}  # type: ignore[arg-type]
+    seconds: dict[Path, list[float]] = {path: [] for path in models}
+    for timed in (False, *(True,) * rounds):  # the first is to warm up
+        for path, restorer in restorers.items():
+            start = time.perf_counter()
+            restorer(Picture(picture, None, info), scale)
+            if timed:
+                seconds[path].append(time.perf_counter() - start)
+    medians = {path: statistics.median(times) for path, times in seconds.items()}
+    for path, median in medians.items():
+        print(
+            f"{path.name}  to {megapixels:g} MP at scale {scale:g}  {precision}  {median:7.2f} s  "
+            f"{median / medians[models[-1]]:.2f} of {models[-1].name}",
+            flush=True,
+        )
+
+
 def measure_memory(
     task: str, model: Path | None, megapixels: float, precision: str, tile: int | None, suffix: str, bits: int
 ) -> None:
@@ -167,12 +192,25 @@ def main() -> None:
         "--tile", nargs="+", type=int, help="default: as the command line and the API have it"
     )
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--upscale", nargs="+", type=float, metavar="SCALE", help="time upscaling instead")
+    parser.add_argument("--model", type=Path, help="for --upscale: another model than ours")
+    parser.add_argument("--against", type=Path, help="for --upscale: a model to compare with")
     parser.add_argument("--memory", action="store_true", help="measure memory of the command instead of time")
     parser.add_argument("--task", default="denoise", choices=WORDS, help="for --memory")
     parser.add_argument("--format", nargs="+", default=[".jpg"], help="for --memory: .jpg, .png, .tif")
     parser.add_argument("--bits", type=int, default=8, help="for --memory: 8 or 16")
     options = parser.parse_args()
     print(f"{os.cpu_count()} CPUs, {len(os.sched_getaffinity(0))} used; OpenVINO, level {LEVEL:g}")
+    if options.upscale:
+        models = [
+            options.model or MODELS / "upscale.safetensors",
+            *([options.against] if options.against else []),
+        ]
+        for megapixels, scale, precision in itertools.product(
+            options.megapixels, options.upscale, options.precision
+        ):
+            measure_upscaling(megapixels, scale, precision, options.rounds, models)
+        return
     with tempfile.TemporaryDirectory() as name:
         paper = None
         if options.task == "denoise" or not options.memory:

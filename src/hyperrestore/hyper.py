@@ -235,6 +235,10 @@ class Hypernetwork(nn.Module):
         self.scales = tuple(scales)
         self.train(network.training)
 
+    def levels(self, level: float) -> tuple[float, ...]:
+        """A level of the first axis, and the others at their origin: one for each axis."""
+        return (level, *(scale.origin for scale in self.scales[1:]))
+
     def phi(self, level: Level) -> Tensor:
         """Turn levels into the pure numbers that the kernels take.
 

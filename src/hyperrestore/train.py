@@ -602,7 +602,7 @@ def validate(network: Hypernetwork, clean: Tensor, recipe: Recipe, *, bf16: bool
     """Mean PSNR over clean crops (n, 3, h, w) at each level, dB; the same degraded crops in every run."""
     scores = []
     for level in recipe.training.validate_at:
-        plain = materialize(network, (level, *(axis.origin for axis in recipe.axes)))
+        plain = materialize(network, network.levels(level))
         plain = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         generator = np.random.default_rng(round(1000 * level))
         decibels = []
