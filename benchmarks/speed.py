@@ -4,7 +4,7 @@
     python benchmarks/speed.py --megapixels 1 12 --precision int8           # ours, beside the paper's in bf16
     python benchmarks/speed.py --memory --megapixels 12 100                 # peak memory of the command line
     python benchmarks/speed.py --memory --megapixels 12 --task upscale      # of ours, enlarged four times
-    python benchmarks/speed.py --upscale 2 4 --against OLD.safetensors      # to 12 megapixels, both models in turn
+    python benchmarks/speed.py --upscale 2 4 --against MODEL                # time of upscaling, two models
 
 Time is that of `run_tiled` on a random picture held in memory, the median of `--rounds` in which the
 networks take turns, after a part of the picture for warming up. Memory is the largest resident size of a
