@@ -286,3 +286,14 @@ def test_pictures_that_were_shrunk_without_antialiasing_lose_little(restorers, s
         damaged = rescale(crop, scale, protocol="hyperres")
         gains.append(psnr(run_tiled(backend, damaged), crop) - psnr(damaged, crop))
     assert min(gains) > -1 and np.mean(gains) > -0.6
+
+
+@pytest.mark.parametrize("scale", [2, 4, 5, 6])
+@pytest.mark.filterwarnings("ignore::hyperrestore.errors.ExtrapolationWarning")
+def test_flat_areas_have_no_grid_of_dots(restorers, scale):
+    flat = np.full((3, 40, 40), 0.5, np.float32)
+    flat[0] += 0.1
+    inner = slice(10 * scale, -10 * scale)
+    made = restorers[Task.UPSCALE](flat, scale)[:, inner, inner]
+    assert made.std(axis=(1, 2)).max() * 255 < 0.4
+    assert np.abs(made - flat[:, :1, :1]).max() * 255 < 1

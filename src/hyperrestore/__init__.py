@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hyperrestore.picture import Picture, PictureInfo, read_picture, write_picture
     from hyperrestore.restorer import Restorer
 
-__version__ = "0.14.0"
+__version__ = "0.15.0"
 
 # Where each public name lives. They are imported when they are first used, so that importing the package
 # is quick and loads torch only for what needs it.
