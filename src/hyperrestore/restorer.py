@@ -180,7 +180,7 @@ class Restorer:
         return tuple(axis.check(given.get(axis.unit, axis.origin)) for axis in self.description.scales)
 
     def _of_kernels(self, levels: tuple[float, ...]) -> tuple[float, ...]:
-        """The levels that kernels are generated for; they do not follow a scale far beyond the trained ones."""
+        """The levels that kernels are generated for, which follow no scale far beyond the trained ones."""
         if self.task != Task.UPSCALE:
             return levels
         return (min(levels[0], KERNELS_FOLLOW * self.scale.trained[1]), *levels[1:])
