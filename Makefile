@@ -7,11 +7,11 @@ DEV = .venv/bin
 demo: .venv-demo/ready  ## Restore a real photograph at three levels.
 	$(DEMO)/python examples/demo.py demo
 
-test: .venv/ready  ## The quick test suite.
-	$(DEV)/python -m pytest
+test: .venv/ready  ## The quick test suite, on every core.
+	$(DEV)/python -m pytest -n auto --dist worksteal
 
 test-old-cpu: .venv/ready  ## The engine and the models as on older CPUs: no VNNI, AVX-512 or bf16.
-	for cpu in AVX2 SSE41; do ONEDNN_MAX_CPU_ISA=$$cpu $(DEV)/python -m pytest \
+	for cpu in AVX2 SSE41; do ONEDNN_MAX_CPU_ISA=$$cpu $(DEV)/python -m pytest -n auto --dist worksteal \
 	  tests/test_engine.py tests/test_backends.py tests/test_quantize.py tests/test_models.py || exit 1; done
 
 test-slow: .venv/ready  ## Everything, also what needs minutes.

@@ -98,12 +98,16 @@ def only_error(result, code):
 
 
 def test_help_answers_at_once():
+    """In the time that a core works for it, so that what else runs on the machine does not count."""
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        before = os.times()
         run("--help", check=True)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.3
+        after = os.times()
+        seconds.append(
+            after.children_user - before.children_user + after.children_system - before.children_system
+        )
+    assert 0 < min(seconds) < 0.3
 
 
 def test_the_command_line_itself_imports_nothing_heavy():
