@@ -18,6 +18,7 @@ from typing import Protocol as Interface
 
 import numpy as np
 
+from hyperrestore.backends import SMALL
 from hyperrestore.degrade import Protocol, shrink
 from hyperrestore.engine import TILE, Backend, Pixels, Region, run_tiled
 from hyperrestore.errors import MissingExtraError, UsageError
@@ -186,8 +187,8 @@ def evaluate(
     channels = {_info(path, levels, task, protocol).channels for path in pictures}
 
     for backend in backends:
-        smallest = round_up(WINDOW, backend.multiple)
-        backend(np.zeros((1, smallest, smallest), np.float32))  # compiles it
+        side = round_up(math.isqrt(SMALL) + 1, backend.multiple)
+        backend(np.zeros((1, side, side), np.float32))  # compiles what large pictures need
     scores: dict[float, list[Score]] = {level: [] for level in levels}
     for path in pictures:
         whole = read_picture(path).pixels

@@ -10,7 +10,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -42,7 +42,7 @@ from hyperrestore.hyper import Hypernetwork, materialize, take_over
 from hyperrestore.networks import build, build_plain, receptive_radius
 from hyperrestore.optimizer import Optimizer
 from hyperrestore.pairs import as_stored, margin, measured_pair, noisy_at, training_pair
-from hyperrestore.photos import Photos, find_photos, photos_digest, split_photos, validation_crops
+from hyperrestore.photos import PhotoFile, Photos, find_photos, photos_digest, split_photos, validation_crops
 from hyperrestore.protocols import prepare
 from hyperrestore.quantize import weights_digest
 from hyperrestore.recipe import Recipe, Training, recipe_of
@@ -407,14 +407,7 @@ def train(
     keep_memory()
     training = recipe.training
     files = find_photos(photos)
-    run = Run(recipe, device, {"photos": photos_digest(files)})
-    if bf16 is not None:
-        run.given["precision"] = _precision(bf16)
-    if resume:
-        run.load(out)
-    elif start_from is not None:
-        run.start_from(start_from)
-    run.given.setdefault("precision", _precision(bf16 is None and is_fast_in_bf16(device)))
+    run = begin(recipe, device, files, bf16=bf16, resume=out if resume else None, start_from=start_from)
     bf16 = run.given["precision"] == "bf16"
     training_files, validation_files = split_photos(files)
     clean_photos = Photos(
@@ -475,6 +468,27 @@ def crop_side(recipe: Recipe) -> int:
     if recipe.network.kind == "subpixel":
         return canvas_side(recipe)
     return recipe.training.crop + margin(recipe.task)
+
+
+def begin(
+    recipe: Recipe,
+    device: torch.device,
+    files: Sequence[PhotoFile],
+    *,
+    bf16: bool | None,
+    resume: Path | None,
+    start_from: Path | None,
+) -> Run:
+    """A run at its beginning, or where the one in `resume` was saved; its precision is decided."""
+    given = {"photos": photos_digest(files)}
+    run = Run(recipe, device, given if bf16 is None else {"precision": _precision(bf16), **given})
+    if resume is not None:
+        run.load(resume)
+    elif start_from is not None:
+        run.start_from(start_from)
+    if "precision" not in run.given:
+        run.given["precision"] = _precision(is_fast_in_bf16(device))
+    return run
 
 
 def expected(run: Run, seconds: float, minutes: float | None, steps: int | None) -> str:
