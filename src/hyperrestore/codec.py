@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from hyperrestore.avif_items import is_premultiplied, read_items
-from hyperrestore.embedded import add_png_metadata, add_webp_metadata, replace_avif_exif
+from hyperrestore.boxes import riff_chunks
+from hyperrestore.colour_profile import is_whole_profile
+from hyperrestore.embedded import (
+    PNG,
+    add_png_metadata,
+    add_webp_metadata,
+    png_resolution,
+    replace_avif_exif,
+)
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
 from hyperrestore.exif import resolution_entries, scaled_exif, with_resolution
 from hyperrestore.extended_xmp import xmp_segments
@@ -37,6 +45,7 @@ from hyperrestore.regions import fitted_xmp
 from hyperrestore.tiff_directory import TiffTag
 from hyperrestore.tiff_metadata import (
     PHOTOSHOP,
+    PROFILE,
     RESOLUTION,
     TiffMetadata,
     add_tiff_metadata,
@@ -231,10 +240,18 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     has_alpha = alpha_of(samples.extra) is not None if tiff else image.bands > colours
     extra_samples = samples.extra if len(samples.extra) > has_alpha else ()
     stored_bits = field("bits-per-sample", bits)
-    notes = _lost_colours(path, known, head, has_profile=field("icc-profile-data") is not None)
-    if known.name == "TIFF" and stored_bits > bits:
+    with reading(path):
+        parts = read_jpeg_parts(path) if known.name == "JPEG" else None
+    profile = field("icc-profile-data")
+    if profile is not None and not is_whole_profile(profile):
+        profile = None
+    notes = _lost_colours(path, known, head, has_profile=profile is not None)
+    if profile is None and _holds_profile(known, head, parts, tiff):
+        notes.append("left out its colour profile, which is damaged or not for such colours")
+    if tiff:
         with reading(path):
-            notes += check_floats_of(path, opened(access="sequential", fail_on=fail_on))
+            stored = opened(access="sequential", fail_on=fail_on)
+            notes += check_floats_of(path, stored) if stored.format == "float" else []
     if field("palette"):
         notes.append("expanded from a palette to RGB")
     elif stored_bits < 8:
@@ -248,10 +265,8 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         notes.append(tiff.left_out)
     notes += samples.notes
     if colours == 4:
-        source = (
-            "its colour profile" if field("icc-profile-data") else "a general CMYK profile, as it has none"
-        )
-        notes.append(f"converted from CMYK to sRGB through {source}")
+        notes.append(f"converted from CMYK to sRGB through {_cmyk_source(profile)}")
+        profile = None
     try:
         fields = image.get_fields()
     except UnicodeDecodeError as error:
@@ -263,7 +278,6 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     )
     orientation = field("orientation", 1)
     with reading(path):
-        parts = read_jpeg_parts(path) if known.name == "JPEG" else None
         if tiff:
             found = of_tiff(
                 read_tiff_metadata(tiff, orientation=orientation, recoded=samples.unusual), orientation
@@ -272,7 +286,7 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
             found = of_jpeg(parts, orientation) if parts else _metadata(path, known, image)
     metadata = upright(found, orientation, (image.width, image.height))
     notes += metadata.notes
-    resolution = resolution_of(metadata.tags) if tiff else _resolution(image, orientation, parts)
+    resolution = resolution_of(metadata.tags) if tiff else _resolution(image, orientation, parts, head)
 
     with reading(path):
         if orientation > 2:  # rows come from columns or from below: libvips unpacks to memory or its own file
@@ -289,6 +303,7 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
             image = straight.copy(interpretation=image.interpretation)
         if colours == 4:
             image = _to_srgb_beside_others(image, bits)
+            profile = image.get("icc-profile-data")
     return image, PictureInfo(
         width=image.width,
         height=image.height,
@@ -296,7 +311,7 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         bits=bits,
         has_alpha=has_alpha,
         notes=tuple(notes),
-        icc_profile=image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None,
+        icc_profile=profile,
         exif=metadata.exif,
         xmp=metadata.xmp,
         iptc=metadata.iptc,
@@ -317,12 +332,38 @@ def _metadata(path: Path, known: Format, image: Any) -> Metadata:
     return Metadata(exif and exif.removeprefix(b"Exif\0\0"), xmp, notes=further_parts(path, known.name))
 
 
-def _resolution(image: Any, orientation: int, parts: JpegParts | None) -> tuple[float, float] | None:
+def _holds_profile(known: Format, head: bytes, parts: JpegParts | None, tiff: TiffPage | None) -> bool:
+    """Whether a colour profile stands in a file, readable or not: libvips is silent on one that is not."""
+    if parts:
+        return parts.has_profile
+    if tiff:
+        return PROFILE in tiff.directory
+    if known.name == "PNG":
+        return b"iCCP" in _png_chunks(head)
+    if known.name == "WebP":
+        return any(chunk.name == b"ICCP" for chunk in riff_chunks(head))
+    return re.search(rb"colr(prof|rICC)", head) is not None
+
+
+def _cmyk_source(profile: bytes | None) -> str:
+    """Through what libvips converts CMYK: it passes over a profile for other colours."""
+    if profile is None:
+        return "a general CMYK profile, as it has none"
+    if profile[16:20] != b"CMYK":
+        return "a general CMYK profile, as its own is for other colours"
+    return "its colour profile"
+
+
+def _resolution(
+    image: Any, orientation: int, parts: JpegParts | None, head: bytes
+) -> tuple[float, float] | None:
     """Pixels per millimetre of the upright picture, or None where the file does not say."""
     across, down = image.xres, image.yres
     # Two values stand for nothing: libvips answers so where the file does not say. It takes 1e6 at most.
     silent = np.allclose((across, down), 1) or np.allclose((across, down), _72_DPI, rtol=1e-3)
     stated = None if silent or not 0 < min(across, down) <= max(across, down) <= 1e6 else (across, down)
+    if head.startswith(PNG):
+        stated = png_resolution(_png_chunks(head).get(b"pHYs", b""))
     if parts:
         stated = jpeg_resolution(parts, stated)
     return (stated[1], stated[0]) if stated and is_sideways(orientation) else stated
@@ -467,7 +508,7 @@ def _add_metadata(target: Path, info: PictureInfo, known: Format, exif: bytes | 
                 resolution=info.resolution,
             )
         case "PNG":
-            add_png_metadata(target, exif, info.xmp)
+            add_png_metadata(target, exif, info.xmp, info.resolution)
         case "WebP":
             add_webp_metadata(
                 target, exif, info.xmp, size=(info.width, info.height), has_alpha=info.has_alpha
@@ -700,19 +741,25 @@ def _lost_colours(path: Path, known: Format, head: bytes, *, has_profile: bool) 
     """Note colours that a file describes otherwise than by a profile, as libvips drops that; refuse HDR."""
     chunks = _png_chunks(head) if known.name == "PNG" else {}
     primaries = transfer = 2  # unknown
+    full = 1
     if known.name == "AVIF" and (box := re.search(rb"colrnclx(....)", head, re.DOTALL)):
         primaries, transfer = struct.unpack(">HH", box[1])
     elif len(chunks.get(b"cICP", b"")) == 4:
-        primaries, transfer = chunks[b"cICP"][:2]
+        primaries, transfer, _, full = chunks[b"cICP"]
     if transfer in _HDR_TRANSFERS:
         raise PictureError(
             f"{path}: is an HDR picture ({_HDR_TRANSFERS[transfer]}), for whose brightness no level is "
             "defined; convert it to SDR first"
         )
+    if has_profile and known.name == "AVIF":  # where both stand, that is for the transform of colours alone
+        return []
+    if primaries not in (1, 2) or transfer not in _USUAL_TRANSFERS or full != 1:
+        limited = "" if full == 1 else ", limited range"
+        codes = f"primaries {primaries}, transfer {transfer}{limited} in H.273"
+        kept = ", and kept its colour profile" if has_profile else ""
+        return [f"left out its colour description ({codes}){kept}"]
     if has_profile:
         return []
-    if primaries not in (1, 2) or transfer not in _USUAL_TRANSFERS:
-        return [f"left out its colour description (primaries {primaries}, transfer {transfer} in H.273)"]
     if chunks.keys() & {b"cICP", b"sRGB"}:
         return []
     # A hundredth away from sRGB; both count in 1/100000.

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import mmap
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from hyperrestore.avif_items import further_pictures, read_items
+from hyperrestore.avif_items import further_pictures, pixel_shape, read_items
 from hyperrestore.boxes import iso_boxes, png_chunks, riff_chunks
 from hyperrestore.companions import IMAGES_LEFT_OUT, VIDEO_LEFT_OUT
 from hyperrestore.jpeg_metadata import CREDENTIALS_LEFT_OUT
 
 # Of how a file stores its pixels, or read by libvips, or spoken of elsewhere (colour).
 _PNG = {
-    b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"sBIT", b"hIST", b"sPLT", b"iCCP", b"sRGB", b"gAMA",
-    b"cHRM", b"cICP", b"mDCV", b"cLLI", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"pHYs",
-    b"iDOT", b"bKGD", b"CgBI",
+    b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"sBIT", b"hIST", b"iCCP", b"sRGB", b"gAMA",
+    b"cHRM", b"cICP", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"pHYs",
+    b"iDOT", b"CgBI",
 }  # fmt: skip
 _WEBP = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"eXIf"}
+_XMP = b"XML:com.adobe.xmp"
 _C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # the type of its box
 
 
@@ -42,6 +44,7 @@ def further_parts(path: Path, name: str) -> tuple[str, ...]:
 def _of_png(data: mmap.mmap) -> Iterator[str]:
     unknown: list[str] = []
     behind, end = False, len(data)
+    packets = 0
     for chunk in png_chunks(data):
         behind = behind or chunk.name == b"IDAT"
         if chunk.name == b"caBX":
@@ -50,12 +53,28 @@ def _of_png(data: mmap.mmap) -> Iterator[str]:
             unknown.append(chunk.name.decode())
         elif chunk.name in _TEXTS and behind:
             unknown.append(f"{chunk.name.decode()} behind the pixels")
+        elif chunk.name == b"iTXt":
+            keyword, _, rest = data[chunk.start : chunk.end].partition(b"\0")
+            packets += keyword == _XMP
+            if packets > 1 and keyword == _XMP:
+                yield "left out all but the last of its XMP packets"
+            elif keyword != _XMP and any(rest[2:].split(b"\0", 2)[:2]):
+                yield "left out the languages of its texts, and their keywords in these"
+        elif chunk.name == b"pHYs":
+            yield from _shape_left_out(data[chunk.start : chunk.end])
         elif chunk.name == b"IEND":
             end = chunk.end + 4
     if unknown:
         yield f"left out its chunks {', '.join(dict.fromkeys(unknown))}"
     if data[end : end + 2**16].strip(b"\0"):
         yield f"left out {len(data) - end} bytes that stand behind the picture"
+
+
+def _shape_left_out(physical: bytes) -> Iterator[str]:
+    """Without a unit, a chunk pHYs says only how wide pixels are to their height."""
+    if len(physical) == 9 and physical[8] == 0 and physical[:4] != physical[4:8]:
+        across, down = struct.unpack_from(">II", physical)
+        yield f"left out the shape of its pixels ({across}:{down})"
 
 
 def _of_webp(data: mmap.mmap) -> Iterator[str]:
@@ -75,5 +94,7 @@ def _of_avif(data: mmap.mmap) -> Iterator[str]:
             yield VIDEO_LEFT_OUT
         elif box.name == b"uuid" and data[box.start : box.start + 16] == _C2PA:
             yield CREDENTIALS_LEFT_OUT
+    if (shape := pixel_shape(data)) and shape[0] != shape[1]:
+        yield f"left out the shape of its pixels ({shape[0]}:{shape[1]})"
     if further_pictures(read_items(data)):
         yield IMAGES_LEFT_OUT
