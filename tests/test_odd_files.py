@@ -2,16 +2,18 @@
 
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 from test_metadata import jpeg
-from test_picture import SRGB, copy, grey_profile, integers, refused, smooth, with_chunks
+from test_picture import SRGB, copy, exif, grey_profile, integers, refused, smooth, with_chunks
 
+from hyperrestore.exif import turned_exif
 from hyperrestore.further_parts import further_parts
-from hyperrestore.picture import read_picture
+from hyperrestore.picture import read_picture, write_picture
 from hyperrestore.splice import remove
 
 GREY = grey_profile(2.2)
@@ -156,6 +158,79 @@ def test_a_second_xmp_packet_of_a_png_is_said(tmp_path):
     notes, info = lines(path)
     assert notes == ("left out all but the last of its XMP packets",)
     assert b"one" in info.xmp
+
+
+def test_texts_keep_their_keywords_and_their_place_does_not_matter(tmp_path):
+    texts = {
+        "Creation Time": "now",
+        "Raw profile type x": "a" * 500,
+        "K" * 79: "",
+        "Größe": "groß",
+        "A b": "東",
+    }
+    chunks = [
+        (b"tEXt", key.encode("latin-1") + b"\0" + value.encode("latin-1"))
+        for key, value in texts.items()
+        if key.isascii() and value.isascii()
+    ]
+    chunks += [(b"iTXt", b"A b\0\1\0\0\0" + zlib.compress("東".encode()))]
+    data = with_chunks(tmp_path / "a.png").read_bytes()
+    added = b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )
+    (tmp_path / "a.png").write_bytes(data[:-12] + added + data[-12:])
+    assert lines(tmp_path / "a.png")[0] == ()
+    with Image.open(tmp_path / "copy.png") as written:
+        assert written.text == {key: value for key, value in texts.items() if key.isascii()}
+
+
+def test_texts_that_no_png_can_hold_are_said(tmp_path):
+    picture = read_picture(with_chunks(tmp_path / "a.png"))
+    text = (("", "a"), ("K" * 80, "a"), ("東", "a"), ("A", "a\0b"), ("Größe", "groß"))
+    notes = write_picture(tmp_path / "b.png", replace(picture, info=replace(picture.info, text=text)))
+    assert notes == ("left out 4 of its text entries, whose keywords PNG cannot hold",)
+
+
+@pytest.mark.parametrize(
+    "content", [b"a\0\0" + zlib.compress(b"abc")[:-3], b"a\0\0" + zlib.compress(bytes(2**25))]
+)
+def test_damaged_texts_and_bombs_are_said(tmp_path, content):
+    (note,) = lines(with_chunks(tmp_path / "a.png", zTXt=content))[0]
+    assert note == "left out text entries that are damaged, or longer than 16 MiB"
+
+
+# EXIF
+
+
+def test_exif_under_a_wrong_header_in_a_png_is_said(tmp_path):
+    block = exif(6).tobytes()
+    assert block.startswith(b"Exif\0\0")
+    path = with_chunks(tmp_path / "a.png", eXIf=block)
+    assert lines(path)[0] == ("left out its EXIF, which cannot be read",)
+    assert lines(with_chunks(tmp_path / "b.png", eXIf=block[6:]))[0] == ()
+
+
+def test_exif_that_the_head_of_a_webp_does_not_tell_of_is_said(tmp_path):
+    path = tmp_path / "a.webp"
+    Image.fromarray(smooth().transpose(1, 2, 0)).save(path, exif=exif(6))
+    assert lines(path)[0] == ()
+    data = bytearray(path.read_bytes())
+    data[20] &= ~0x08
+    path.write_bytes(data)
+    assert lines(path)[0] == ("left out its EXIF, which cannot be read",)
+
+
+def test_an_orientation_that_is_said_twice_is_changed_twice():
+    entry = struct.pack("<HHIHH", 0x112, 3, 1, 6, 0)
+    block = b"II*\0" + struct.pack("<IH", 8, 2) + 2 * entry + bytes(4)
+    upright = struct.pack("<HHIHH", 0x112, 3, 1, 1, 0)
+    assert turned_exif(block, 6, (30, 20)) == block.replace(entry, upright)
+
+
+def test_boxes_of_jpeg_xt_are_no_content_credentials(tmp_path):
+    box = b"JP\0\1\0\0\0\1" + struct.pack(">I4s", 12, b"RESI") + b"data"
+    assert lines(jpeg(tmp_path / "a.jpg", (0xEB, box)))[0] == ("left out its segments APP11 (JP)",)
 
 
 # Samples of TIFF

@@ -41,6 +41,7 @@ from hyperrestore.jpeg_metadata import JpegParts, add_jpeg_metadata, fits_jpeg, 
 from hyperrestore.metadata import Metadata, jpeg_resolution, of_jpeg, of_tiff, upright
 from hyperrestore.orientation import is_sideways
 from hyperrestore.photoshop import joined_resources, named_resources, scaled_resources
+from hyperrestore.png_text import TextEntry, fits_png, read_png_text
 from hyperrestore.regions import fitted_xmp
 from hyperrestore.tiff_directory import TiffTag
 from hyperrestore.tiff_metadata import (
@@ -80,7 +81,7 @@ class PictureInfo:
         xmp: XMP packet, with what JPEG may keep apart from it (extended XMP).
         iptc: IPTC-IIM records, without the Photoshop envelope that JPEG puts around them.
         photoshop: Photoshop's other resources, as clipping paths, one after another.
-        text: PNG text entries, (keyword, text); only those in ASCII are written.
+        text: PNG text entries, (keyword, text).
         comments: Comments of a JPEG file, in no known encoding.
         resolution: Pixels per millimetre (horizontal, vertical), or None where the file does not say.
         quality: At which a JPEG file was saved, 1 to 100, or the nearest to it that libjpeg has; None for
@@ -268,14 +269,16 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         notes.append(f"converted from CMYK to sRGB through {_cmyk_source(profile)}")
         profile = None
     try:
-        fields = image.get_fields()
+        image.get_fields()
     except UnicodeDecodeError as error:
         raise PictureError(
             f"{path}: holds text under a keyword beyond ASCII, which cannot be read; remove that text first"
         ) from error
-    text = tuple(
-        (name.split("-", 3)[3], image.get(name)) for name in fields if name.startswith("png-comment-")
-    )
+    text: tuple[TextEntry, ...] = ()
+    if known.name == "PNG":
+        with reading(path):
+            text, lost = read_png_text(path)
+        notes += lost
     orientation = field("orientation", 1)
     with reading(path):
         if tiff:
@@ -329,7 +332,8 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
 def _metadata(path: Path, known: Format, image: Any) -> Metadata:
     """What a PNG, WebP or AVIF file says, as it is stored."""
     exif, xmp = (image.get(name) if image.get_typeof(name) else None for name in ("exif-data", "xmp-data"))
-    return Metadata(exif and exif.removeprefix(b"Exif\0\0"), xmp, notes=further_parts(path, known.name))
+    notes = further_parts(path, known.name, without_exif=exif is None)
+    return Metadata(exif and exif.removeprefix(b"Exif\0\0"), xmp, notes=notes)
 
 
 def _holds_profile(known: Format, head: bytes, parts: JpegParts | None, tiff: TiffPage | None) -> bool:
@@ -465,8 +469,6 @@ def encode(
     for name, blob in blobs.items():
         if blob:
             image.set_type(vips.GValue.blob_type, name, blob)
-    for number, (keyword, text) in enumerate(info.text):
-        image.set_type(vips.GValue.gstr_type, f"png-comment-{number}-{keyword}", text)
     image.set_type(vips.GValue.gint_type, "orientation", 1)
 
     if not known.grey and _profile_space(info) == b"GRAY":
@@ -478,7 +480,7 @@ def encode(
             image = image.cast("uchar").copy(interpretation=_interpretation(replace(info, bits=8)))
         else:  # libvips wants 10 and 12 bits at the upper end of 16
             image = (image * 2 ** (16 - known.bits)).cast("ushort").copy(interpretation=_interpretation(info))
-    keep = {"PNG": "icc|other", "AVIF": "icc|xmp|exif" if exif else "icc|xmp", "TIFF": "icc|xmp"}
+    keep = {"AVIF": "icc|xmp|exif" if exif else "icc|xmp", "TIFF": "icc|xmp"}
     options = _save_options(known, info, quality)
     getattr(image, known.save)(os.fsencode(target), keep=keep.get(known.name, "icc"), **options)
     _add_metadata(target, info, known, exif)
@@ -508,7 +510,7 @@ def _add_metadata(target: Path, info: PictureInfo, known: Format, exif: bytes | 
                 resolution=info.resolution,
             )
         case "PNG":
-            add_png_metadata(target, exif, info.xmp, info.resolution)
+            add_png_metadata(target, exif, info.xmp, info.resolution, info.text)
         case "WebP":
             add_webp_metadata(
                 target, exif, info.xmp, size=(info.width, info.height), has_alpha=info.has_alpha
@@ -599,9 +601,10 @@ def carried(
             f"left out its colour profile, which is not for {'grey' if info.channels == 1 else 'RGB'}"
         )
         info = replace(info, icc_profile=None)
-    plain = tuple(entry for entry in info.text if all(part.isascii() for part in entry))
-    if "text" in known.metadata and plain != info.text:  # libvips writes UTF-8 as Latin-1
-        notes.append(f"left out {len(info.text) - len(plain)} of its text entries, which are not in ASCII")
+    plain = tuple(entry for entry in info.text if fits_png(entry))
+    if "text" in known.metadata and plain != info.text:
+        number = len(info.text) - len(plain)
+        notes.append(f"left out {number} of its text entries, whose keywords PNG cannot hold")
         info = replace(info, text=plain)
     if info.others and (others is None or name != "TIFF"):
         why = "which were not given" if others is None else f"which {name} cannot hold"

@@ -14,11 +14,12 @@ from pathlib import Path
 from hyperrestore.avif_items import read_items
 from hyperrestore.boxes import png_chunks
 from hyperrestore.errors import PictureError
+from hyperrestore.png_text import XMP_KEYWORD, TextEntry, text_chunks
 from hyperrestore.splice import insert, remove
 
 PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER = 8 + 25  # signature and IHDR
-_PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # keyword; not compressed, without language and translation
+_PNG_XMP = XMP_KEYWORD + b"\0\0\0\0\0"  # keyword; not compressed, without language and translation
 _METRE = 1  # the only unit of the chunk pHYs
 _XMP_FLAG, _EXIF_FLAG, _ALPHA_FLAG = 0x04, 0x08, 0x10
 
@@ -39,7 +40,11 @@ def png_resolution(physical: bytes) -> tuple[float, float] | None:
 
 
 def add_png_metadata(
-    path: Path, exif: bytes | None, xmp: bytes | None, resolution: tuple[float, float] | None
+    path: Path,
+    exif: bytes | None,
+    xmp: bytes | None,
+    resolution: tuple[float, float] | None,
+    text: tuple[TextEntry, ...],
 ) -> None:
     """Add chunks to a PNG file.
 
@@ -48,6 +53,7 @@ def add_png_metadata(
         exif: EXIF block.
         xmp: XMP packet.
         resolution: As the file has it; without it the chunk goes by which libvips says 72 dots per inch.
+        text: Text entries, each of which `fits_png`.
     """
     if resolution is None:
         with path.open("rb") as file:
@@ -60,6 +66,7 @@ def add_png_metadata(
         chunks += _png_chunk(b"eXIf", exif)
     if xmp:
         chunks += _png_chunk(b"iTXt", _PNG_XMP + xmp)
+    chunks += b"".join(_png_chunk(name, content) for name, content in text_chunks(text))
     insert(path, _PNG_HEADER, chunks)
 
 

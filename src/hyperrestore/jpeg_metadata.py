@@ -23,7 +23,7 @@ _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")  # none of these begins a
 _STRUCTURE = (b"JFIF\0", b"JFXX\0", b"Adobe")
 _PROFILE = b"ICC_PROFILE\0"
 _IMAGES = (b"MPF\0", b"urn:iso:std:iso:ts:21496:-1\0")
-_CREDENTIALS = b"JP"  # JPEG universal metadata boxes, in which C2PA signs a picture
+_CREDENTIALS = b"jumb"  # of the boxes in APP11 those in which C2PA signs a picture; others are of JPEG XT
 _DENSITY_UNITS = {1: 25.4, 2: 10.0}  # millimetres
 CREDENTIALS_LEFT_OUT = "left out its content credentials, which are for the picture as it was"
 
@@ -160,7 +160,7 @@ def _sort(number: int, segment: bytes, parts: JpegParts, unknown: list[str]) -> 
         parts.notes.append(IMAGES_LEFT_OUT)
     elif number == 2 and segment.startswith(_PROFILE):
         parts.has_profile = True
-    elif number == 11 and segment.startswith(_CREDENTIALS):
+    elif number == 11 and segment.startswith(b"JP") and _CREDENTIALS in segment[8:16]:
         parts.notes.append(CREDENTIALS_LEFT_OUT)
     elif not segment.startswith(_STRUCTURE):
         name = re.match(rb"[\w .:/-]{2,40}", segment)
