@@ -68,6 +68,17 @@ def further_pictures(items: Items) -> bool:
     return bool(pictures - parts - alphas) or len(masters) > 1
 
 
+def pixel_shape(data: Data) -> tuple[int, int] | None:
+    """The width and height of a pixel to each other, as far as a file says so (ISO 14496-12, 12.1.4)."""
+    start, end = 0, len(data)
+    for name in (b"meta", b"iprp", b"ipco", b"pasp"):
+        box = next((box for box in iso_boxes(data, start, end) if box.name == name), None)
+        if box is None:
+            return None
+        start, end = box.start + (4 if name == b"meta" else 0), box.end
+    return (_number(data, start, 4), _number(data, start + 4, 4)) if end - start >= 8 else None
+
+
 def _number(data: Data, start: int, width: int) -> int:
     return int.from_bytes(data[start : start + width], "big")
 

@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from hyperrestore.avif_items import is_premultiplied, read_items
-from hyperrestore.embedded import add_png_metadata, add_webp_metadata, replace_avif_exif
+from hyperrestore.boxes import riff_chunks
+from hyperrestore.colour_profile import is_whole_profile
+from hyperrestore.embedded import (
+    PNG,
+    add_png_metadata,
+    add_webp_metadata,
+    png_resolution,
+    replace_avif_exif,
+)
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
 from hyperrestore.exif import resolution_entries, scaled_exif, with_resolution
 from hyperrestore.extended_xmp import xmp_segments
@@ -33,10 +41,12 @@ from hyperrestore.jpeg_metadata import JpegParts, add_jpeg_metadata, fits_jpeg, 
 from hyperrestore.metadata import Metadata, jpeg_resolution, of_jpeg, of_tiff, upright
 from hyperrestore.orientation import is_sideways
 from hyperrestore.photoshop import joined_resources, named_resources, scaled_resources
+from hyperrestore.png_text import TextEntry, fits_png, read_png_text
 from hyperrestore.regions import fitted_xmp
 from hyperrestore.tiff_directory import TiffTag
 from hyperrestore.tiff_metadata import (
     PHOTOSHOP,
+    PROFILE,
     RESOLUTION,
     TiffMetadata,
     add_tiff_metadata,
@@ -71,7 +81,7 @@ class PictureInfo:
         xmp: XMP packet, with what JPEG may keep apart from it (extended XMP).
         iptc: IPTC-IIM records, without the Photoshop envelope that JPEG puts around them.
         photoshop: Photoshop's other resources, as clipping paths, one after another.
-        text: PNG text entries, (keyword, text); only those in ASCII are written.
+        text: PNG text entries, (keyword, text).
         comments: Comments of a JPEG file, in no known encoding.
         resolution: Pixels per millimetre (horizontal, vertical), or None where the file does not say.
         quality: At which a JPEG file was saved, 1 to 100, or the nearest to it that libjpeg has; None for
@@ -231,10 +241,18 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
     has_alpha = alpha_of(samples.extra) is not None if tiff else image.bands > colours
     extra_samples = samples.extra if len(samples.extra) > has_alpha else ()
     stored_bits = field("bits-per-sample", bits)
-    notes = _lost_colours(path, known, head, has_profile=field("icc-profile-data") is not None)
-    if known.name == "TIFF" and stored_bits > bits:
+    with reading(path):
+        parts = read_jpeg_parts(path) if known.name == "JPEG" else None
+    profile = field("icc-profile-data")
+    if profile is not None and not is_whole_profile(profile):
+        profile = None
+    notes = _lost_colours(path, known, head, has_profile=profile is not None)
+    if profile is None and _holds_profile(known, head, parts, tiff):
+        notes.append("left out its colour profile, which is damaged or not for such colours")
+    if tiff:
         with reading(path):
-            notes += check_floats_of(path, opened(access="sequential", fail_on=fail_on))
+            stored = opened(access="sequential", fail_on=fail_on)
+            notes += check_floats_of(path, stored) if stored.format == "float" else []
     if field("palette"):
         notes.append("expanded from a palette to RGB")
     elif stored_bits < 8:
@@ -248,22 +266,21 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         notes.append(tiff.left_out)
     notes += samples.notes
     if colours == 4:
-        source = (
-            "its colour profile" if field("icc-profile-data") else "a general CMYK profile, as it has none"
-        )
-        notes.append(f"converted from CMYK to sRGB through {source}")
+        notes.append(f"converted from CMYK to sRGB through {_cmyk_source(profile)}")
+        profile = None
     try:
-        fields = image.get_fields()
+        image.get_fields()
     except UnicodeDecodeError as error:
         raise PictureError(
             f"{path}: holds text under a keyword beyond ASCII, which cannot be read; remove that text first"
         ) from error
-    text = tuple(
-        (name.split("-", 3)[3], image.get(name)) for name in fields if name.startswith("png-comment-")
-    )
+    text: tuple[TextEntry, ...] = ()
+    if known.name == "PNG":
+        with reading(path):
+            text, lost = read_png_text(path)
+        notes += lost
     orientation = field("orientation", 1)
     with reading(path):
-        parts = read_jpeg_parts(path) if known.name == "JPEG" else None
         if tiff:
             found = of_tiff(
                 read_tiff_metadata(tiff, orientation=orientation, recoded=samples.unusual), orientation
@@ -272,7 +289,7 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
             found = of_jpeg(parts, orientation) if parts else _metadata(path, known, image)
     metadata = upright(found, orientation, (image.width, image.height))
     notes += metadata.notes
-    resolution = resolution_of(metadata.tags) if tiff else _resolution(image, orientation, parts)
+    resolution = resolution_of(metadata.tags) if tiff else _resolution(image, orientation, parts, head)
 
     with reading(path):
         if orientation > 2:  # rows come from columns or from below: libvips unpacks to memory or its own file
@@ -289,6 +306,7 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
             image = straight.copy(interpretation=image.interpretation)
         if colours == 4:
             image = _to_srgb_beside_others(image, bits)
+            profile = image.get("icc-profile-data")
     return image, PictureInfo(
         width=image.width,
         height=image.height,
@@ -296,7 +314,7 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         bits=bits,
         has_alpha=has_alpha,
         notes=tuple(notes),
-        icc_profile=image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None,
+        icc_profile=profile,
         exif=metadata.exif,
         xmp=metadata.xmp,
         iptc=metadata.iptc,
@@ -314,15 +332,42 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
 def _metadata(path: Path, known: Format, image: Any) -> Metadata:
     """What a PNG, WebP or AVIF file says, as it is stored."""
     exif, xmp = (image.get(name) if image.get_typeof(name) else None for name in ("exif-data", "xmp-data"))
-    return Metadata(exif and exif.removeprefix(b"Exif\0\0"), xmp, notes=further_parts(path, known.name))
+    notes = further_parts(path, known.name, without_exif=exif is None)
+    return Metadata(exif and exif.removeprefix(b"Exif\0\0"), xmp, notes=notes)
 
 
-def _resolution(image: Any, orientation: int, parts: JpegParts | None) -> tuple[float, float] | None:
+def _holds_profile(known: Format, head: bytes, parts: JpegParts | None, tiff: TiffPage | None) -> bool:
+    """Whether a colour profile stands in a file, readable or not: libvips is silent on one that is not."""
+    if parts:
+        return parts.has_profile
+    if tiff:
+        return PROFILE in tiff.directory
+    if known.name == "PNG":
+        return b"iCCP" in _png_chunks(head)
+    if known.name == "WebP":
+        return any(chunk.name == b"ICCP" for chunk in riff_chunks(head))
+    return re.search(rb"colr(prof|rICC)", head) is not None
+
+
+def _cmyk_source(profile: bytes | None) -> str:
+    """Through what libvips converts CMYK: it passes over a profile for other colours."""
+    if profile is None:
+        return "a general CMYK profile, as it has none"
+    if profile[16:20] != b"CMYK":
+        return "a general CMYK profile, as its own is for other colours"
+    return "its colour profile"
+
+
+def _resolution(
+    image: Any, orientation: int, parts: JpegParts | None, head: bytes
+) -> tuple[float, float] | None:
     """Pixels per millimetre of the upright picture, or None where the file does not say."""
     across, down = image.xres, image.yres
     # Two values stand for nothing: libvips answers so where the file does not say. It takes 1e6 at most.
     silent = np.allclose((across, down), 1) or np.allclose((across, down), _72_DPI, rtol=1e-3)
     stated = None if silent or not 0 < min(across, down) <= max(across, down) <= 1e6 else (across, down)
+    if head.startswith(PNG):
+        stated = png_resolution(_png_chunks(head).get(b"pHYs", b""))
     if parts:
         stated = jpeg_resolution(parts, stated)
     return (stated[1], stated[0]) if stated and is_sideways(orientation) else stated
@@ -424,8 +469,6 @@ def encode(
     for name, blob in blobs.items():
         if blob:
             image.set_type(vips.GValue.blob_type, name, blob)
-    for number, (keyword, text) in enumerate(info.text):
-        image.set_type(vips.GValue.gstr_type, f"png-comment-{number}-{keyword}", text)
     image.set_type(vips.GValue.gint_type, "orientation", 1)
 
     if not known.grey and _profile_space(info) == b"GRAY":
@@ -437,7 +480,7 @@ def encode(
             image = image.cast("uchar").copy(interpretation=_interpretation(replace(info, bits=8)))
         else:  # libvips wants 10 and 12 bits at the upper end of 16
             image = (image * 2 ** (16 - known.bits)).cast("ushort").copy(interpretation=_interpretation(info))
-    keep = {"PNG": "icc|other", "AVIF": "icc|xmp|exif" if exif else "icc|xmp", "TIFF": "icc|xmp"}
+    keep = {"AVIF": "icc|xmp|exif" if exif else "icc|xmp", "TIFF": "icc|xmp"}
     options = _save_options(known, info, quality)
     getattr(image, known.save)(os.fsencode(target), keep=keep.get(known.name, "icc"), **options)
     _add_metadata(target, info, known, exif)
@@ -467,7 +510,7 @@ def _add_metadata(target: Path, info: PictureInfo, known: Format, exif: bytes | 
                 resolution=info.resolution,
             )
         case "PNG":
-            add_png_metadata(target, exif, info.xmp)
+            add_png_metadata(target, exif, info.xmp, info.resolution, info.text)
         case "WebP":
             add_webp_metadata(
                 target, exif, info.xmp, size=(info.width, info.height), has_alpha=info.has_alpha
@@ -558,9 +601,10 @@ def carried(
             f"left out its colour profile, which is not for {'grey' if info.channels == 1 else 'RGB'}"
         )
         info = replace(info, icc_profile=None)
-    plain = tuple(entry for entry in info.text if all(part.isascii() for part in entry))
-    if "text" in known.metadata and plain != info.text:  # libvips writes UTF-8 as Latin-1
-        notes.append(f"left out {len(info.text) - len(plain)} of its text entries, which are not in ASCII")
+    plain = tuple(entry for entry in info.text if fits_png(entry))
+    if "text" in known.metadata and plain != info.text:
+        number = len(info.text) - len(plain)
+        notes.append(f"left out {number} of its text entries, whose keywords PNG cannot hold")
         info = replace(info, text=plain)
     if info.others and (others is None or name != "TIFF"):
         why = "which were not given" if others is None else f"which {name} cannot hold"
@@ -700,19 +744,25 @@ def _lost_colours(path: Path, known: Format, head: bytes, *, has_profile: bool) 
     """Note colours that a file describes otherwise than by a profile, as libvips drops that; refuse HDR."""
     chunks = _png_chunks(head) if known.name == "PNG" else {}
     primaries = transfer = 2  # unknown
+    full = 1
     if known.name == "AVIF" and (box := re.search(rb"colrnclx(....)", head, re.DOTALL)):
         primaries, transfer = struct.unpack(">HH", box[1])
     elif len(chunks.get(b"cICP", b"")) == 4:
-        primaries, transfer = chunks[b"cICP"][:2]
+        primaries, transfer, _, full = chunks[b"cICP"]
     if transfer in _HDR_TRANSFERS:
         raise PictureError(
             f"{path}: is an HDR picture ({_HDR_TRANSFERS[transfer]}), for whose brightness no level is "
             "defined; convert it to SDR first"
         )
+    if has_profile and known.name == "AVIF":  # where both stand, that is for the transform of colours alone
+        return []
+    if primaries not in (1, 2) or transfer not in _USUAL_TRANSFERS or full != 1:
+        limited = "" if full == 1 else ", limited range"
+        codes = f"primaries {primaries}, transfer {transfer}{limited} in H.273"
+        kept = ", and kept its colour profile" if has_profile else ""
+        return [f"left out its colour description ({codes}){kept}"]
     if has_profile:
         return []
-    if primaries not in (1, 2) or transfer not in _USUAL_TRANSFERS:
-        return [f"left out its colour description (primaries {primaries}, transfer {transfer} in H.273)"]
     if chunks.keys() & {b"cICP", b"sRGB"}:
         return []
     # A hundredth away from sRGB; both count in 1/100000.

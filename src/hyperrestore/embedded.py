@@ -12,27 +12,61 @@ import zlib
 from pathlib import Path
 
 from hyperrestore.avif_items import read_items
+from hyperrestore.boxes import png_chunks
 from hyperrestore.errors import PictureError
-from hyperrestore.splice import insert
+from hyperrestore.png_text import XMP_KEYWORD, TextEntry, text_chunks
+from hyperrestore.splice import insert, remove
 
+PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER = 8 + 25  # signature and IHDR
-_PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # keyword; not compressed, without language and translation
+_PNG_XMP = XMP_KEYWORD + b"\0\0\0\0\0"  # keyword; not compressed, without language and translation
+_METRE = 1  # the only unit of the chunk pHYs
 _XMP_FLAG, _EXIF_FLAG, _ALPHA_FLAG = 0x04, 0x08, 0x10
 
 
-def add_png_metadata(path: Path, exif: bytes | None, xmp: bytes | None) -> None:
+def png_resolution(physical: bytes) -> tuple[float, float] | None:
+    """Pixels per millimetre (horizontal, vertical) by the chunk pHYs of a PNG file.
+
+    Args:
+        physical: The chunk's content.
+
+    Returns:
+        None where that names no unit, or makes no sense.
+    """
+    if len(physical) != 9:
+        return None
+    across, down, unit = struct.unpack(">IIB", physical)
+    return (across / 1000, down / 1000) if unit == _METRE and min(across, down) > 0 else None
+
+
+def add_png_metadata(
+    path: Path,
+    exif: bytes | None,
+    xmp: bytes | None,
+    resolution: tuple[float, float] | None,
+    text: tuple[TextEntry, ...],
+) -> None:
     """Add chunks to a PNG file.
 
     Args:
         path: The file, changed in place.
         exif: EXIF block.
         xmp: XMP packet.
+        resolution: As the file has it; without it the chunk goes by which libvips says 72 dots per inch.
+        text: Text entries, each of which `fits_png`.
     """
+    if resolution is None:
+        with path.open("rb") as file:
+            head = file.read(2**16)
+        for chunk in png_chunks(head):
+            if chunk.name == b"pHYs":
+                remove(path, chunk.start - 8, chunk.end + 4)
     chunks = b""
     if exif:
         chunks += _png_chunk(b"eXIf", exif)
     if xmp:
         chunks += _png_chunk(b"iTXt", _PNG_XMP + xmp)
+    chunks += b"".join(_png_chunk(name, content) for name, content in text_chunks(text))
     insert(path, _PNG_HEADER, chunks)
 
 

@@ -46,6 +46,7 @@ class _Block:
         self.data = bytearray(block)
         self.order = {b"II*\0": "<", b"MM\0*": ">"}[block[:4]]
         (start,) = struct.unpack_from(self.order + "I", block, 4)
+        self.start = start
         self.first = self._directory(start)
         self.details = self._inner(self.first, _EXIF)
         self.place = self._inner(self.first, _GPS)
@@ -107,17 +108,22 @@ class _Block:
             return {}
         return self._directory(self.unpack("I", entry.start)[0])
 
-    def _directory(self, start: int) -> dict[int, _Entry]:
+    def entries(self, start: int) -> Iterator[_Entry]:
+        """The entries of a directory that can be read, in their order."""
         count = self._count(start)
         if count > _MOST_ENTRIES or start + 2 + 12 * count > len(self.data):
-            return {}
-        directory: dict[int, _Entry] = {}
+            return
         for place in range(start + 2, start + 2 + 12 * count, 12):
             tag, kind, number, offset = self.unpack("HHII", place)
             size = _SIZES.get(kind, 0) * number
             value = offset if size > 4 else place + 8
             if size and value + size <= len(self.data):
-                directory.setdefault(tag, _Entry(tag, kind, number, place, value, value + size))
+                yield _Entry(tag, kind, number, place, value, value + size)
+
+    def _directory(self, start: int) -> dict[int, _Entry]:
+        directory: dict[int, _Entry] = {}
+        for entry in self.entries(start):
+            directory.setdefault(entry.tag, entry)
         return directory
 
 
@@ -144,9 +150,9 @@ def turned_exif(exif: bytes, orientation: int, size: PixelSize) -> bytes:
     if block is None:
         return exif
     _drop_thumbnail(block)
-    if _ORIENTATION in block.first and block.numbers(block.first[_ORIENTATION]):
-        entry = block.first[_ORIENTATION]
-        block.store(entry, [1] * entry.number)
+    for entry in block.entries(block.start):
+        if entry.tag == _ORIENTATION and block.numbers(entry):  # some files say it twice
+            block.store(entry, [1] * entry.number)
     for entry in _subjects(block):
         values = block.numbers(entry)
         if entry.number == 2:

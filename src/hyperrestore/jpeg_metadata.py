@@ -20,9 +20,10 @@ _APPLICATION, _COMMENT, _SCAN, _END = 0xE0, 0xFE, 0xDA, 0xD9
 _SEGMENT = 65_533  # the most bytes of a segment behind its length
 _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")  # none of these begins a segment, or ends the picture
 # Of how the file stores its pixels, or read by libvips.
-_STRUCTURE = (b"JFIF\0", b"JFXX\0", b"ICC_PROFILE\0", b"Adobe")
+_STRUCTURE = (b"JFIF\0", b"JFXX\0", b"Adobe")
+_PROFILE = b"ICC_PROFILE\0"
 _IMAGES = (b"MPF\0", b"urn:iso:std:iso:ts:21496:-1\0")
-_CREDENTIALS = b"JP"  # JPEG universal metadata boxes, in which C2PA signs a picture
+_CREDENTIALS = b"jumb"  # of the boxes in APP11 those in which C2PA signs a picture; others are of JPEG XT
 _DENSITY_UNITS = {1: 25.4, 2: 10.0}  # millimetres
 CREDENTIALS_LEFT_OUT = "left out its content credentials, which are for the picture as it was"
 
@@ -38,6 +39,7 @@ class JpegParts:
         photoshop: Photoshop's resources without their header.
         comments: Comments, in no known encoding.
         resolution: Pixels per millimetre (horizontal, vertical) by JFIF; None where it names no unit.
+        has_profile: Whether there is any piece of a colour profile.
         notes: A sentence for all else, which is left out.
     """
 
@@ -47,6 +49,7 @@ class JpegParts:
     photoshop: bytes | None = None
     comments: list[bytes] = field(default_factory=list)
     resolution: tuple[float, float] | None = None
+    has_profile: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -155,7 +158,9 @@ def _sort(number: int, segment: bytes, parts: JpegParts, unknown: list[str]) -> 
         parts.photoshop = (parts.photoshop or b"") + segment[len(PHOTOSHOP_HEADER) :]
     elif number == 2 and segment.startswith(_IMAGES):
         parts.notes.append(IMAGES_LEFT_OUT)
-    elif number == 11 and segment.startswith(_CREDENTIALS):
+    elif number == 2 and segment.startswith(_PROFILE):
+        parts.has_profile = True
+    elif number == 11 and segment.startswith(b"JP") and _CREDENTIALS in segment[8:16]:
         parts.notes.append(CREDENTIALS_LEFT_OUT)
     elif not segment.startswith(_STRUCTURE):
         name = re.match(rb"[\w .:/-]{2,40}", segment)

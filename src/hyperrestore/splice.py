@@ -29,3 +29,22 @@ def insert(path: Path, place: int, data: bytes) -> None:
             position = start
         file.seek(place)
         file.write(data)
+
+
+def remove(path: Path, start: int, end: int) -> None:
+    """Remove the bytes between two places from a file.
+
+    Args:
+        path: The file, changed in place.
+        start: The place of the first of them.
+        end: The place behind the last.
+    """
+    with path.open("r+b") as file:
+        file.seek(end)
+        while block := file.read(_BLOCK):
+            file.seek(start)
+            file.write(block)
+            start += len(block)
+            end += len(block)
+            file.seek(end)
+        file.truncate(start)

@@ -37,7 +37,7 @@ from hyperrestore.tiff_pages import TiffPage
 _WIDTH, _HEIGHT, _EXIF_WIDTH, _EXIF_HEIGHT = 0x0100, 0x0101, 0xA002, 0xA003
 _ACROSS, _DOWN, _UNIT = RESOLUTION = 0x011A, 0x011B, 0x0128
 _UNITS = {2: 25.4, 3: 10.0}  # millimetres of inches and centimetres
-_XMP, _IPTC, PHOTOSHOP, _PROFILE, _EXTRA_SAMPLES = 0x02BC, 0x83BB, 0x8649, 0x8773, 0x0152
+_XMP, _IPTC, PHOTOSHOP, PROFILE, _EXTRA_SAMPLES = 0x02BC, 0x83BB, 0x8649, 0x8773, 0x0152
 _LAYERS, _BLACK_WHITE = 0x935C, 0x0214
 # What other formats keep as EXIF, too.
 _DESCRIPTIVE = {
@@ -63,7 +63,7 @@ _LAYOUT = {
 _MEANING = {0x0122, 0x0123, 0x012D, 0x0156, _BLACK_WHITE}
 # Offsets under types of numbers: of TIFF-FX, EXIF, MetaMorph, Zeiss and DNG.
 _POINTERS = {0x0190, INTEROPERABILITY, *range(0x835C, 0x8360), 0x866C, 0xC6F5}
-_ELSEWHERE = {EXIF, GPS, _XMP, _IPTC, _PROFILE}  # read and written by their own ways
+_ELSEWHERE = {EXIF, GPS, _XMP, _IPTC, PROFILE}  # read and written by their own ways
 _CLIP_PATH = {0x0157, 0x0158, 0x0159}  # and its units
 
 
@@ -178,7 +178,7 @@ def add_tiff_metadata(
 
 def _added(metadata: TiffMetadata, layout: Layout, own: Directory) -> Directory:
     """The entries that metadata bring into a file."""
-    reserved = _LAYOUT | _MEANING | _POINTERS | set(RESOLUTION) | {_XMP, _IPTC, _PROFILE}
+    reserved = _LAYOUT | _MEANING | _POINTERS | set(RESOLUTION) | {_XMP, _IPTC, PROFILE}
     added: Directory = {}
     if metadata.exif:
         try:

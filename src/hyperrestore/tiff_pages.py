@@ -1,6 +1,7 @@
 """Which of the images in a TIFF file is the picture: not its previews, smaller versions and masks."""
 
 import mmap
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,12 +11,15 @@ from hyperrestore.tiff_directory import (
     UNREADABLE,
     Directory,
     Layout,
+    Value,
     chain,
     parse,
     whole_numbers,
 )
 
 _SUBFILE_TYPE, _OLD_SUBFILE_TYPE, _PHOTOMETRIC, _DNG_VERSION = 0x00FE, 0x00FF, 0x0106, 0xC612
+_DEPTH, _DESCRIPTION = 0x80E5, 0x010E
+_IMAGEJ = re.compile(rb"ImageJ=[^\0]*?\nimages=(\d{1,9})\n")
 _REDUCED, _MASK = 1, 4  # bits of the subfile type
 _OLD_REDUCED = 2  # a value of its predecessor
 _MASK_PHOTOMETRIC, _RAW_PHOTOMETRICS = 4, {32803, 34892}  # colour filter array, linear raw
@@ -69,6 +73,9 @@ def find_page(path: Path) -> TiffPage:
     if len(full) > 1:
         raise PictureError(f"{path}: holds {len(full)} pages or frames; save one of them as its own file")
     number = full[0]
+    layers = _layers(pages[number], layout) if len(pages) == 1 else 1
+    if layers > 1:
+        raise PictureError(f"{path}: holds a stack of {layers} pictures; save one of them as its own file")
     others = {*kinds[:number], *kinds[number + 1 :]}
     others |= {_kind(directory, layout) for group in inner for directory in group}
     return TiffPage(number, pages[number], pages[0], layout, _sentence(others))
@@ -99,6 +106,15 @@ def _kind(directory: Directory, layout: Layout) -> str:
     if bits & _MASK or _photometric(directory, layout) == _MASK_PHOTOMETRIC:
         return "mask"
     return "reduced" if bits & _REDUCED else "full"
+
+
+def _layers(directory: Directory, layout: Layout) -> int:
+    """How many pictures lie behind each other in one directory: of a volume, or of ImageJ's large stacks."""
+    depth = next(iter(whole_numbers(directory, _DEPTH, layout)), 1)
+    description = directory.get(_DESCRIPTION)
+    text = description.data if isinstance(description, Value) else b""
+    images = _IMAGEJ.match(text)
+    return max(depth, int(images[1]) if images else 1)
 
 
 def _is_raw(directory: Directory, layout: Layout) -> bool:

@@ -12,6 +12,7 @@ from hyperrestore.tiff_pages import TiffPage
 _BITS, _COMPRESSION, _PHOTOMETRIC, _COLOUR_MAP = 0x0102, 0x0103, 0x0106, 0x0140
 _PLANES, _TILES = 0x011C, 0x0142
 _COUNT, _INKS, _EXTRA = 0x0115, 0x014C, 0x0152
+_SAMPLE_FORMAT, _FLOATS, _WHITE_IS_ZERO = 0x0153, 3, 0
 _COEFFICIENTS, _SUBSAMPLING, _BLACK_WHITE = 0x0211, 0x0212, 0x0214
 _GREYS, _RGB, _PALETTE, _CMYK, _YCBCR = (0, 1), 2, 3, 5, 6
 _COLOURS = {0: 1, 1: 1, _RGB: 3, _CMYK: 4, _YCBCR: 3}
@@ -63,6 +64,8 @@ def samples_of(path: Path, page: TiffPage) -> Samples:
     if photometric not in {-1, _PALETTE, *_COLOURS}:
         name = _NAMES.get(photometric, f"photometric interpretation {photometric}")
         raise _unreadable(path, f"holds {name}")
+    if photometric == _WHITE_IS_ZERO and _FLOATS in values(_SAMPLE_FORMAT):
+        raise _unreadable(path, "holds floats of which 0 is white")
     if photometric == _CMYK and first(_INKS, 1) != 1:
         raise _unreadable(path, "holds inks other than those of CMYK")
     if photometric == _PALETTE and 0 < max(values(_COLOUR_MAP), default=0) < 256:
