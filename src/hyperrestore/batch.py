@@ -259,7 +259,7 @@ def restore_file(
                             writer.write(_stored(restored, info))
                 except MemoryError as error:
                     raise PictureError(
-                        f"{source}: memory does not suffice for tiles of that size; give a smaller tile"
+                        f"{source}: memory does not suffice for tiles of {tile or TILE} pixels; give a smaller tile"
                     ) from error
                 # What follows is encoding, which takes memory, too; other pictures may be running.
                 del backend, networks, result, read, held, restored
