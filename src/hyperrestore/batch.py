@@ -258,8 +258,9 @@ def restore_file(
                         for restored in result:
                             writer.write(_stored(restored, info))
                 except MemoryError as error:
+                    side = tile or TILE
                     raise PictureError(
-                        f"{source}: memory does not suffice for tiles of {tile or TILE} pixels; give a smaller tile"
+                        f"{source}: memory does not suffice for tiles of {side} pixels; give a smaller tile"
                     ) from error
                 # What follows is encoding, which takes memory, too; other pictures may be running.
                 del backend, networks, result, read, held, restored
