@@ -488,6 +488,7 @@ ARCHIVE = [
     (316, 2, None, "scan station 2", True), (337, 2, None, "printer", True), (33432, 2, None, "(c) us", True),
     (286, 5, 1, (7, 2), True), (65000, 7, 5, b"\1\2\3\4\5", True), (50001, 9, 3, (-1, 2, -3), True),
 ]  # fmt: skip
+NO_DATA = "pixels marked as having no data (GDAL_NODATA) are treated as all others"
 STORAGE = {256, 257, 258, 259, 262, 273, 274, 277, 278, 279, 282, 283, 284, 296, 305, 317, 339}
 
 
@@ -500,7 +501,7 @@ def test_what_a_tiff_says_of_the_picture_stays(tmp_path, big, order):
         tmp_path / "a.tif", picture, photometric="rgb", metadata=None, bigtiff=big, byteorder=order,
         extratags=given, software=False,
     )  # fmt: skip
-    assert restore(tmp_path / "a.tif", tmp_path / "b.tif") == ()
+    assert restore(tmp_path / "a.tif", tmp_path / "b.tif") == (NO_DATA,)
     before, after = tags_of(tmp_path / "a.tif"), tags_of(tmp_path / "b.tif")
     assert {tag: after.get(tag) for tag, *_ in given} == {tag: before[tag] for tag, *_ in given}
     assert after.keys() - before.keys() <= STORAGE
@@ -627,7 +628,8 @@ def test_a_turned_picture_loses_its_position_aloud(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.tif", integers()[0], metadata=None, extratags=[*geo_tags(), (274, 3, 1, 6, True)]
     )
-    (note,) = restore(tmp_path / "a.tif", tmp_path / "b.tif")
+    note, no_data = sorted(restore(tmp_path / "a.tif", tmp_path / "b.tif"))
+    assert no_data == NO_DATA
     assert note.startswith(
         "left out its position on the map (ModelPixelScaleTag, ModelTiepointTag), as the pix"
     )
@@ -761,3 +763,13 @@ def test_exif_xmp_and_iptc_of_a_tiff_stay(tmp_path):
     written = tags_of(tmp_path / "d.tif")
     assert bytes(written[700]) == XMP.replace(b'Orientation="6"', b'Orientation="1"')
     assert bytes(written[33723]) == IPTC
+
+
+def test_pixels_without_data_are_named(tmp_path):
+    samples = np.zeros((12, 16, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "in.tif", samples, photometric="rgb", extratags=[(42113, "s", 2, "0", True)])
+    with open_picture(tmp_path / "in.tif") as reader:
+        assert [note for note in reader.info.notes if "GDAL_NODATA" in note]
+    tifffile.imwrite(tmp_path / "other.tif", samples, photometric="rgb")
+    with open_picture(tmp_path / "other.tif") as reader:
+        assert not [note for note in reader.info.notes if "GDAL_NODATA" in note]

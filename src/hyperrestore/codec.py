@@ -31,6 +31,7 @@ from hyperrestore.extended_xmp import xmp_segments
 from hyperrestore.float_tiff import check_floats_of, with_integers
 from hyperrestore.forked import before_threads
 from hyperrestore.further_parts import further_parts
+from hyperrestore.geotiff import NO_DATA
 from hyperrestore.jpeg import (
     jpeg_subsampling,
     jpeg_tables,
@@ -264,6 +265,8 @@ def load(path: Path, max_pixels: int, *, strictly: bool = True) -> tuple[Any, Pi
         notes.append("divided its colours by their alpha, as they were stored multiplied by it")
     if tiff and tiff.left_out:
         notes.append(tiff.left_out)
+    if tiff and NO_DATA in tiff.directory:
+        notes.append("pixels marked as having no data (GDAL_NODATA) are treated as all others")
     notes += samples.notes
     if colours == 4:
         notes.append(f"converted from CMYK to sRGB through {_cmyk_source(profile)}")

@@ -10,6 +10,7 @@ PIXEL_SCALE, TIEPOINTS, TRANSFORMATION = 0x830E, 0x8482, 0x85D8
 _KEYS, _RASTER_TYPE, _POINT = 0x87AF, 1025, 2
 # Intergraph's matrix and rational polynomials count in pixels, too, each in its own way.
 _OTHERS = {0x8480, 0xC69C}
+NO_DATA = 0xA481  # GDAL's value of pixels without data, a text
 POSITION = {PIXEL_SCALE, TIEPOINTS, TRANSFORMATION, *_OTHERS}
 
 
