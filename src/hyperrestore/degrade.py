@@ -145,8 +145,8 @@ def rescale(clean: Pixels, scale: float, *, softness: float = 1.0, protocol: Pro
         >>> rescale(np.ones((3, 50, 70)), 2.5).shape
         (3, 50, 70)
     """
-    height, width = clean.shape[1:]
     small = _shrunk(clean, scale, softness=softness, protocol=protocol) / 255.0
+    height, width = clean.shape[1:]
     large = resize_bicubic(small, height, width, antialias=protocol == "standard")
     if protocol == "hyperres":
         large = _round_to_8bit(large) / 255.0
