@@ -557,9 +557,10 @@ def test_clean_pictures_come_back_as_they_are(capsys):
     damaged("clean.png", sigma=0)
     assert main(["inspect", "clean.png"]) == 0
     assert "nothing to repair" in capsys.readouterr().out
-    for command in ("restore", "denoise"):
+    for command, way in (("restore", "`denoise` or `dejpeg` with a level"), ("denoise", "a level")):
         assert main([command, "clean.png", "-o", f"{command}.png"]) == 0
-        assert "nothing was repaired: " in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "nothing was repaired: " in said and f"; {way} repairs it all the same\n" in said
         assert np.array_equal(read_picture(f"{command}.png").pixels, read_picture("clean.png").pixels)
 
 
@@ -1077,7 +1078,8 @@ def test_training_gives_a_model_that_restores(monkeypatch, capsys):
     assert Restorer.load(model).description.history["steps"] == 2
 
     assert main([*words, "--steps", "2"]) == 2
-    assert "already holds a training run" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "already holds a training run: go on by --resume, or choose another folder by --out" in said
     assert main([*words, "--steps", "3", "--resume"]) == 0
     assert Restorer.load(model).description.history["steps"] == 3
     assert main([*words, "--minutes", "0.001", "--start-from", str(model), "-o", "second"]) == 0

@@ -105,6 +105,11 @@ def test_the_version_is_one():
     assert citation is None or citation[1].strip("\"'") == hyperrestore.__version__
 
 
+def test_the_map_of_files_names_every_file_and_no_other():
+    there = {path.name for path in (ROOT / "src/hyperrestore").glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"\w+\.py", (ROOT / "CONTRIBUTING.md").read_text())) == there
+
+
 # --- Errors -----------------------------------------------------------------------------------------
 
 

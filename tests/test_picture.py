@@ -182,6 +182,16 @@ def test_large_pictures_cross_strips(tmp_path):
     np.testing.assert_array_equal(as_array(tmp_path / "b.tif").transpose(2, 0, 1), bands)
 
 
+def test_an_array_becomes_a_file_as_the_error_says(tmp_path):
+    array = np.array([[[0.0, 1.0]]], np.float32)
+    with pytest.raises(UsageError, match=r"got ndarray; .* Picture") as raised:
+        write_picture(tmp_path / "a.png", array)
+    words = re.search(r"Picture\(.*\)$", str(raised.value))[0]
+    names = {"width": 2, "height": 1, "channels": 1, "array": array}
+    write_picture(tmp_path / "a.png", eval(words, {"Picture": Picture, "PictureInfo": PictureInfo}, names))
+    assert as_array(tmp_path / "a.png").tolist() == [[0, 255]]
+
+
 def test_values_are_clipped_and_rounded(tmp_path):
     values = np.array([[[-1.0, 0.4 / 255, 0.6 / 255, 254.6 / 255, 2.0]]], np.float32)
     write_picture(tmp_path / "a.png", Picture(values, None, PictureInfo(5, 1, 1)))

@@ -341,17 +341,17 @@ def test_resuming_nothing_or_a_damaged_state_is_refused(photos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "ends",
+    ("ends", "got"),
     [
-        {"steps": None},
-        {"steps": 0},
-        {"steps": -1},
-        {"steps": None, "minutes": 0},
-        {"steps": 5, "minutes": -1},
+        ({"steps": None}, "neither"),
+        ({"steps": 0}, "0 steps"),
+        ({"steps": -1}, "-1 steps"),
+        ({"steps": None, "minutes": 0}, "0 minutes"),
+        ({"steps": 5, "minutes": -1}, "-1 minutes and 5 steps"),
     ],
 )
-def test_a_training_needs_an_end(photos, tmp_path, ends):
-    with pytest.raises(UsageError, match="needs an end"):
+def test_a_training_needs_an_end(photos, tmp_path, ends, got):
+    with pytest.raises(UsageError, match=f"give --minutes, --steps or both, above 0; got {got}$"):
         run(photos, tmp_path / "out", **ends)
     assert not (tmp_path / "out").exists()
 

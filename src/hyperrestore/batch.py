@@ -385,7 +385,10 @@ def _levels(
         levels.append(level)
     if not notes:
         found = "; ".join(findings.sentence(restorer.task) for restorer in restorers)
-        notes.append(f"nothing was repaired: {found}; a level repairs it all the same")
+        with_level = "a level"
+        if len(restorers) > 1:  # then no level can be given, but to one of them alone
+            with_level = " or ".join(f"`{restorer.task}`" for restorer in restorers) + " with a level"
+        notes.append(f"nothing was repaired: {found}; {with_level} repairs it all the same")
     return levels, tuple(notes)
 
 

@@ -406,9 +406,14 @@ def write_picture(
 
     Raises:
         PictureError: As `create_picture`.
-        UsageError: As `create_picture`, or pixels that are no (c, h, w) picture, or pixels or alpha that
-            are no floats about [0, 1] (see `floats`).
+        UsageError: As `create_picture`, or what is no `Picture`, or pixels that are no (c, h, w) picture,
+            or pixels or alpha that are no floats about [0, 1] (see `floats`).
     """
+    if not isinstance(picture, Picture):
+        raise UsageError(
+            f"{path}: a `Picture` is written, got {type(picture).__name__}; an array (c, h, w) of floats in "
+            "[0, 1] becomes one by Picture(array, None, PictureInfo(width, height, channels))"
+        )
     pixels = picture.pixels
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or 0 in pixels.shape:
         raise UsageError(f"{path}: pixels of shape {pixels.shape} were given; a picture is (1 or 3, h, w)")

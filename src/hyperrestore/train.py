@@ -396,13 +396,16 @@ def train(
         CheckpointError: The state or the model to start from does not fit the recipe.
         TrainingError: The loss ran off; `out` keeps the state and the model of the last validation.
     """
-    ends = [end for end in (minutes, steps) if end is not None]
-    if not ends or min(ends) <= 0:
-        raise UsageError(f"training needs an end above 0, got {minutes} minutes and {steps} steps")
+    ends = {unit: end for unit, end in (("minutes", minutes), ("steps", steps)) if end is not None}
+    if not ends or min(ends.values()) <= 0:
+        got = " and ".join(f"{end:g} {unit}" for unit, end in ends.items()) or "neither"
+        raise UsageError(f"training needs an end: give --minutes, --steps or both, above 0; got {got}")
     if resume and start_from is not None:
         raise UsageError("a resumed run goes on with its own weights: give resume or start_from, not both")
     if not resume and ((out / STATE).exists() or (out / MODEL).exists()):
-        raise UsageError(f"{out} already holds a training run: resume it, or choose another folder")
+        raise UsageError(
+            f"{out} already holds a training run: go on by --resume, or choose another folder by --out"
+        )
     deadline = time.monotonic() + 60 * stop_after
     keep_memory()
     training = recipe.training
