@@ -75,7 +75,9 @@ def test_small_pictures_get_the_same_from_a_graph_with_a_live_level(model, preci
         built, live = (
             opened.at(level, precision=precision, bits=8, pixels=pixels)(window) for pixels in (2**17, 960)
         )
-        assert np.abs(built - live).max() <= largest and psnr(built, live) >= least
+        # These networks are random, and give more than a picture's 1: the last digit is as much larger.
+        assert np.abs(built - live).max() <= largest * max(1, np.abs(built).max())
+        assert psnr(built, live) >= least
 
 
 def test_no_graph_is_built_for_the_level_of_a_small_picture(tiny_model, rng, monkeypatch):

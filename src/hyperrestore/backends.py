@@ -174,7 +174,7 @@ class OpenVINOModel:
             bits: Depth of the picture's samples.
             pixels: Of the whole result. Up to SMALL of them no graph is built for the level, but for int8.
                 Where it is not known, fp32 decides for each window by itself, for both graphs give the same
-                to 1e-6; others build it.
+                to 1e-6, as tiles of every size do; others build it.
 
         Raises:
             UsageError: int8 for more than 8 bits, or without ranges.
