@@ -30,6 +30,8 @@ MODELS = Path(__file__).parent / "models"
 # 0.3 steps of 255 strong (standard deviation) there, 3 at one and a half times the largest trained scale.
 KERNELS_FOLLOW = 1.125
 
+NO_MAP = "a map of levels is not for upscaling: its level is the size of the result"
+
 Image = TypeVar("Image", Picture, Pixels)
 Level = float | Mapping[str, float]  # one, or several by their units
 
@@ -200,7 +202,7 @@ class Restorer:
             CheckpointError: The model has no graph for it.
         """
         if self.task == Task.UPSCALE:
-            raise UsageError("a map of levels is not for upscaling: its level is the size of the result")
+            raise UsageError(NO_MAP)
         return replace(self._model.mapped(precision=self._precision, bits=bits), harmless=self._harmless)
 
     @property
@@ -356,7 +358,12 @@ def _with_levels(pixels: Pixels, levels: Pixels | None) -> Pixels:
 
 def _one(level: Level | Pixels) -> Level:
     """A level that is not one for each pixel; an array of no dimensions is a number."""
-    return level.item() if isinstance(level, np.ndarray) else level
+    if not isinstance(level, np.ndarray):
+        return level
+    if level.ndim:
+        raise UsageError(NO_MAP)
+    number: float = level.item()
+    return number
 
 
 def _nothing(subpixels: int, batch: Pixels) -> Pixels:
