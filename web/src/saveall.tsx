@@ -1,6 +1,6 @@
 /** Saving all photos, each as it was chosen for it: how far they are, and one file to download. */
 
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { cancelJob } from "./actions";
 import { Icon } from "./icon";
 import type { Photo } from "./photo";
@@ -17,11 +17,22 @@ const inWork = computed(() => photos.value.filter((photo) => ["queued", "running
 /** Whether jobs of several photos are asked for, or not done yet. */
 export const savingAll = computed(() => starting.value || inWork.value.length > 1 || (inWork.value.length > 0 && batched.value));
 
-/** Restore all photos that could be read. The server makes one after the other, each into a file of its own. */
+/** Wait until the server has read a photo or has said why it cannot, the photo is removed, or all is cancelled. */
+function read(photo: Photo): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = effect(() => {
+      const gone = !photos.value.includes(photo) || !starting.value;
+      if (photo.info.value || photo.error.value || gone) queueMicrotask(() => (stop(), resolve()));
+    });
+  });
+}
+
+/** Restore all photos that can be read, also those that are still on their way. The server makes one after the other, each into a file of its own. */
 export async function saveAll(start: (photo: Photo) => Promise<void>): Promise<void> {
   starting.value = batched.value = true;
   try {
     for (const photo of photos.peek()) {
+      await read(photo);
       if (!starting.peek()) return; // cancelled
       if (photo.info.peek()) await start(photo);
     }
