@@ -178,6 +178,7 @@ def test_the_filmstrips_pictures_come_first_and_are_small(screen, large):
     screen.page.locator(".stage").focus()
     screen.page.keyboard.press("1")
     screen.settle(kind="exact")
+    screen.page.wait_for_selector(".stage[data-small='9/9']")  # nothing of this view is asked for later
     asked.clear()
     screen.page.locator(".stage").focus()
     screen.page.keyboard.press("ArrowRight")
