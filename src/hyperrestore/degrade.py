@@ -24,6 +24,7 @@ Protocol = Literal["standard", "hyperres"]
 Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
 Pixels = npt.NDArray[np.floating[Any]]
 Float64 = npt.NDArray[np.float64]
+Weights = TypeVar("Weights", bound=npt.NDArray[np.floating[Any]])
 Array = TypeVar("Array", bound=Any)  # NumPy array or torch tensor
 
 
@@ -252,10 +253,14 @@ def resize_matrix(count: int, length: int, step: float, *, antialias: bool) -> F
     Returns:
         Matrix (length, count); its rows sum to 1.
     """
-    places, weights = bicubic_taps(count, length, step, antialias=antialias)
-    matrix = np.zeros((length, count))
-    np.add.at(matrix, (np.arange(length)[:, None], places), weights)
-    return matrix
+    return matrix_of(*bicubic_taps(count, length, step, antialias=antialias), count)
+
+
+def matrix_of(places: npt.NDArray[np.int64], weights: Weights, count: int) -> Weights:
+    """The matrix (length, count) of places and weights (length, taps), in the precision of the weights."""
+    matrix = np.zeros((len(places), count), weights.dtype)
+    np.add.at(matrix, (np.arange(len(places))[:, None], places), weights)
+    return matrix  # type: ignore[return-value]
 
 
 def _resize_rows(image: Pixels, places: npt.NDArray[np.int64], weights: Float64) -> Float64:

@@ -15,7 +15,7 @@ from typing import Protocol, TypeGuard, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from hyperrestore.degrade import bicubic_taps
+from hyperrestore.degrade import bicubic_taps, matrix_of
 from hyperrestore.engine import Backend, Pixels, Region, Rows, from_floats, mirrored, to_floats
 from hyperrestore.errors import UsageError
 from hyperrestore.tiles import round_up
@@ -76,6 +76,11 @@ class Taps:
         """The last sample that counts."""
         return int(self.places.max())
 
+    @property
+    def matrix(self) -> npt.NDArray[np.float32]:
+        """(length, samples), from the first sample that counts to the last."""
+        return matrix_of(self.places - self.first, self.weights, self.last - self.first + 1)
+
     def across(self, picture: Pixels, offset: int) -> Pixels:
         """Resample the last axis of (c, h, w), which begins with sample `offset`: (c, h, length)."""
         if (only := self._copied) is not None:
@@ -83,15 +88,8 @@ class Taps:
         result = np.empty((*picture.shape[:2], len(self.places)), np.float32)
         for start in range(0, len(self.places), STRIP):
             strip = self.part(start, start + STRIP)
-            matrix = np.zeros((strip.last - strip.first + 1, len(strip.places)), np.float32)
-            column = np.arange(len(strip.places))[:, None]
-            np.add.at(
-                matrix,
-                (strip.places - strip.first, np.broadcast_to(column, strip.places.shape)),
-                strip.weights,
-            )
             seen = picture[:, :, strip.first - offset : strip.last - offset + 1]
-            np.matmul(seen, matrix, out=result[:, :, start : start + STRIP])
+            np.matmul(seen, strip.matrix.T, out=result[:, :, start : start + STRIP])
         return result
 
     def down(self, picture: Pixels, offset: int) -> Pixels:
@@ -101,13 +99,8 @@ class Taps:
         result = np.empty((picture.shape[0], len(self.places), picture.shape[2]), np.float32)
         for start in range(0, len(self.places), STRIP):
             strip = self.part(start, start + STRIP)
-            matrix = np.zeros((len(strip.places), strip.last - strip.first + 1), np.float32)
-            row = np.arange(len(strip.places))[:, None]
-            np.add.at(
-                matrix, (np.broadcast_to(row, strip.places.shape), strip.places - strip.first), strip.weights
-            )
             seen = picture[:, strip.first - offset : strip.last - offset + 1]
-            np.matmul(matrix, seen, out=result[:, start : start + STRIP])
+            np.matmul(strip.matrix, seen, out=result[:, start : start + STRIP])
         return result
 
     @cached_property
