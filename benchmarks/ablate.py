@@ -22,16 +22,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hyperrestore.backends import find_device, load_network
-from hyperrestore.checkpoint import load_checkpoint
 from hyperrestore.errors import HyperrestoreError, UsageError
-from hyperrestore.hyper import materialize
-from hyperrestore.networks import count_parameters, multiply_adds
-from hyperrestore.photos import find_photos, photos_digest
-from hyperrestore.quantize import weights_digest
-from hyperrestore.recipe import Recipe, read_recipe
+from hyperrestore.learn.photos import find_photos, photos_digest
+from hyperrestore.learn.recipe import Recipe, read_recipe
+from hyperrestore.learn.train import MODEL, STATE, choose_device, train
+from hyperrestore.network.architectures import count_parameters, load_network, multiply_adds
+from hyperrestore.network.checkpoint import load_checkpoint, weights_digest
+from hyperrestore.network.hyper import materialize
+from hyperrestore.run.pytorch import find_device
 from hyperrestore.tables import from_table
-from hyperrestore.train import MODEL, STATE, choose_device, train
 
 
 def varied(recipe: Recipe, entries: list[str]) -> Recipe:

@@ -22,13 +22,13 @@ import numpy as np
 from PIL import Image
 
 from hyperrestore import Restorer, read_picture, run_tiled
-from hyperrestore.degrade import Protocol, gaussian_noise
-from hyperrestore.engine import Backend, Pixels
-from hyperrestore.estimate import Compression, Findings, inspect
-from hyperrestore.evaluate import find_pictures
+from hyperrestore.detect.findings import Compression, Findings, inspect
+from hyperrestore.detect.noise import find_noise
 from hyperrestore.level import Task
-from hyperrestore.metrics import psnr, to_8bit
-from hyperrestore.noise import find_noise
+from hyperrestore.measure.degrade import Protocol, gaussian_noise
+from hyperrestore.measure.evaluate import find_pictures
+from hyperrestore.measure.metrics import psnr, to_8bit
+from hyperrestore.run.engine import Backend, Pixels
 
 SIGMAS = (5, 10, 15, 25, 35, 50, 75)
 QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90)

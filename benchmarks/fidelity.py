@@ -526,7 +526,7 @@ def measure(folder: Path, suffix: str, properties: Sequence[str] | None = None) 
     words = [
         sys.executable,
         "-m",
-        "hyperrestore.cli",
+        "hyperrestore.cli.main",
         "denoise",
         *sorted(made.iterdir()),
         "-o",
@@ -577,7 +577,7 @@ def page(tables: dict[str, dict[str, dict[str, str]]]) -> str:
 def saving(photos: Path) -> None:
     """Print PSNR and size of repaired JPEG files, saved again in several ways; on held-out photos."""
     from hyperrestore import Restorer
-    from hyperrestore.photos import find_photos, split_photos
+    from hyperrestore.learn.photos import find_photos, split_photos
 
     _, held_out = split_photos(find_photos(photos))
     ways = ((85, "4:2:0"), (90, "4:2:0"), (95, "4:2:0"), (95, "4:4:4"), (97, "4:2:0"), (97, "4:4:4"))

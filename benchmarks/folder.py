@@ -31,9 +31,9 @@ from typing import Any
 import pyvips
 
 from hyperrestore import Restorer
-from hyperrestore.batch import Report, restore_file, restore_files
-from hyperrestore.engine import TILE, restore_rows
-from hyperrestore.picture import open_picture
+from hyperrestore.picture.file import open_picture
+from hyperrestore.restore.batch import Report, restore_file, restore_files
+from hyperrestore.run.engine import TILE, restore_rows
 
 # By name: suffix, bits, and how libvips is to save it.
 KINDS: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -131,7 +131,7 @@ def peak_memory(words: Sequence[str]) -> tuple[float, float]:
     """Gigabytes and seconds of a whole command."""
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "hyperrestore.cli", *words],
+        [sys.executable, "-m", "hyperrestore.cli.main", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -22,14 +22,15 @@ from PIL import Image
 from safetensors.numpy import save
 
 from hyperrestore import Restorer, run_tiled
-from hyperrestore.blocks import Floats
-from hyperrestore.checkpoint import write_atomically
-from hyperrestore.degrade import jpeg
-from hyperrestore.drawings import draw_pictures
-from hyperrestore.estimate import Compression, Findings
-from hyperrestore.metrics import LUMA, full_range_luma, psnr
-from hyperrestore.noise import FLOOR, LEAST_SPREAD, WEIGHTS, Noise, describe_blocks, estimate
-from hyperrestore.photos import PhotoFile, find_photos, read_rgb, split_photos, validation_crops
+from hyperrestore.atomic import write_atomically
+from hyperrestore.colour import LUMA, full_range_luma
+from hyperrestore.detect.blocks import Floats
+from hyperrestore.detect.findings import Compression, Findings
+from hyperrestore.detect.noise import FLOOR, LEAST_SPREAD, WEIGHTS, Noise, describe_blocks, estimate
+from hyperrestore.learn.drawings import draw_pictures
+from hyperrestore.learn.photos import PhotoFile, find_photos, read_rgb, split_photos, validation_crops
+from hyperrestore.measure.degrade import jpeg
+from hyperrestore.measure.metrics import psnr
 
 MOST = 75.0  # sigma
 NOISELESS = 0.2  # share of samples

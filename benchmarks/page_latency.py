@@ -34,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     pixels = photo()
     server = subprocess.Popen(
-        [sys.executable, "-c", "from hyperrestore.cli import main; raise SystemExit(main())",
+        [sys.executable, "-c", "from hyperrestore.cli.main import main; raise SystemExit(main())",
          "web", "--no-open", "--port", "0"],
         stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(Path(hyperrestore.__file__).parents[1])},

@@ -6,11 +6,11 @@
     python benchmarks/quality.py --choose-nlm PHOTOS     # how the strength of non-local means was chosen
 
 TEST is a folder that holds the folders CBSD68, LIVE1, Classic5, Set5 and Set14, or some of them. All methods
-see the same degraded pictures and are scored by the same code, `hyperrestore.evaluate`. BM3D needs much time:
-with `--cache` everything is measured once, models once by each version, and an interruption loses nothing.
-The page has a section for each task; those of tasks that were not measured stay as they are, and with
-`--keep` so do the rows of methods that were not, marked with the version that measured them, and levels of
-BM3D and non-local means that were not: these can be measured a few levels at a time. Kept rows of other
+see the same degraded pictures and are scored by the same code, `hyperrestore.measure.evaluate`. BM3D needs
+much time: with `--cache` everything is measured once, models once by each version, and an interruption loses
+nothing. The page has a section for each task; those of tasks that were not measured stay as they are, and
+with `--keep` so do the rows of methods that were not, marked with the version that measured them, and levels
+of BM3D and non-local means that were not: these can be measured a few levels at a time. Kept rows of other
 pictures are refused: each table has a digest of its pictures. Sections that another run writes meanwhile
 stay, too; of two runs of one task the last wins.
 """
@@ -33,16 +33,16 @@ from peers import measure as score
 from quality_plots import draw_gain, draw_multiply_adds, draw_sigma
 
 from hyperrestore import Restorer, __version__
-from hyperrestore.backends import Precision, load_network
-from hyperrestore.checkpoint import Description, load_checkpoint, read_description, write_atomically
-from hyperrestore.degrade import Protocol
+from hyperrestore.atomic import write_atomically
 from hyperrestore.errors import CheckpointError, ExtrapolationWarning
-from hyperrestore.evaluate import Evaluated, Evaluation, Score, find_pictures
-from hyperrestore.hyper import materialize
 from hyperrestore.level import Task
-from hyperrestore.networks import count_parameters, multiply_adds
-from hyperrestore.quantize import weights_digest
-from hyperrestore.restorer import MODELS
+from hyperrestore.measure.degrade import Protocol
+from hyperrestore.measure.evaluate import Evaluated, Evaluation, Score, find_pictures
+from hyperrestore.network.architectures import count_parameters, load_network, multiply_adds
+from hyperrestore.network.checkpoint import Description, load_checkpoint, read_description, weights_digest
+from hyperrestore.network.hyper import materialize
+from hyperrestore.restore.restorer import MODELS
+from hyperrestore.run.backend import Precision
 
 NAMES = {
     "ours": "ours", "int8": "ours in int8", "paper": "the paper's network", "bm3d": "BM3D",

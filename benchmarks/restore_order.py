@@ -3,7 +3,7 @@
     python benchmarks/restore_order.py PHOTOS
 
 On photos that training holds out: Gaussian noise, stored in 8 bits, then JPEG (4:2:0). Prints the mean PSNR
-of each way to restore them; sigma is what `hyperrestore.noise` finds, but where it says "true".
+of each way to restore them; sigma is what `hyperrestore.detect.noise` finds, but where it says "true".
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from hyperrestore import Restorer, run_tiled
-from hyperrestore.degrade import jpeg
-from hyperrestore.engine import Backend, Pixels
-from hyperrestore.estimate import Compression, Findings
+from hyperrestore.detect.findings import Compression, Findings
+from hyperrestore.detect.noise import find_noise
+from hyperrestore.learn.photos import find_photos, split_photos, validation_crops
 from hyperrestore.level import Task
-from hyperrestore.metrics import psnr
-from hyperrestore.noise import find_noise
-from hyperrestore.photos import find_photos, split_photos, validation_crops
+from hyperrestore.measure.degrade import jpeg
+from hyperrestore.measure.metrics import psnr
+from hyperrestore.run.engine import Backend, Pixels
 
 SIGMAS, QUALITIES = (0, 5, 10, 20, 40), (30, 80, 92)
 WAYS = (

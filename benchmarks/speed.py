@@ -30,9 +30,9 @@ from pathlib import Path
 import numpy as np
 
 from hyperrestore import Picture, PictureInfo, Restorer, run_tiled
-from hyperrestore.engine import TILE
-from hyperrestore.picture import create_picture
-from hyperrestore.restorer import MODELS
+from hyperrestore.picture.file import create_picture
+from hyperrestore.restore.restorer import MODELS
+from hyperrestore.run.engine import TILE
 
 ROOT = Path(__file__).parents[1]
 LEVEL = 25.0
@@ -41,10 +41,10 @@ WORDS = {"denoise": ["-l", f"{LEVEL:g}"], "dejpeg": ["-l", "20"], "upscale": ["-
 
 def paper_model(folder: Path) -> Path:
     """Write the paper's network as a model with untrained weights."""
-    from hyperrestore.export import export_onnx
-    from hyperrestore.networks import build
-    from hyperrestore.recipe import read_recipe
-    from hyperrestore.train import save_model
+    from hyperrestore.learn.recipe import read_recipe
+    from hyperrestore.learn.train import save_model
+    from hyperrestore.network.architectures import build
+    from hyperrestore.run.export import export_onnx
 
     recipe = read_recipe(ROOT / "recipes" / "paper-denoise.toml")
     path = folder / "paper.safetensors"
@@ -80,10 +80,9 @@ def ceiling(precision: str, *, side: int = 2048) -> float:
 
 def cost(model: Path) -> float:
     """Multiply-adds of a model's network per pixel."""
-    from hyperrestore.backends import load_network
-    from hyperrestore.checkpoint import load_checkpoint
-    from hyperrestore.hyper import materialize
-    from hyperrestore.networks import multiply_adds
+    from hyperrestore.network.architectures import load_network, multiply_adds
+    from hyperrestore.network.checkpoint import load_checkpoint
+    from hyperrestore.network.hyper import materialize
 
     return multiply_adds(materialize(load_network(load_checkpoint(model)), LEVEL))
 
@@ -163,7 +162,7 @@ def measure_memory(
                 noise = random.standard_normal((3, min(256, height - top), width), np.float32) * 0.1
                 rows = np.clip(ramp + noise, 0, 1) * np.iinfo(info.dtype).max
                 writer.write(rows.astype(info.dtype))
-        command = [sys.executable, "-m", "hyperrestore.cli", task, str(source), "-o", str(target)]
+        command = [sys.executable, "-m", "hyperrestore.cli.main", task, str(source), "-o", str(target)]
         command += [*WORDS[task], "--precision", precision, *(["--tile", str(tile)] if tile else [])]
         command += ["--model", str(model)] if model else []
         start = time.perf_counter()

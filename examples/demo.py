@@ -11,8 +11,9 @@ import numpy as np
 from skimage import data
 
 from hyperrestore import Picture, PictureInfo, Restorer, write_picture
-from hyperrestore.degrade import gaussian_noise, jpeg, resize_bicubic
-from hyperrestore.metrics import psnr
+from hyperrestore.measure.degrade import gaussian_noise, jpeg
+from hyperrestore.measure.metrics import psnr
+from hyperrestore.resample import resize_bicubic
 
 SIGMA, QUALITY, SCALE = 30, 15, 3
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import hyperrestore
-from hyperrestore.export import export_onnx
-from hyperrestore.hyper import Hypernetwork
+from hyperrestore.learn.recipe import Recipe, Training
+from hyperrestore.learn.train import save_model
 from hyperrestore.level import LevelScale, Task
-from hyperrestore.networks import NetworkConfig, build
-from hyperrestore.recipe import Recipe, Training
-from hyperrestore.train import save_model
+from hyperrestore.network.architectures import NetworkConfig, build
+from hyperrestore.network.hyper import Hypernetwork
+from hyperrestore.run.export import export_onnx
 
 SIGMA = LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=0, reference=50)
 QUALITY = LevelScale("quality", low=1, high=100, trained=(5, 95), origin=100, reference=20, spacing="log")

@@ -9,8 +9,8 @@ import pytest
 from test_cli import RECIPE
 from test_photos import write
 
-from hyperrestore.checkpoint import read_description
-from hyperrestore.recipe import read_recipe
+from hyperrestore.learn.recipe import read_recipe
+from hyperrestore.network.checkpoint import read_description
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hyperrestore.avif_items import is_premultiplied, read_items
-from hyperrestore.picture import read_picture, write_picture
+from hyperrestore.picture.containers.avif_items import is_premultiplied, read_items
+from hyperrestore.picture.file import read_picture, write_picture
 
 
 @pytest.fixture

@@ -11,13 +11,16 @@ import openvino
 import pytest
 from conftest import SMALL_PAPER, TINY, write_model
 
-from hyperrestore.backends import SMALL, NetworkBackend, OpenVINOModel, TorchModel, find_device, load_network
-from hyperrestore.checkpoint import Checkpoint, load_checkpoint, read_description, save_checkpoint
-from hyperrestore.engine import Backend, run_tiled
 from hyperrestore.errors import CheckpointError, UsageError
-from hyperrestore.export import export_onnx
-from hyperrestore.metrics import psnr
-from hyperrestore.restorer import Restorer
+from hyperrestore.measure.metrics import psnr
+from hyperrestore.network.architectures import load_network
+from hyperrestore.network.checkpoint import Checkpoint, load_checkpoint, read_description, save_checkpoint
+from hyperrestore.restore.restorer import Restorer
+from hyperrestore.run.backend import NetworkBackend
+from hyperrestore.run.engine import Backend, run_tiled
+from hyperrestore.run.export import export_onnx
+from hyperrestore.run.openvino import SMALL, OpenVINOModel
+from hyperrestore.run.pytorch import TorchModel, find_device
 
 # What a backend may differ from torch in fp32: largest difference, and least PSNR.
 TOLERANCE = {
@@ -326,7 +329,7 @@ def test_restoring_never_imports_torch(tiny_model):
     code = f"""
 import sys
 import numpy as np
-from hyperrestore.restorer import Restorer
+from hyperrestore.restore.restorer import Restorer
 restored = Restorer.load({str(tiny_model)!r})(np.zeros((3, 8, 8), np.float32), 25)
 assert restored.shape == (3, 8, 8)
 assert not {{"torch", "onnx", "matplotlib", "PIL"}} & set(sys.modules)
@@ -337,7 +340,7 @@ assert not {{"torch", "onnx", "matplotlib", "PIL"}} & set(sys.modules)
 def test_ctrl_c_still_works_after_models_came_and_went(tiny_model):
     code = f"""
 import os, signal
-from hyperrestore.restorer import Restorer
+from hyperrestore.restore.restorer import Restorer
 signal.signal(signal.SIGINT, lambda *_: print("heard"))
 models = [Restorer.load({str(tiny_model)!r}) for _ in range(3)]
 for model in models:

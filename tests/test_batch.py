@@ -20,14 +20,14 @@ from conftest import SOURCE, needs_linux, peak_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
-import hyperrestore.batch as batch
+import hyperrestore.restore.batch as batch
 from hyperrestore import PictureInfo, Restorer, read_picture, restore_file
-from hyperrestore.batch import Failure, Report, restore_files
-from hyperrestore.codec import writing
 from hyperrestore.errors import DiskFullError, LevelError, PictureError, UsageError
-from hyperrestore.folder import find_finished, find_inputs, make_folder, plan_targets
 from hyperrestore.level import Task
-from hyperrestore.picture import SUFFIXES, Picture, create_picture, remove_leftovers, write_picture
+from hyperrestore.picture.codec import writing
+from hyperrestore.picture.file import SUFFIXES, Picture, create_picture, remove_leftovers, write_picture
+from hyperrestore.restore.batch import Failure, Report, restore_files
+from hyperrestore.restore.folder import find_finished, find_inputs, make_folder, plan_targets
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -643,7 +643,7 @@ def test_levels_are_found_in_the_rows_that_are_restored(tmp_path, denoiser, monk
     with monkeypatch.context() as patch:
         patch.setattr(batch, "HELD", 0)
         found = restore_file(denoiser, source, streamed, None)
-    monkeypatch.setattr("hyperrestore.estimate.open_picture", None)  # it is not decoded again
+    monkeypatch.setattr("hyperrestore.detect.findings.open_picture", None)  # it is not decoded again
     report = restore_file(denoiser, source, tmp_path / "held.png", None)
     assert report.levels == found.levels and report.notes == found.notes
     assert (tmp_path / "held.png").read_bytes() == streamed.read_bytes()
@@ -664,7 +664,7 @@ def test_a_batch_that_is_killed_goes_on_to_the_same_folder(tmp_path, folder_benc
         words = ["denoise", str(tmp_path / "in"), "-o", str(tmp_path / out), "-r", "-l", "20"]
         environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
         return subprocess.Popen(
-            [sys.executable, "-m", "hyperrestore.cli", *words],
+            [sys.executable, "-m", "hyperrestore", *words],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment,
         )  # fmt: skip
 

@@ -11,7 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from hyperrestore.checkpoint import (
+from hyperrestore.atomic import write_atomically
+from hyperrestore.errors import CheckpointError
+from hyperrestore.level import LevelScale, Task
+from hyperrestore.network.checkpoint import (
     KEY,
     Checkpoint,
     Description,
@@ -20,10 +23,7 @@ from hyperrestore.checkpoint import (
     read_description,
     save_checkpoint,
     tensor_places,
-    write_atomically,
 )
-from hyperrestore.errors import CheckpointError
-from hyperrestore.level import LevelScale, Task
 
 SCALE = LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=0, reference=50.5, powers=(1, 0.5))
 DESCRIPTION = Description(
@@ -269,7 +269,7 @@ def test_a_written_file_has_the_rights_of_any_new_file(tmp_path):
 def test_reading_needs_no_torch(file):
     code = f"""
 import sys
-from hyperrestore.checkpoint import load_checkpoint
+from hyperrestore.network.checkpoint import load_checkpoint
 load_checkpoint({str(file)!r})
 assert not {{"torch", "onnx", "openvino"}} & set(sys.modules)
 """

@@ -17,14 +17,15 @@ import pyvips
 from PIL import Image, ImageCms
 from test_models import photo as example_photo
 
-import hyperrestore.batch
-import hyperrestore.train
-from hyperrestore import PictureInfo, Restorer, __version__, cli, read_picture
-from hyperrestore.arguments import parser
-from hyperrestore.cli import COMMANDS, main
+import hyperrestore.learn.train
+import hyperrestore.restore.batch
+from hyperrestore import PictureInfo, Restorer, __version__, read_picture
+from hyperrestore.cli import main as cli
+from hyperrestore.cli.arguments import parser
+from hyperrestore.cli.main import COMMANDS, main
 from hyperrestore.errors import DiskFullError
-from hyperrestore.metrics import to_8bit
-from hyperrestore.picture import Picture, write_picture
+from hyperrestore.measure.metrics import to_8bit
+from hyperrestore.picture.file import Picture, write_picture
 
 SOURCE = Path(cli.__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONIOENCODING": "utf-8:strict"}
@@ -60,7 +61,7 @@ def photo(path, *, channels=3, height=24, width=36, bits=8, alpha=False, seed=0,
 
 def run(*words, **options):
     """The command in a process of its own."""
-    command = [sys.executable, "-m", "hyperrestore.cli", *words]
+    command = [sys.executable, "-m", "hyperrestore", *words]
     return subprocess.run(command, capture_output=True, env=ENVIRONMENT, timeout=60, **options)
 
 
@@ -112,7 +113,7 @@ def test_help_answers_at_once():
 
 def test_the_command_line_itself_imports_nothing_heavy():
     program = (
-        "import sys, hyperrestore.cli\n"
+        "import sys, hyperrestore.cli.main\n"
         "heavy = {'numpy', 'openvino', 'torch', 'pyvips', 'tqdm', 'safetensors'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -344,7 +345,7 @@ def test_nothing_is_told_to_anyone():
         "    if event.startswith(('socket.', 'urllib.')):\n"
         "        print('NETWORK', event, arguments)\n"
         "sys.addaudithook(refuse)\n"
-        "from hyperrestore.cli import main\n"
+        "from hyperrestore.cli.main import main\n"
         "code = main(['denoise', 'a.png', '-o', 'b.png', '-l', '25'])\n"
         "print(code, 'openvino' in sys.modules, sys.modules.get('openvino_telemetry'))\n"
     )
@@ -453,7 +454,7 @@ def test_a_report_says_what_became_of_each_picture(denoise):
 
 def test_an_interrupted_batch_is_reported(denoise, monkeypatch):
     sources = [photo(Path(f"{number}.png"), seed=number) for number in range(6)]
-    real = hyperrestore.batch.restore_file
+    real = hyperrestore.restore.batch.restore_file
 
     def stop_at_the_fourth(restorers, source, target, **options):
         if source.name == "3.png":
@@ -463,7 +464,7 @@ def test_an_interrupted_batch_is_reported(denoise, monkeypatch):
                 time.sleep(0.01)
         return real(restorers, source, target, **options)
 
-    monkeypatch.setattr(hyperrestore.batch, "restore_file", stop_at_the_fourth)
+    monkeypatch.setattr(hyperrestore.restore.batch, "restore_file", stop_at_the_fourth)
     code, lines, said = denoise(*sources, "-o", "out", "--report", "report.json")
     assert (code, said[-1]) == (130, "hyperrestore: interrupted")
     report = json.loads(Path("report.json").read_text())
@@ -474,14 +475,14 @@ def test_an_interrupted_batch_is_reported(denoise, monkeypatch):
 
 def test_a_full_disk_ends_the_batch_with_a_way_out(denoise, monkeypatch):
     sources = [photo(Path(f"{number}.png")) for number in range(9)]
-    real = hyperrestore.batch.restore_file
+    real = hyperrestore.restore.batch.restore_file
 
     def full(restorers, source, target, **options):
         if source.name == "1.png":
             raise DiskFullError(f"{target}: cannot be written (No space left on device)")
         return real(restorers, source, target, **options)
 
-    monkeypatch.setattr(hyperrestore.batch, "restore_file", full)
+    monkeypatch.setattr(hyperrestore.restore.batch, "restore_file", full)
     code, lines, said = denoise(*sources, "-o", "out")
     assert code == 1 and 1 <= len(lines) < 8
     assert "No space left" in said[0]
@@ -651,7 +652,7 @@ def test_existing_files_are_refused_before_any_work(denoise):
 def test_a_batch_that_was_stopped_goes_on(denoise, monkeypatch):
     sources = [photo(Path(f"{number}.png"), seed=number) for number in range(4)]
     denoise(*sources, "-o", "whole")
-    real = hyperrestore.batch.restore_file
+    real = hyperrestore.restore.batch.restore_file
 
     def stop_at_the_third(restorers, source, target, **options):
         if source.name == "2.png":
@@ -664,7 +665,7 @@ def test_a_batch_that_was_stopped_goes_on(denoise, monkeypatch):
         return real(restorers, source, target, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(hyperrestore.batch, "restore_file", stop_at_the_third)
+        patch.setattr(hyperrestore.restore.batch, "restore_file", stop_at_the_third)
         assert denoise(*sources, "-o", "parts")[0] == 130
     assert names(Path("parts")) in (["0.png", "1.png"], ["0.png", "1.png", "3.png"])
     assert denoise(*sources, "-o", "parts", "--skip-existing")[0] == 0
@@ -791,7 +792,8 @@ def test_a_picture_that_is_cut_off_below_leaves_nothing(denoise):
 
 UNPRIVILEGED = """
 import json, os, sys
-from hyperrestore import Restorer, cli
+from hyperrestore import Restorer
+from hyperrestore.cli import main as cli
 
 model, commands = sys.argv[1], json.loads(sys.argv[2])
 restorer = Restorer.load(model)
@@ -882,7 +884,7 @@ def test_names_that_are_no_text(tiny_model):
 
 def test_a_path_that_is_no_text_is_printed_as_its_bytes():
     program = (
-        "import os; from hyperrestore.cli import _put; _put(os.fsdecode(b'a\\xff\\xc3\\xa9')); _put('b')"
+        "import os; from hyperrestore.cli.main import _put; _put(os.fsdecode(b'a\\xff\\xc3\\xa9')); _put('b')"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, env=ENVIRONMENT, timeout=60)
     assert (result.stdout, result.stderr) == (b"a\xff\xc3\xa9\nb\n", b"")
@@ -918,7 +920,7 @@ def test_a_signal_leaves_nothing_half_written(request, denoise, monkeypatch, nam
     inherited = signal.signal(number, before)  # under nohup SIGHUP is ignored, and would stay so
     request.addfinalizer(lambda: signal.signal(number, inherited))
     photo(Path("a.png"), height=64)
-    real = hyperrestore.batch.restore_rows
+    real = hyperrestore.restore.batch.restore_rows
 
     def interrupted(*arguments, **options):
         rows = real(*arguments, **options)
@@ -927,7 +929,7 @@ def test_a_signal_leaves_nothing_half_written(request, denoise, monkeypatch, nam
         os.kill(os.getpid(), number)
         yield from rows
 
-    monkeypatch.setattr(hyperrestore.batch, "restore_rows", interrupted)
+    monkeypatch.setattr(hyperrestore.restore.batch, "restore_rows", interrupted)
     code, lines, said = denoise("a.png", "-o", "out.png", "-t", "16")
     assert (code, lines, said) == (130, [], ["hyperrestore: interrupted"])
     assert names(Path()) == ["a.png"]
@@ -939,7 +941,7 @@ def test_ctrl_c_in_a_real_process():
     command = [
         sys.executable,
         "-m",
-        "hyperrestore.cli",
+        "hyperrestore.cli.main",
         "denoise",
         "a.png",
         "-o",
@@ -967,7 +969,18 @@ def test_a_reader_that_stops_reading_is_no_traceback(tiny_model):
     photo(Path("b.png"))
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "hyperrestore.cli", "denoise", "a.png", "b.png", "-o", "out", "-l", "5"]
+    command = [
+        sys.executable,
+        "-m",
+        "hyperrestore.cli.main",
+        "denoise",
+        "a.png",
+        "b.png",
+        "-o",
+        "out",
+        "-l",
+        "5",
+    ]
     command += ["--model", tiny_model]
     result = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=60)
     os.close(write)
@@ -977,7 +990,7 @@ def test_a_reader_that_stops_reading_is_no_traceback(tiny_model):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_one_line(tiny_model):
     photo(Path("a.png"))
-    command = [sys.executable, "-m", "hyperrestore.cli", "denoise", "a.png", "-o", "b.png", "-l", "5"]
+    command = [sys.executable, "-m", "hyperrestore", "denoise", "a.png", "-o", "b.png", "-l", "5"]
     command += ["--model", tiny_model]
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=60)
@@ -1044,7 +1057,7 @@ def test_evaluate_refuses_before_the_slow_work(
     def never(*arguments, **options):
         raise AssertionError("the slow work has begun")
 
-    monkeypatch.setattr("hyperrestore.evaluate.run_tiled", never)
+    monkeypatch.setattr("hyperrestore.measure.evaluate.run_tiled", never)
     for name in ("empty", "small", "damaged"):
         Path(name).mkdir()
     photo(Path("small/a.png"), width=10)
@@ -1062,7 +1075,7 @@ def test_evaluate_refuses_before_the_slow_work(
 
 def write_training(monkeypatch):
     """A recipe for a tiny network, and photos that are large enough for it."""
-    monkeypatch.setattr(hyperrestore.train, "VALIDATION_SIZE", 32)
+    monkeypatch.setattr(hyperrestore.learn.train, "VALIDATION_SIZE", 32)
     Path("tiny.toml").write_text(RECIPE)
     Path("photos").mkdir()
     for number in range(25):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_models import photo
 
-from hyperrestore.compression import quality_from_pixels
-from hyperrestore.degrade import jpeg
-from hyperrestore.metrics import full_range_luma
+from hyperrestore.colour import full_range_luma
+from hyperrestore.detect.compression import quality_from_pixels
+from hyperrestore.measure.degrade import jpeg
 
 PHOTOS = {name: photo(name, 40, 100) for name in ("chelsea", "coffee", "astronaut")}
 

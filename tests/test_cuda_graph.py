@@ -3,11 +3,11 @@ from functools import partial
 import pytest
 import torch
 
-from hyperrestore.cuda_graph import AHEAD, EAGER_CALLS, Recorded
+from hyperrestore.learn.cuda_graph import AHEAD, EAGER_CALLS, Recorded
+from hyperrestore.learn.recipe import Recipe, Training
+from hyperrestore.learn.train import Batch, Run, learn
 from hyperrestore.level import LevelScale, Task
-from hyperrestore.networks import NetworkConfig
-from hyperrestore.recipe import Recipe, Training
-from hyperrestore.train import Batch, Run, learn
+from hyperrestore.network.architectures import NetworkConfig
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU with CUDA")
 

@@ -13,16 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hyperrestore.degrade import (
-    gaussian_noise,
-    jpeg,
-    quantisation_tables,
-    rescale,
-    resize_bicubic,
-    resize_matrix,
-)
+from hyperrestore.colour import full_range_luma
 from hyperrestore.errors import LevelError, MissingExtraError, UsageError
-from hyperrestore.metrics import full_range_luma, psnr, studio_luma, to_8bit
+from hyperrestore.measure.degrade import gaussian_noise, jpeg, quantisation_tables, rescale
+from hyperrestore.measure.metrics import psnr, studio_luma, to_8bit
+from hyperrestore.resample import resize_bicubic, resize_matrix
 
 TEST_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"
 PROTOCOLS = ("standard", "hyperres")
@@ -287,9 +282,8 @@ def test_errors_repeat_what_was_given(call, error, message):
 
 def test_import_is_light():
     heavy = "{'torch', 'PIL', 'scipy', 'skimage', 'cv2', 'openvino'}"
-    program = (
-        f"import sys, hyperrestore.degrade, hyperrestore.metrics; sys.exit(bool({heavy} & set(sys.modules)))"
-    )
+    program = "import sys, hyperrestore.measure.degrade, hyperrestore.measure.metrics\n"
+    program += f"sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

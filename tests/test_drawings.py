@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import ImageDraw
 
-from hyperrestore.drawings import draw_pictures
+from hyperrestore.learn.drawings import draw_pictures
 
 
 def test_the_same_seed_draws_the_same_pictures():

@@ -7,7 +7,10 @@ from conftest import SIGMA, SMALL_PAPER, TINY, randomised
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperrestore.engine import (
+from hyperrestore.errors import UsageError
+from hyperrestore.network.architectures import NetworkConfig, build, receptive_radius
+from hyperrestore.network.hyper import materialize
+from hyperrestore.run.engine import (
     Backend,
     Region,
     from_floats,
@@ -16,9 +19,6 @@ from hyperrestore.engine import (
     run_tiled,
     to_floats,
 )
-from hyperrestore.errors import UsageError
-from hyperrestore.hyper import materialize
-from hyperrestore.networks import NetworkConfig, build, receptive_radius
 
 
 @dataclass

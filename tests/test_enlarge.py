@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperrestore.degrade import resize_bicubic
-from hyperrestore.enlarge import Enlargement, enlarged_size
 from hyperrestore.errors import LevelError, UsageError
+from hyperrestore.resample import resize_bicubic
+from hyperrestore.run.enlarge import Enlargement, enlarged_size
 
 
 @given(

@@ -8,12 +8,12 @@ from PIL import Image
 from test_compression import PHOTOS
 
 import hyperrestore
-from hyperrestore.degrade import jpeg, quantisation_tables
+from hyperrestore.detect.findings import Compression, Findings, inspect
+from hyperrestore.detect.noise import Noise
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.estimate import Compression, Findings, inspect
 from hyperrestore.level import Task
-from hyperrestore.noise import Noise
-from hyperrestore.picture import Picture, PictureInfo, read_picture, write_picture
+from hyperrestore.measure.degrade import jpeg, quantisation_tables
+from hyperrestore.picture.file import Picture, PictureInfo, read_picture, write_picture
 
 
 def write(path, pixels, bits=8, **options):
@@ -43,8 +43,8 @@ def test_compression_of_files_of_every_kind(tmp_path, monkeypatch):
     assert "the nearest" in inspect(tmp_path / "camera.jpg").compression.reason
     # Of a large picture bands are looked at.
     for sample, widest in ((2**14, 4096), (2**13, 64)):
-        monkeypatch.setattr("hyperrestore.estimate.SAMPLE", sample)
-        monkeypatch.setattr("hyperrestore.estimate.WIDEST", widest)
+        monkeypatch.setattr("hyperrestore.detect.findings.SAMPLE", sample)
+        monkeypatch.setattr("hyperrestore.detect.findings.WIDEST", widest)
         assert abs(inspect(tmp_path / "a.png").compression.quality - 20) <= 2
     with pytest.raises(PictureError):
         inspect(tmp_path / "none.png")

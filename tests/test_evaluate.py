@@ -13,7 +13,8 @@ import pytest
 
 from hyperrestore import PictureInfo, Restorer
 from hyperrestore.errors import LevelError, MissingExtraError, PictureError, UsageError
-from hyperrestore.evaluate import (
+from hyperrestore.level import Task
+from hyperrestore.measure.evaluate import (
     FORMATS,
     USUAL_LEVELS,
     Evaluation,
@@ -26,8 +27,7 @@ from hyperrestore.evaluate import (
     find_pictures,
     plot,
 )
-from hyperrestore.level import Task
-from hyperrestore.picture import Picture, write_picture
+from hyperrestore.picture.file import Picture, write_picture
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def test_tiles_do_not_change_a_score(tiny_model, folder):
 def test_a_model_is_measured_as_it_is_used(tiny_model, folder):
     """The score of the library's own steps, one after the other."""
     from hyperrestore import read_picture
-    from hyperrestore.metrics import psnr, ssim, to_8bit
+    from hyperrestore.measure.metrics import psnr, ssim, to_8bit
 
     restorer = Restorer.load(tiny_model, precision="fp32")
     seen = []

@@ -5,10 +5,10 @@ import pytest
 import pyvips
 from test_linear_light import curve, picture, profile
 
-from hyperrestore.batch import restore_file
 from hyperrestore.errors import PictureError
-from hyperrestore.picture import read_picture, write_picture
-from hyperrestore.restorer import Restorer
+from hyperrestore.picture.file import read_picture, write_picture
+from hyperrestore.restore.batch import restore_file
+from hyperrestore.restore.restorer import Restorer
 
 
 def save(path, pixels, icc, **fields):

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 from test_cli import damaged, photo
 
-import hyperrestore.batch
-import hyperrestore.estimate
+import hyperrestore.detect.findings
+import hyperrestore.restore.batch
 from hyperrestore import read_picture
-from hyperrestore.cli import main
+from hyperrestore.cli.main import main
 from hyperrestore.errors import UsageError
-from hyperrestore.folder import find_inputs, plan_targets
-from hyperrestore.kinds import FOREIGN, KINDS_NAMED, NAMED, foreign_kind, is_picture, name_foreign
 from hyperrestore.level import LevelScale
+from hyperrestore.picture.kinds import FOREIGN, KINDS_NAMED, NAMED, foreign_kind, is_picture, name_foreign
+from hyperrestore.restore.folder import find_inputs, plan_targets
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +97,7 @@ SIZES = ("scale", "width", "height", "long side")
 @pytest.fixture
 def spoiled(monkeypatch):
     """Files that root cannot open, that vanish before their turn, and that vanish once they are open."""
-    open_path, open_picture = Path.open, hyperrestore.batch.open_picture
+    open_path, open_picture = Path.open, hyperrestore.restore.batch.open_picture
 
     def refuse(path, *words, **options):
         # What is still being written lies in a folder of its own.
@@ -115,8 +115,8 @@ def spoiled(monkeypatch):
         return opened
 
     monkeypatch.setattr(Path, "open", refuse)
-    monkeypatch.setattr(hyperrestore.batch, "open_picture", lose)
-    monkeypatch.setattr(hyperrestore.estimate, "open_picture", lose)
+    monkeypatch.setattr(hyperrestore.restore.batch, "open_picture", lose)
+    monkeypatch.setattr(hyperrestore.detect.findings, "open_picture", lose)
 
 
 @pytest.fixture

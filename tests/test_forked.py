@@ -12,8 +12,8 @@ import pyvips
 from conftest import SOURCE
 from PIL import Image
 
-from hyperrestore.picture import Picture, PictureInfo, write_picture
-from hyperrestore.restorer import Restorer
+from hyperrestore.picture.file import Picture, PictureInfo, write_picture
+from hyperrestore.restore.restorer import Restorer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_picture import KINDS, XMP, copy, exif, integers, names, picture_of, refused, save
 
-from hyperrestore import cli
+from hyperrestore.cli import main as cli
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.picture import open_picture, read_picture, write_picture
+from hyperrestore.picture.file import open_picture, read_picture, write_picture
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_metadata_that_unpacks_to_a_quarter_of_a_gigabyte_is_left_out_or_refused
     packed = (chunk[:4], chunk[4:] + deflated_zeros(256))
     (tmp_path / "a.png").write_bytes(png(8, 8, zlib.compress(bytes(72)), more=[packed]))
     code = (
-        "import re, sys; from hyperrestore.picture import read_picture\n"
+        "import re, sys; from hyperrestore.picture.file import read_picture\n"
         "from hyperrestore.errors import PictureError\n"
         "try: assert len(str(read_picture(sys.argv[1]).info)) < 2000\n"
         "except PictureError: pass\n"
@@ -429,7 +429,7 @@ def test_damaged_files_make_no_noise(tmp_path):
     tall[extent : extent + 4] = (2**30).to_bytes(4, "big")
     (tmp_path / "tall.avif").write_bytes(tall)
     code = (
-        "import sys; from pathlib import Path; from hyperrestore.picture import *\n"
+        "import sys; from pathlib import Path; from hyperrestore.picture.file import *\n"
         "from hyperrestore.errors import PictureError\n"
         "for path in Path(sys.argv[1]).iterdir():\n"
         "    try: read_picture(path)\n"
@@ -445,7 +445,7 @@ def test_a_full_disk(tmp_path, suffix, room):
     """A limit on file size stands for a full disk: it hits the 409,500 bytes of rows, or else the encoder."""
     code = (
         "import resource, sys, numpy as np\n"
-        "from hyperrestore.picture import *\n"
+        "from hyperrestore.picture.file import *\n"
         "values = np.random.default_rng(0).random((4, 350, 390), np.float32)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)\n"
         "write_picture(sys.argv[1], Picture(values[:3], values[3:], PictureInfo(0, 0, 3)), quality=100)\n"
@@ -477,8 +477,8 @@ WORKER = """
 import json, resource, sys, warnings
 from pathlib import Path
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.estimate import inspect
-from hyperrestore.picture import create_picture, open_picture
+from hyperrestore.detect.findings import inspect
+from hyperrestore.picture.file import create_picture, open_picture
 
 warnings.simplefilter("error")
 resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2)

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hyperrestore.errors import ExtrapolationWarning, UsageError
-from hyperrestore.hyper import (
+from hyperrestore.level import LevelScale
+from hyperrestore.network.architectures import build, build_plain, receptive_radius
+from hyperrestore.network.hyper import (
     HyperConv2d,
     HyperConvTranspose2d,
     hyperize,
@@ -17,8 +19,6 @@ from hyperrestore.hyper import (
     pad_to_multiple,
     take_over,
 )
-from hyperrestore.level import LevelScale
-from hyperrestore.networks import build, build_plain, receptive_radius
 
 CURVED = LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=0, reference=50, powers=(1, 2, 0.5))
 QUALITY = LevelScale("quality", low=1, high=100, trained=(10, 90), origin=100, reference=10)

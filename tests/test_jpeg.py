@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from test_models import photo
 
-from hyperrestore.jpeg import (
+from hyperrestore.picture.containers.jpeg import (
     jpeg_subsampling,
     jpeg_tables,
     least_size,

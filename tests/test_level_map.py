@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from hyperrestore.errors import PictureError
-from hyperrestore.level_map import level_rows
+from hyperrestore.run.level_map import level_rows
 
 
 def save(path, values):

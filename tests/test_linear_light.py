@@ -9,11 +9,11 @@ import pyvips
 from PIL import ImageCms
 
 import hyperrestore
-from hyperrestore.batch import restore_file
-from hyperrestore.engine import Region
-from hyperrestore.linear_light import in_linear_light, to_linear, to_perceptual
-from hyperrestore.picture import Picture, PictureInfo, read_picture, write_picture
-from hyperrestore.restorer import Restorer
+from hyperrestore.picture.file import Picture, PictureInfo, read_picture, write_picture
+from hyperrestore.restore.batch import restore_file
+from hyperrestore.restore.restorer import Restorer
+from hyperrestore.run.engine import Region
+from hyperrestore.run.linear_light import in_linear_light, to_linear, to_perceptual
 
 
 def curve(*values):

@@ -14,17 +14,23 @@ from PIL import Image
 from test_picture import KINDS, XMP, copy, exif, photoshop_envelope, smooth
 from test_regions import PACKET, exif_block, path_resource
 
-from hyperrestore.avif_items import further_pictures, read_items
-from hyperrestore.boxes import iso_boxes, png_chunks, riff_chunks
-from hyperrestore.companions import IMAGES_LEFT_OUT, VIDEO_LEFT_OUT, without_companions
-from hyperrestore.exif import exif_resolution, is_readable, scaled_exif, turned_exif, with_resolution
-from hyperrestore.extended_xmp import EXTENSION_HEADER, XMP_HEADER, merged_xmp, xmp_segments
-from hyperrestore.jpeg_metadata import read_jpeg_parts
-from hyperrestore.photoshop import resources, scaled_resources, split_resources
-from hyperrestore.picture import read_picture
-from hyperrestore.regions import fitted_xmp
-from hyperrestore.splice import insert
-from hyperrestore.xmp import parse_xmp
+from hyperrestore.picture.containers.avif_items import further_pictures, read_items
+from hyperrestore.picture.containers.boxes import iso_boxes, png_chunks, riff_chunks
+from hyperrestore.picture.containers.splice import insert
+from hyperrestore.picture.file import read_picture
+from hyperrestore.picture.metadata.companions import IMAGES_LEFT_OUT, VIDEO_LEFT_OUT, without_companions
+from hyperrestore.picture.metadata.exif import (
+    exif_resolution,
+    is_readable,
+    scaled_exif,
+    turned_exif,
+    with_resolution,
+)
+from hyperrestore.picture.metadata.extended_xmp import EXTENSION_HEADER, XMP_HEADER, merged_xmp, xmp_segments
+from hyperrestore.picture.metadata.jpeg import read_jpeg_parts
+from hyperrestore.picture.metadata.photoshop import resources, scaled_resources, split_resources
+from hyperrestore.picture.metadata.regions import fitted_xmp
+from hyperrestore.picture.metadata.xmp import parse_xmp
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 

@@ -12,9 +12,10 @@ from PIL import Image
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from hyperrestore.degrade import jpeg
+from hyperrestore.colour import full_range_luma
 from hyperrestore.errors import UsageError
-from hyperrestore.metrics import full_range_luma, psnr, psnr_b, ssim, studio_luma, to_8bit
+from hyperrestore.measure.degrade import jpeg
+from hyperrestore.measure.metrics import psnr, psnr_b, ssim, studio_luma, to_8bit
 
 TEST_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"
 sides = st.integers(11, 40)

@@ -8,11 +8,12 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
 from hyperrestore import Restorer, Task, run_tiled
-from hyperrestore.checkpoint import load_checkpoint
-from hyperrestore.degrade import gaussian_noise, jpeg, rescale, resize_bicubic
-from hyperrestore.evaluate import USUAL_LEVELS, evaluate, find_pictures
-from hyperrestore.metrics import psnr, to_8bit
-from hyperrestore.restorer import MODELS
+from hyperrestore.measure.degrade import gaussian_noise, jpeg, rescale
+from hyperrestore.measure.evaluate import USUAL_LEVELS, evaluate, find_pictures
+from hyperrestore.measure.metrics import psnr, to_8bit
+from hyperrestore.network.checkpoint import load_checkpoint
+from hyperrestore.resample import resize_bicubic
+from hyperrestore.restore.restorer import MODELS
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"
 

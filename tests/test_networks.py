@@ -6,8 +6,8 @@ from conftest import SIGMA, SMALL_PAPER, TINY, randomised
 from torch import nn
 
 from hyperrestore.errors import RecipeError
-from hyperrestore.hyper import HyperConv2d, materialize
-from hyperrestore.networks import (
+from hyperrestore.learn.recipe import read_recipe
+from hyperrestore.network.architectures import (
     PAPER,
     NetworkConfig,
     ResidualBlock,
@@ -17,7 +17,7 @@ from hyperrestore.networks import (
     multiply_adds,
     receptive_radius,
 )
-from hyperrestore.recipe import read_recipe
+from hyperrestore.network.hyper import HyperConv2d, materialize
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 THREE = NetworkConfig("unet", widths=(4, 6, 8), blocks=(1, 0, 2), rank=1)

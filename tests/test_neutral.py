@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperrestore.batch import restore_file
-from hyperrestore.engine import Region
-from hyperrestore.neutral import only_neutral_seen, without_tint
-from hyperrestore.picture import Picture, PictureInfo, read_picture, write_picture
-from hyperrestore.restorer import Restorer
+from hyperrestore.picture.file import Picture, PictureInfo, read_picture, write_picture
+from hyperrestore.restore.batch import restore_file
+from hyperrestore.restore.restorer import Restorer
+from hyperrestore.run.engine import Region
+from hyperrestore.run.neutral import only_neutral_seen, without_tint
 
 LEVELS = {"denoise": 15, "dejpeg": 30, "upscale": 2}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_compression import PHOTOS
 
-from hyperrestore.degrade import jpeg
-from hyperrestore.estimate import Compression, Findings
-from hyperrestore.noise import describe_blocks, find_noise
+from hyperrestore.detect.findings import Compression, Findings
+from hyperrestore.detect.noise import describe_blocks, find_noise
+from hyperrestore.measure.degrade import jpeg
 
 CLEAN = {name: pixels[:, ::2, ::2] * 255 for name, pixels in PHOTOS.items()}  # their own noise averaged away
 

@@ -11,10 +11,10 @@ from PIL import Image
 from test_metadata import jpeg
 from test_picture import SRGB, copy, exif, grey_profile, integers, refused, smooth, with_chunks
 
-from hyperrestore.exif import turned_exif
-from hyperrestore.further_parts import further_parts
-from hyperrestore.picture import read_picture, write_picture
-from hyperrestore.splice import remove
+from hyperrestore.picture.containers.splice import remove
+from hyperrestore.picture.file import read_picture, write_picture
+from hyperrestore.picture.metadata.exif import turned_exif
+from hyperrestore.picture.metadata.further_parts import further_parts
 
 GREY = grey_profile(2.2)
 PROFILE_LEFT_OUT = "left out its colour profile, which is damaged or not for such colours"

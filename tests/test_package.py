@@ -52,10 +52,10 @@ def test_the_public_names_agree_everywhere():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="has no attribute 'restore'"):
-        hyperrestore.restore  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'mend'"):
+        hyperrestore.mend  # noqa: B018
     with pytest.raises(ImportError):
-        exec("from hyperrestore import restore")
+        exec("from hyperrestore import mend")
 
 
 def test_star_import_gives_the_public_names():
@@ -105,9 +105,22 @@ def test_the_version_is_one():
     assert citation is None or citation[1].strip("\"'") == hyperrestore.__version__
 
 
-def test_the_map_of_files_names_every_file_and_no_other():
-    there = {path.name for path in (ROOT / "src/hyperrestore").glob("*.py")} - {"__init__.py"}
-    assert set(re.findall(r"\w+\.py", (ROOT / "CONTRIBUTING.md").read_text())) == there
+def test_the_map_names_every_room_and_every_file_beside_them():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rooms = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*/__init__.py")}
+    assert rooms | {"models"} == set(
+        re.findall(r"`([a-z/]+)/`", text.partition("| room")[2].partition("Beside")[0])
+    )
+    beside = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert beside == set(re.findall(r"`(\w+\.py)`", text.partition("Beside")[2]))
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_the_first_line_of_a_file_says_what_it_is_for(path):
+    first = ast.get_docstring(ast.parse(path.read_text())).splitlines()[0]
+    assert len(first) > 15
 
 
 # --- Errors -----------------------------------------------------------------------------------------

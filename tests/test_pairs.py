@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from hyperrestore.degrade import jpeg, rescale
+from hyperrestore.colour import full_range_luma
+from hyperrestore.learn.pairs import MARGIN, margin, measured_pair, training_pair
+from hyperrestore.learn.recipe import Training
 from hyperrestore.level import Task
-from hyperrestore.metrics import full_range_luma, to_8bit
-from hyperrestore.pairs import MARGIN, margin, measured_pair, training_pair
-from hyperrestore.recipe import Training
+from hyperrestore.measure.degrade import jpeg, rescale
+from hyperrestore.measure.metrics import to_8bit
 
 SETTINGS = Training(learning_rate=1e-3, validate_at=(15,))
 
@@ -86,7 +87,7 @@ def test_pairs_of_every_task_fit_and_their_damage_grows_with_strength(task, weak
 
 def test_crops_of_one_jpeg_kind_are_those_of_the_encoder(monkeypatch):
     for name in ("OTHER_TABLES", "SAVED_AGAIN", "CUT"):
-        monkeypatch.setattr(f"hyperrestore.pairs.{name}", 0.0)
+        monkeypatch.setattr(f"hyperrestore.learn.pairs.{name}", 0.0)
     clean = smooth(6, 48 + MARGIN)
     degraded, target = training_pair(Task.DEJPEG, clean, torch.tensor(20.0), SETTINGS, generator())
     assert torch.equal(target, clean[..., :48, :48])
@@ -101,10 +102,10 @@ def test_saving_again_and_cutting_move_the_grid(monkeypatch):
     def pairs():
         return training_pair(Task.DEJPEG, clean, torch.tensor(10.0), SETTINGS, generator())
 
-    monkeypatch.setattr("hyperrestore.pairs.OTHER_TABLES", 0.0)
+    monkeypatch.setattr("hyperrestore.learn.pairs.OTHER_TABLES", 0.0)
     for again, cut in ((1.0, 0.0), (0.0, 1.0)):
-        monkeypatch.setattr("hyperrestore.pairs.SAVED_AGAIN", again)
-        monkeypatch.setattr("hyperrestore.pairs.CUT", cut)
+        monkeypatch.setattr("hyperrestore.learn.pairs.SAVED_AGAIN", again)
+        monkeypatch.setattr("hyperrestore.learn.pairs.CUT", cut)
         degraded, target = pairs()
         moved = [not torch.equal(one, crop[:, :48, :48]) for one, crop in zip(target, clean, strict=True)]
         assert sum(moved) > 12

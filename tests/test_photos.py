@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.photos import PhotoFile, Photos, find_photos, read_rgb, split_photos, validation_crops
-from hyperrestore.picture import Picture, PictureInfo, write_picture
+from hyperrestore.learn.photos import PhotoFile, Photos, find_photos, read_rgb, split_photos, validation_crops
+from hyperrestore.picture.file import Picture, PictureInfo, write_picture
 
 CPU = torch.device("cpu")
 
@@ -156,7 +156,7 @@ def test_a_share_of_the_crops_is_drawn(photos, monkeypatch):
     def drawn(count, *, size, seed):
         return np.full((count, 3, size, size), 255, np.uint8)
 
-    monkeypatch.setattr("hyperrestore.photos.draw_pictures", drawn)
+    monkeypatch.setattr("hyperrestore.learn.photos.draw_pictures", drawn)
     some = Photos(photos[0], crop=8, device=CPU, drawn_share=0.25)
     assert len(some) == len(Photos(photos[0], crop=8, device=CPU))
     crops = some.crops(4000, torch.Generator().manual_seed(0))

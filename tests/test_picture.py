@@ -17,11 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms
 
-from hyperrestore.codec import FORMATS, SUFFIXES
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.exif import turned_exif
-from hyperrestore.photoshop import split_resources
-from hyperrestore.picture import (
+from hyperrestore.picture.codec import FORMATS, SUFFIXES
+from hyperrestore.picture.containers.tiff_pages import find_page
+from hyperrestore.picture.file import (
     Picture,
     PictureInfo,
     create_picture,
@@ -29,8 +28,9 @@ from hyperrestore.picture import (
     read_picture,
     write_picture,
 )
-from hyperrestore.tiff_metadata import TiffMetadata, add_tiff_metadata, read_tiff_metadata
-from hyperrestore.tiff_pages import find_page
+from hyperrestore.picture.metadata.exif import turned_exif
+from hyperrestore.picture.metadata.photoshop import split_resources
+from hyperrestore.picture.metadata.tiff import TiffMetadata, add_tiff_metadata, read_tiff_metadata
 
 LOSSLESS = [("png", None), ("tif", None), ("webp", 100), ("avif", 100)]
 KINDS = ("png", "jpg", "webp", "tif", "avif")
@@ -931,14 +931,14 @@ def test_odd_names(tmp_path, name):
 
 
 def test_importing_does_not_load_libvips():
-    code = "import hyperrestore.picture, sys; assert 'pyvips' not in sys.modules"
+    code = "import hyperrestore.picture.file, sys; assert 'pyvips' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_memory_does_not_grow_with_the_picture(tmp_path):
     code = (
         "import resource, sys\n"
-        "from hyperrestore.picture import *\n"
+        "from hyperrestore.picture.file import *\n"
         "def copy(source, target):\n"
         "    with open_picture(source) as reader, create_picture(target, reader) as writer:\n"
         "        for top in range(0, reader.info.height, 64):\n"

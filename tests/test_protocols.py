@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from test_evaluate import Fake
 
-from hyperrestore.cli import main
-from hyperrestore.degrade import jpeg, rescale
+from hyperrestore.cli.main import main
 from hyperrestore.errors import UsageError
-from hyperrestore.evaluate import evaluate
 from hyperrestore.level import Task
-from hyperrestore.picture import Picture, PictureInfo, write_picture
-from hyperrestore.protocols import DEGRADED, border, check_protocol, degrade, prepare, scored
+from hyperrestore.measure.degrade import jpeg, rescale
+from hyperrestore.measure.evaluate import evaluate
+from hyperrestore.measure.protocols import DEGRADED, border, check_protocol, degrade, prepare, scored
+from hyperrestore.picture.file import Picture, PictureInfo, write_picture
 
 TEST_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"
 

@@ -14,11 +14,10 @@ import pytest
 
 import hyperrestore
 from hyperrestore import PictureInfo, Restorer
-from hyperrestore.checkpoint import load_checkpoint, save_checkpoint
-from hyperrestore.evaluate import evaluate, find_pictures
-from hyperrestore.export import export_onnx
-from hyperrestore.picture import Picture, write_picture
-from hyperrestore.quantize import weights_digest
+from hyperrestore.measure.evaluate import evaluate, find_pictures
+from hyperrestore.network.checkpoint import load_checkpoint, save_checkpoint, weights_digest
+from hyperrestore.picture.file import Picture, write_picture
+from hyperrestore.run.export import export_onnx
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -116,10 +115,9 @@ def test_other_models_have_rows_of_their_own(quality, folder, tiny_model, paper_
 
 
 def counted(path):
-    from hyperrestore.backends import load_network
-    from hyperrestore.checkpoint import load_checkpoint
-    from hyperrestore.hyper import materialize
-    from hyperrestore.networks import count_parameters, multiply_adds
+    from hyperrestore.network.architectures import count_parameters, load_network, multiply_adds
+    from hyperrestore.network.checkpoint import load_checkpoint
+    from hyperrestore.network.hyper import materialize
 
     network = load_network(load_checkpoint(path))
     plain = materialize(network, 25.0)

@@ -15,23 +15,22 @@ from hypothesis.extra.numpy import arrays
 from openvino import opset13
 
 from hyperrestore import PictureInfo, Restorer, run_tiled
-from hyperrestore.backends import OpenVINOModel
-from hyperrestore.checkpoint import Checkpoint, load_checkpoint, read_description, save_checkpoint
-from hyperrestore.cli import main
-from hyperrestore.degrade import gaussian_noise
+from hyperrestore.cli.main import main
 from hyperrestore.errors import CheckpointError, MissingExtraError, UsageError
-from hyperrestore.export import export_onnx
-from hyperrestore.metrics import psnr
-from hyperrestore.picture import Picture, write_picture
-from hyperrestore.quantize import (
-    Ranges,
-    load_ranges,
-    quantize,
-    ranges_path,
-    save_ranges,
-    weight_limits,
+from hyperrestore.learn.calibrate import calibrate
+from hyperrestore.measure.degrade import gaussian_noise
+from hyperrestore.measure.metrics import psnr
+from hyperrestore.network.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    read_description,
+    save_checkpoint,
     weights_digest,
 )
+from hyperrestore.picture.file import Picture, write_picture
+from hyperrestore.run.export import export_onnx
+from hyperrestore.run.int8 import Ranges, load_ranges, quantize, ranges_path, save_ranges, weight_limits
+from hyperrestore.run.openvino import OpenVINOModel
 
 PHOTOS = [Path(skimage.data.__file__).parent / f"{name}.png" for name in ("chelsea", "coffee", "camera")]
 LEVELS = (0.0, 25.0, 75.0)
@@ -45,7 +44,7 @@ def photo(*, size=256):
 
 def calibrated(path):
     model = OpenVINOModel(path, read_description(path))
-    save_ranges(path, model.calibrate(PHOTOS, levels=LEVELS))
+    save_ranges(path, calibrate(model, PHOTOS, levels=LEVELS))
     return path
 
 
@@ -192,12 +191,12 @@ def test_ranges_are_linear_between_levels_and_constant_outside():
 def test_calibration_depends_on_its_arguments_alone(tiny):
     model = OpenVINOModel(tiny, read_description(tiny))
     first = load_ranges(tiny)
-    assert model.calibrate(PHOTOS, levels=LEVELS) == first
-    assert model.calibrate(PHOTOS, levels=LEVELS, seed=1).limits != first.limits
-    subset = model.calibrate(PHOTOS, levels=LEVELS[1:2])
+    assert calibrate(model, PHOTOS, levels=LEVELS) == first
+    assert calibrate(model, PHOTOS, levels=LEVELS, seed=1).limits != first.limits
+    subset = calibrate(model, PHOTOS, levels=LEVELS[1:2])
     assert subset.limits == {name: limits[1:2] for name, limits in first.limits.items()}
     assert first.levels == LEVELS
-    assert model.calibrate(PHOTOS[:1]).levels == (0, 4, 16, 36, 64, 100)
+    assert calibrate(model, PHOTOS[:1]).levels == (0, 4, 16, 36, 64, 100)
 
 
 def test_ranges_after_relu_begin_at_0(tiny):
@@ -209,7 +208,7 @@ def test_ranges_after_relu_begin_at_0(tiny):
 def test_the_file_is_small_and_comes_back_the_same(tiny):
     assert save_ranges(tiny, ranges := load_ranges(tiny)) == ranges_path(tiny)
     assert load_ranges(tiny) == ranges
-    shipped_model = Path(sys.modules["hyperrestore.restorer"].MODELS, "denoise.safetensors")
+    shipped_model = Path(sys.modules["hyperrestore.restore.restorer"].MODELS, "denoise.safetensors")
     assert ranges_path(shipped_model).stat().st_size < 8000
 
 
@@ -218,7 +217,7 @@ def test_photos_that_are_too_small_are_refused(tiny, tmp_path, rng):
         tmp_path / "a.png", Picture(rng.random((3, 100, 300), np.float32), None, PictureInfo(300, 100, 3))
     )
     with pytest.raises(UsageError, match="none of 1 photos has 128x128 pixels"):
-        OpenVINOModel(tiny, read_description(tiny)).calibrate([tmp_path / "a.png"])
+        calibrate(OpenVINOModel(tiny, read_description(tiny)), [tmp_path / "a.png"])
 
 
 # --- What is refused --------------------------------------------------------------------------------
@@ -348,7 +347,7 @@ def test_the_command_needs_a_model_photos_and_torch(copy, tmp_path, capsys, monk
 @pytest.mark.parametrize("model", ["dejpeg_model", "upscale_model"])
 def test_models_of_every_task_are_calibrated_on_their_own_damage(model, request):
     path = request.getfixturevalue(model)
-    ranges = OpenVINOModel(path, read_description(path)).calibrate(PHOTOS[:1])
+    ranges = calibrate(OpenVINOModel(path, read_description(path)), PHOTOS[:1])
     assert ranges.levels[0] == 1 and ranges.levels[-1] == read_description(path).scale.high
     assert all(level == int(level) for level in ranges.levels)
     assert set(ranges.limits) and ranges.weights == weights_digest(path)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hyperrestore.errors import RecipeError
-from hyperrestore.recipe import read_recipe
+from hyperrestore.learn.recipe import read_recipe
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 WHOLE = """

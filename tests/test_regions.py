@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hyperrestore.exif import turned_exif
-from hyperrestore.orientation import turned_box, turned_point, turned_size
-from hyperrestore.photoshop import resources
-from hyperrestore.picture import create_picture, open_picture, read_picture
-from hyperrestore.regions import fitted_xmp
+from hyperrestore.picture.file import create_picture, open_picture, read_picture
+from hyperrestore.picture.metadata.exif import turned_exif
+from hyperrestore.picture.metadata.orientation import turned_box, turned_point, turned_size
+from hyperrestore.picture.metadata.photoshop import resources
+from hyperrestore.picture.metadata.regions import fitted_xmp
 
 WIDTH, HEIGHT = 48, 32
 LEFT, TOP, WIDE, HIGH = BOX = 6, 8, 12, 6

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from hyperrestore import __version__
-from hyperrestore.batch import Failure, Report
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
-from hyperrestore.report import check_report, write_report
-from hyperrestore.restorer import MODELS
+from hyperrestore.restore.batch import Failure, Report
+from hyperrestore.restore.report import check_report, write_report
+from hyperrestore.restore.restorer import MODELS
 
 
 def pair(name):

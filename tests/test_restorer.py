@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from conftest import SIGMA
 
-from hyperrestore.engine import Region
 from hyperrestore.errors import CheckpointError, ExtrapolationWarning, LevelError, UsageError
-from hyperrestore.picture import Picture, PictureInfo
-from hyperrestore.restorer import Restorer
+from hyperrestore.picture.file import Picture, PictureInfo
+from hyperrestore.restore.restorer import Restorer
+from hyperrestore.run.engine import Region
 
 
 @pytest.fixture(params=["auto", "torch"])

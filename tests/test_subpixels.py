@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperrestore.degrade import resize_bicubic
-from hyperrestore.engine import Region
 from hyperrestore.errors import UsageError
-from hyperrestore.networks import SubpixelNetwork, receptive_radius
-from hyperrestore.subpixels import SubpixelBackend, Taps, Upscaled
-from hyperrestore.upscaling import enlarged
+from hyperrestore.learn.upscaling import enlarged
+from hyperrestore.network.architectures import SubpixelNetwork, receptive_radius
+from hyperrestore.resample import resize_bicubic
+from hyperrestore.run.engine import Region
+from hyperrestore.run.subpixels import SubpixelBackend, Taps, Upscaled
 
 
 class Network:

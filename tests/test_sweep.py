@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-import hyperrestore.sweep as sheets
+import hyperrestore.restore.sheet as sheets
 from hyperrestore import Region, Restorer
 from hyperrestore.errors import LevelError, UsageError
-from hyperrestore.picture import Picture, PictureInfo, read_picture, write_picture
-from hyperrestore.sweep import GAP, sweep, telling_region
+from hyperrestore.picture.file import Picture, PictureInfo, read_picture, write_picture
+from hyperrestore.restore.sheet import GAP, sweep, telling_region
 
 
 @pytest.fixture(scope="module")

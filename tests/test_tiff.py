@@ -17,9 +17,9 @@ from PIL import Image
 from test_picture import IPTC, XMP, copy, exif, integers, picture_of, refused
 
 from hyperrestore import restore_file
-from hyperrestore.estimate import inspect
+from hyperrestore.detect.findings import inspect
 from hyperrestore.level import Task
-from hyperrestore.picture import create_picture, header_size, open_picture, read_picture, write_picture
+from hyperrestore.picture.file import create_picture, header_size, open_picture, read_picture, write_picture
 
 FORMS = {1: "B", 2: "s", 3: "H", 4: "I", 5: "I", 12: "d"}
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperrestore.tiles import round_up, spans
+from hyperrestore.run.tiles import round_up, spans
 
 geometry = {
     "length": st.integers(1, 3000),

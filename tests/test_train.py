@@ -23,16 +23,12 @@ from safetensors.torch import save
 from test_photos import write
 from torch import nn
 
-import hyperrestore.train as training_module
-from hyperrestore.backends import load_network
-from hyperrestore.checkpoint import load_checkpoint
+import hyperrestore.learn.train as training_module
 from hyperrestore.errors import CheckpointError, PictureError, TrainingError, UsageError
-from hyperrestore.networks import NetworkConfig, build
-from hyperrestore.optimizer import Optimizer
-from hyperrestore.pairs import as_stored
-from hyperrestore.photos import Photos, find_photos, split_photos
-from hyperrestore.quantize import weights_digest
-from hyperrestore.train import (
+from hyperrestore.learn.optimizer import Optimizer
+from hyperrestore.learn.pairs import as_stored
+from hyperrestore.learn.photos import Photos, find_photos, split_photos
+from hyperrestore.learn.train import (
     LOG,
     MODEL,
     STATE,
@@ -52,6 +48,8 @@ from hyperrestore.train import (
     train,
     validate,
 )
+from hyperrestore.network.architectures import NetworkConfig, build, load_network
+from hyperrestore.network.checkpoint import load_checkpoint, weights_digest
 
 CPU = torch.device("cpu")
 WIDE = NetworkConfig("unet", widths=(16, 32), blocks=(1, 1), rank=8)  # wide enough for Muon
@@ -190,7 +188,7 @@ from pathlib import Path
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever runs this test may have it ignored
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
-import hyperrestore.train as training
+import hyperrestore.learn.train as training
 from conftest import tiny_recipe
 training.VALIDATION_SIZE, training.VALIDATION_CROPS = 40, 2
 torch.set_num_threads(1)
@@ -420,7 +418,7 @@ def test_the_measurement_draws_no_random_numbers():
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the limit is for x86 alone")
 def test_a_cpu_without_bf16_trains_in_fp32():
-    code = "import torch; from hyperrestore.train import *; print(is_fast_in_bf16(torch.device('cpu')))"
+    code = "import torch; from hyperrestore.learn.train import *; print(is_fast_in_bf16(torch.device('cpu')))"
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from test_photos import write
 
-from hyperrestore.checkpoint import load_checkpoint
+from hyperrestore.network.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs/training-on-a-gpu.md").read_text(), re.M | re.S)

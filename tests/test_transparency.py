@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperrestore.batch import restore_file
-from hyperrestore.engine import Region
-from hyperrestore.estimate import inspect
-from hyperrestore.picture import Picture, PictureInfo, read_picture, write_picture
-from hyperrestore.restorer import Restorer
-from hyperrestore.transparency import CELL, VisibleOnly, VisibleRows, find_surroundings, hidden_pixels
+from hyperrestore.detect.findings import inspect
+from hyperrestore.picture.file import Picture, PictureInfo, read_picture, write_picture
+from hyperrestore.restore.batch import restore_file
+from hyperrestore.restore.restorer import Restorer
+from hyperrestore.run.engine import Region
+from hyperrestore.run.transparency import CELL, VisibleOnly, VisibleRows, find_surroundings, hidden_pixels
 
 GARBAGE = ("black", "white", "noise")
 

@@ -9,10 +9,10 @@ from PIL import Image
 from test_cli import photo
 
 from hyperrestore import Restorer, read_picture, restore_file
-from hyperrestore.cli import main
-from hyperrestore.engine import Region
+from hyperrestore.cli.main import main
 from hyperrestore.errors import ExtrapolationWarning, LevelError, UsageError
 from hyperrestore.level import Task
+from hyperrestore.run.engine import Region
 
 
 @pytest.fixture(scope="module", params=["upscale_model", "subpixel_model"])

@@ -12,15 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hyperrestore.checkpoint import load_checkpoint
-from hyperrestore.degrade import bicubic_taps, jpeg, resize_bicubic, shrink
 from hyperrestore.errors import RecipeError
-from hyperrestore.hyper import materialize
-from hyperrestore.networks import NetworkConfig, build, count_parameters, multiply_adds
-from hyperrestore.photos import PhotoFile, Photos
-from hyperrestore.recipe import read_recipe, recipe_of
-from hyperrestore.train import Run, crop_side, draw_batch, draw_levels, learn, loss_of, train, validate
-from hyperrestore.upscaling import (
+from hyperrestore.learn.photos import PhotoFile, Photos
+from hyperrestore.learn.recipe import read_recipe, recipe_of
+from hyperrestore.learn.train import Run, crop_side, draw_batch, draw_levels, learn, loss_of, train, validate
+from hyperrestore.learn.upscaling import (
     OTHER_KERNELS,
     ROUGH_QUALITY,
     box,
@@ -33,6 +29,11 @@ from hyperrestore.upscaling import (
     triangle,
     upscaled,
 )
+from hyperrestore.measure.degrade import jpeg, shrink
+from hyperrestore.network.architectures import NetworkConfig, build, count_parameters, multiply_adds
+from hyperrestore.network.checkpoint import load_checkpoint
+from hyperrestore.network.hyper import materialize
+from hyperrestore.resample import bicubic_taps, resize_bicubic
 
 CPU = torch.device("cpu")
 SHIPPED = read_recipe(Path(__file__).parents[1] / "recipes" / "upscale.toml")
@@ -154,7 +155,7 @@ def test_shares_are_shares(photos):
 
 
 def training_batch(recipe, photos, levels, generator):
-    from hyperrestore.upscaling import draw_upscaling
+    from hyperrestore.learn.upscaling import draw_upscaling
 
     return draw_upscaling(recipe, photos, levels, generator)
 
@@ -187,7 +188,7 @@ def test_rough_crops_are_those_of_an_encoder(sides):
 
 
 def test_rough_crops_without_noise_are_jpeg(monkeypatch):
-    import hyperrestore.upscaling as module
+    import hyperrestore.learn.upscaling as module
 
     monkeypatch.setattr(module, "ROUGH_SIGMA", 0.0)
     random = np.random.default_rng(0)

@@ -24,11 +24,11 @@ from skimage import data
 import hyperrestore.web.routes as routes
 import hyperrestore.web.shared as shared_module
 from hyperrestore import PictureInfo, Restorer, read_picture
-from hyperrestore.cli import main
-from hyperrestore.estimate import inspect
+from hyperrestore.cli.main import main
+from hyperrestore.detect.findings import inspect
 from hyperrestore.level import Task
-from hyperrestore.metrics import psnr
-from hyperrestore.picture import Picture, write_picture
+from hyperrestore.measure.metrics import psnr
+from hyperrestore.picture.file import Picture, write_picture
 from hyperrestore.web.app import LIMITS
 from hyperrestore.web.photos import reduced_level
 
@@ -1060,8 +1060,8 @@ def test_the_document_describes_every_route(client):
 
 def start(*words, **environment):
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", "from hyperrestore.cli import main; raise SystemExit(main())",
-         "web", "--no-open", *words],
+        [sys.executable, "-W", "error", "-c", 
+         "from hyperrestore.cli.main import main; raise SystemExit(main())", "web", "--no-open", *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(SOURCE), **environment},
     )  # fmt: skip
@@ -1103,9 +1103,8 @@ def test_a_taken_port_is_said(tmp_path, capsys):
 
 
 def test_without_the_extra_the_command_says_what_to_install():
-    program = (
-        "import sys; sys.modules['{}'] = None\nfrom hyperrestore.cli import main\nsys.exit(main(['web']))"
-    )
+    program = "import sys; sys.modules['{}'] = None\n"
+    program += "from hyperrestore.cli.main import main\nsys.exit(main(['web']))"
     for module in ("fastapi", "uvicorn"):
         result = subprocess.run(
             [sys.executable, "-c", program.format(module)], capture_output=True, text=True, timeout=60,
@@ -1119,7 +1118,7 @@ def test_without_the_extra_the_command_says_what_to_install():
 
 def test_the_command_line_and_the_package_do_without_the_server():
     program = (
-        "import sys, hyperrestore.cli, hyperrestore.batch, hyperrestore.restorer\n"
+        "import sys, hyperrestore.cli.main, hyperrestore.restore.batch, hyperrestore.restore.restorer\n"
         "print(sorted({'fastapi', 'uvicorn', 'pydantic', 'hyperrestore.web'} & set(sys.modules)))"
     )
     result = subprocess.run(

@@ -11,7 +11,7 @@ from serving import OWN, page_at, running
 
 from hyperrestore import PictureInfo
 from hyperrestore.level import Task
-from hyperrestore.picture import Picture, write_picture
+from hyperrestore.picture.file import Picture, write_picture
 
 schemathesis = pytest.importorskip("schemathesis", reason="needs the extra [test-web]")
 pytestmark = [

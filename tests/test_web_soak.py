@@ -15,7 +15,7 @@ from serving import OWN
 
 import hyperrestore.web as web
 from hyperrestore import PictureInfo
-from hyperrestore.picture import Picture, write_picture
+from hyperrestore.picture.file import Picture, write_picture
 
 SOURCE = Path(web.__file__).parents[2]
 PAGES, SECONDS = 20, 120
@@ -113,7 +113,7 @@ def test_twenty_pages_for_two_minutes_lose_nothing(tmp_path):
     held = tmp_path / "held"
     held.mkdir()
     server = subprocess.Popen(
-        [sys.executable, "-c", "from hyperrestore.cli import main; raise SystemExit(main())",
+        [sys.executable, "-c", "from hyperrestore.cli.main import main; raise SystemExit(main())",
          "web", "--no-open", "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(SOURCE), "TMPDIR": str(held)},

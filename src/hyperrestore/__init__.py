@@ -13,8 +13,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hyperrestore.batch import restore_file
-    from hyperrestore.engine import Backend, Region, restore_region, run_tiled
+    from hyperrestore.detect.findings import Compression, Findings, inspect
+    from hyperrestore.detect.noise import Noise
     from hyperrestore.errors import (
         CheckpointError,
         DiskFullError,
@@ -27,20 +27,26 @@ if TYPE_CHECKING:
         TrainingError,
         UsageError,
     )
-    from hyperrestore.estimate import Compression, Findings, inspect
-    from hyperrestore.hyper import HyperConv2d, HyperConvTranspose2d, Hypernetwork, hyperize, materialize
     from hyperrestore.level import LevelScale, Task
-    from hyperrestore.noise import Noise
-    from hyperrestore.picture import Picture, PictureInfo, read_picture, write_picture
-    from hyperrestore.restorer import Restorer
+    from hyperrestore.network.hyper import (
+        HyperConv2d,
+        HyperConvTranspose2d,
+        Hypernetwork,
+        hyperize,
+        materialize,
+    )
+    from hyperrestore.picture.file import Picture, PictureInfo, read_picture, write_picture
+    from hyperrestore.restore.batch import restore_file
+    from hyperrestore.restore.restorer import Restorer
+    from hyperrestore.run.engine import Backend, Region, restore_region, run_tiled
 
 __version__ = "0.15.0"
 
 # Where each public name lives. They are imported when they are first used, so that importing the package
 # is quick and loads torch only for what needs it.
 _HOMES = {
-    "batch": ("restore_file",),
-    "engine": ("Backend", "Region", "restore_region", "run_tiled"),
+    "restore.batch": ("restore_file",),
+    "run.engine": ("Backend", "Region", "restore_region", "run_tiled"),
     "errors": (
         "CheckpointError",
         "DiskFullError",
@@ -53,12 +59,12 @@ _HOMES = {
         "TrainingError",
         "UsageError",
     ),
-    "estimate": ("Compression", "Findings", "inspect"),
-    "hyper": ("HyperConv2d", "HyperConvTranspose2d", "Hypernetwork", "hyperize", "materialize"),
+    "detect.findings": ("Compression", "Findings", "inspect"),
+    "network.hyper": ("HyperConv2d", "HyperConvTranspose2d", "Hypernetwork", "hyperize", "materialize"),
     "level": ("LevelScale", "Task"),
-    "noise": ("Noise",),
-    "picture": ("Picture", "PictureInfo", "read_picture", "write_picture"),
-    "restorer": ("Restorer",),
+    "detect.noise": ("Noise",),
+    "picture.file": ("Picture", "PictureInfo", "read_picture", "write_picture"),
+    "restore.restorer": ("Restorer",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -23,7 +23,7 @@ def from_table(kind: type[Kind], table: Mapping[str, Any]) -> Kind:
         ValueError: An entry is missing, unknown or of the wrong type; or what the dataclass itself raises.
 
     Example:
-        >>> from hyperrestore.networks import NetworkConfig
+        >>> from hyperrestore.network.architectures import NetworkConfig
         >>> from_table(NetworkConfig, {"kind": "paper", "widths": [64], "blocks": [16]}).widths
         (64,)
     """

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hyperrestore.metrics import psnr
+from hyperrestore.measure.metrics import psnr
 
 SIGMA, QUALITY = 18, 20
 ONE_STEP = 1  # of 8 bits: the view and the file may round a value that lies on the border differently
@@ -26,7 +26,7 @@ QUIET = [
     "--disable-sync",
     "--metrics-recording-only",
 ]
-COMMAND = [sys.executable, "-c", "import sys; from hyperrestore.cli import main; sys.exit(main())"]
+COMMAND = [sys.executable, "-c", "import sys; from hyperrestore.cli.main import main; sys.exit(main())"]
 
 
 def run(*arguments: object) -> None:

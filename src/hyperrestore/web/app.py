@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from hyperrestore import __version__
 from hyperrestore.errors import HyperrestoreError
 from hyperrestore.level import Task
-from hyperrestore.restorer import Restorer
+from hyperrestore.restore.restorer import Restorer
 from hyperrestore.web.messages import Limits
 from hyperrestore.web.pages import Pages
 from hyperrestore.web.photos import REDUCTIONS

@@ -11,8 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from hyperrestore.codec import FORMATS, Format, load, resized, vips_library
-from hyperrestore.engine import (
+from hyperrestore.detect.findings import Findings, inspect
+from hyperrestore.level import Task
+from hyperrestore.picture.codec import FORMATS, Format, load, resized, vips_library
+from hyperrestore.picture.file import PictureInfo, open_picture
+from hyperrestore.restore.restorer import Restorer
+from hyperrestore.run.engine import (
     TILE,
     Backend,
     Grain,
@@ -23,15 +27,11 @@ from hyperrestore.engine import (
     restore_region,
     to_floats,
 )
-from hyperrestore.enlarge import enlarged_region
-from hyperrestore.estimate import Findings, inspect
-from hyperrestore.level import Task
-from hyperrestore.level_map import level_rows
-from hyperrestore.linear_light import LinearResult, in_linear_light, perceptual_rows, to_linear
-from hyperrestore.picture import PictureInfo, open_picture
-from hyperrestore.restorer import Restorer
-from hyperrestore.subpixels import Upscaled, has_subpixels, tile_of
-from hyperrestore.transparency import VisibleOnly, VisibleRows, find_surroundings
+from hyperrestore.run.enlarge import enlarged_region
+from hyperrestore.run.level_map import level_rows
+from hyperrestore.run.linear_light import LinearResult, in_linear_light, perceptual_rows, to_linear
+from hyperrestore.run.subpixels import Upscaled, has_subpixels, tile_of
+from hyperrestore.run.transparency import VisibleOnly, VisibleRows, find_surroundings
 
 REDUCTIONS = (1, 2, 4, 8, 16, 32, 64)
 _STRIP = 512  # rows moved at a time; a multiple of two

@@ -21,11 +21,11 @@ from pydantic import FiniteFloat, ValidationError
 from starlette.requests import ClientDisconnect
 
 from hyperrestore import __version__
-from hyperrestore.engine import Region, Rows
-from hyperrestore.enlarge import enlarged_size
 from hyperrestore.errors import PictureError
 from hyperrestore.level import Task
-from hyperrestore.restorer import Restorer
+from hyperrestore.restore.restorer import Restorer
+from hyperrestore.run.engine import Region, Rows
+from hyperrestore.run.enlarge import enlarged_size
 from hyperrestore.web.archive import distinct_names, zipped
 from hyperrestore.web.messages import (
     Failure,

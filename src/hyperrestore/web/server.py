@@ -17,7 +17,7 @@ try:
 except ImportError as error:
     raise MissingExtraError(f"the page needs {error.name}: pip install 'hyperrestore[web]'") from error
 
-from hyperrestore.restorer import Restorer
+from hyperrestore.restore.restorer import Restorer
 from hyperrestore.web.app import create_app
 from hyperrestore.web.pages import Pages
 from hyperrestore.web.safety import is_loopback

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperrestore.batch import restore_file
 from hyperrestore.errors import HyperrestoreError, PictureError
 from hyperrestore.level import LevelScale, Task
-from hyperrestore.restorer import Restorer
+from hyperrestore.restore.batch import restore_file
+from hyperrestore.restore.restorer import Restorer
 from hyperrestore.web.messages import Limits
 from hyperrestore.web.pages import Job, Page, Pages
 from hyperrestore.web.photos import LevelMap, Photo, keep_photo, read_info

@@ -1,0 +1,146 @@
+"""Pixels -> the standard deviation of their noise, by a small network on DCT coefficients.
+
+Noise is everywhere, detail is not: the calm blocks of a picture show little but noise. How far that holds
+depends on clipping, JPEG, demosaicing, grain and texture, so a small network, trained on photos with known
+noise, looks at the blocks of the picture and of the picture shrunk by two, decides which of them count, and
+reads the level off those (`benchmarks/noise_estimate.py` trains and measures it). It needs NumPy alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from hyperrestore.detect.blocks import Floats, block_dct, cut_blocks
+
+WEIGHTS = Path(__file__).parent / "models" / "noise.safetensors"
+BLOCKS = 4096  # of 8x8 pixels, that are looked at
+FEWEST_BLOCKS = 16  # below which statistics say nothing
+LEAST_SPREAD = 0.05
+MOST = 85.0  # sigma that is still taken for noise
+DRAWN_VALUES = 16  # different values; a photo has more
+PLAIN = 4  # largest difference within a row of a border, 8-bit scale: JPEG may have touched it
+FLOOR = 0.03  # added to squared coefficients, so that flat blocks have a logarithm
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What is known of a picture's noise.
+
+    Attributes:
+        sigma: Standard deviation of the noise, 8-bit scale, before clipping, JPEG or demosaicing.
+        spread: Mean error to be expected of it.
+    """
+
+    sigma: float
+    spread: float
+
+
+def find_noise(pixels: Floats) -> Noise | None:
+    """Estimate the standard deviation of a picture's noise.
+
+    Args:
+        pixels: (1 or 3, h, w) on the 8-bit scale, any size; clipped and rounded or not.
+
+    Returns:
+        None where nothing can be said: less than 16 blocks of 8x8 pixels without a plain border; so few
+        different values that it must be drawn or dithered; or more than any noise, as a halftone has.
+    """
+    if len(np.unique(pixels[0, ::4, ::4])) <= DRAWN_VALUES and len(np.unique(pixels)) <= DRAWN_VALUES:
+        flat = pixels.max() == pixels.min()
+        return Noise(0.0, LEAST_SPREAD) if flat and describe_blocks(pixels) is not None else None
+    scales = describe_blocks(_without_border(pixels))
+    noise = None if scales is None else estimate(scales)
+    return None if noise is not None and noise.sigma > MOST else noise
+
+
+def _without_border(pixels: Floats) -> Floats:
+    """Cut off plain rows and columns at the edges, in steps of a block: noise does not show in them."""
+    for axis in (2, 1):  # rows, then columns
+        plain = (np.ptp(pixels, axis=axis) <= PLAIN).all(axis=0)
+        inside = np.flatnonzero(~plain)
+        if len(inside):
+            first, end = -(-inside[0] // 8) * 8, inside[-1] + 1
+            if first >= end:  # all that is not plain lies within one block
+                continue
+            pixels = pixels[:, first:end] if axis == 2 else pixels[:, :, first:end]
+    return pixels
+
+
+def estimate(scales: list[Floats]) -> Noise:
+    """The noise of a picture with these blocks (see `describe_blocks`)."""
+    weights = _weights()
+
+    def layer(name: str, x: Floats) -> Floats:
+        result: Floats = x @ weights[f"{name}.kernel"] + weights[f"{name}.bias"]
+        return result
+
+    pooled = []
+    for number, blocks in enumerate(scales):
+        x = np.maximum(layer(f"block{number}", blocks), 0)
+        x = np.maximum(layer(f"deeper{number}", x), 0)
+        scores = layer(f"score{number}", x)  # (n, heads): how much a block counts
+        shares = np.exp(scores - scores.max(axis=0))
+        pooled.append(((shares / shares.sum(axis=0)).T @ x).ravel())
+    x = np.maximum(layer("whole", np.concatenate(pooled)), 0)
+    logarithm, spread = layer("level", x)  # of 1 + sigma
+    factor = np.exp(np.clip(logarithm, 0, 6))
+    return Noise(float(factor - 1), float(factor * np.log1p(np.exp(spread)) + LEAST_SPREAD))
+
+
+def describe_blocks(pixels: Floats) -> list[Floats] | None:
+    """What the network sees of a picture.
+
+    Args:
+        pixels: (1 or 3, h, w) on the 8-bit scale.
+
+    Returns:
+        Of the picture, and of it shrunk by two, (n, 197): of each block the logarithms of the 64 DCT
+        coefficients of brightness and two colour differences, its brightness, the shares of its values at and
+        beyond both ends, and whether it is grey. None where there are too few blocks.
+    """
+    height, width = pixels.shape[1] // 2, pixels.shape[2] // 2
+    if (height // 4) * (width // 4) < FEWEST_BLOCKS or min(height, width) < 8:
+        return None
+    halves = pixels[:, : 2 * height, : 2 * width].reshape(-1, height, 2, width, 2).mean(axis=(2, 4))
+    scales = [cut_blocks(planes, BLOCKS) for planes in (pixels, halves)]
+    full, half = (blocks.shape[1] for blocks in scales)  # those without a hidden pixel
+    if full < FEWEST_BLOCKS or half == 0:
+        return None
+    return [_describe(blocks) for blocks in scales]
+
+
+def _describe(blocks: Floats) -> Floats:
+    """(1 or 3, n, 64) on the 8-bit scale -> (n, 197)."""
+    grey = len(blocks) == 1 or (np.array_equal(blocks[0], blocks[1]) and np.array_equal(blocks[0], blocks[2]))
+    blocks = blocks[:1] if grey else blocks
+    planes = (
+        np.concatenate([blocks, np.zeros_like(blocks), np.zeros_like(blocks)]) if grey else _opponents(blocks)
+    )
+    logarithms = 0.5 * np.log(np.square(planes @ block_dct()) + FLOOR)  # (3, n, 64)
+    ends = [blocks <= 0.5, blocks >= 254.5, (blocks < -0.5) | (blocks > 255.5)]
+    others = [blocks.mean(axis=(0, 2)) / 255, *(end.mean(axis=(0, 2)) for end in ends)]
+    others.append(np.full(blocks.shape[1], float(grey)))
+    return np.concatenate([*logarithms, np.stack(others, axis=1)], axis=1).astype(np.float32)
+
+
+def _opponents(pixels: Floats) -> Floats:
+    """Brightness and two colour differences; white noise keeps its standard deviation."""
+    red, green, blue = pixels
+    planes = (
+        (red + green + blue) / np.sqrt(3),
+        (red - blue) / np.sqrt(2),
+        (red - 2 * green + blue) / np.sqrt(6),
+    )
+    return np.stack(planes).astype(np.float32)
+
+
+@cache
+def _weights() -> dict[str, Floats]:
+    """The network's tensors by name."""
+    weights: dict[str, Floats] = load_file(WEIGHTS)
+    return weights

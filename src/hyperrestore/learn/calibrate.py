@@ -1,0 +1,130 @@
+"""Clean photos -> the ranges that a model's activations have, which 8-bit integers need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hyperrestore.errors import UsageError
+from hyperrestore.level import LevelScale
+from hyperrestore.measure.degrade import shrink
+from hyperrestore.measure.protocols import degrade
+from hyperrestore.network.checkpoint import Description, weights_digest
+from hyperrestore.picture.file import read_picture
+from hyperrestore.run.int8 import Floats, Range, Ranges, inner_convolutions
+from hyperrestore.run.openvino import OpenVINOModel
+
+CROP = 128  # side of the crops that are measured, pixels: a multiple of every network's stride
+CROPS = 64
+TAIL = 1e-5  # the share of activations cut off at each end: the steps for all others become finer
+SAMPLE = 7  # one activation in so many is looked at; this divides no width, so every column has its turn
+
+
+def calibrate(
+    model: OpenVINOModel, photos: Sequence[Path], *, levels: Sequence[float] = (), seed: int = 0
+) -> Ranges:
+    """Measure what the inner convolutions of a model read, which int8 needs to know.
+
+    Those at the finest resolution are left out: rounding costs most there. A network that has no other
+    resolution keeps them.
+
+    Args:
+        model: A model with its graph.
+        photos: Clean photos. One crop is taken of each, until there are enough.
+        levels: Where to measure, ascending, in the unit of the first axis, whole numbers for JPEG; by default
+            up to six over the whole scale, closer together near its low end, where ranges change fastest.
+        seed: Of crops and noise.
+
+    Returns:
+        The ranges, the same for the same arguments.
+
+    Raises:
+        UsageError: No photo is as large as a crop, or the network is too small to have inner convolutions.
+    """
+    levels = levels or _spread(model.description.scale)
+    clean = _crops(photos, np.random.default_rng(seed))
+    limits: dict[str, list[Range]] = {}
+    sides: dict[str, int] = {}
+    for level in levels:
+        generator = np.random.default_rng(seed)
+        damaged = [_damaged(model.description, crop, level, generator) for crop in clean]
+        seen: dict[str, list[Floats]] = {}
+        for axes in damaged[0]:
+            for name, activations in _read_by_convolutions(model, axes, [crop[axes] for crop in damaged]):
+                sides[name] = activations.shape[-1]
+                seen.setdefault(name, []).append(activations.ravel()[::SAMPLE].copy())
+        for name, values in seen.items():
+            limits.setdefault(name, []).append(_range_of(np.concatenate(values)))
+    if not sides:
+        raise UsageError("the network has no convolution between its first and its last: int8 gains nothing")
+    finest = max(sides.values())
+    chosen = [name for name, side in sides.items() if side < finest]
+    return Ranges(
+        weights=weights_digest(model.checkpoint),
+        levels=tuple(levels),
+        limits={name: tuple(limits[name]) for name in chosen or sides},
+        apart=() if chosen else tuple(sides),
+    )
+
+
+def _spread(scale: LevelScale) -> list[float]:
+    """Levels to measure at: whole numbers, which JPEG needs; on a short scale several round to the same."""
+    return sorted({round(scale.low + (scale.high - scale.low) * (step / 5) ** 2) for step in range(6)})
+
+
+def _damaged(
+    description: Description, crop: Floats, level: float, generator: np.random.Generator
+) -> dict[tuple[float, ...], Floats]:
+    """A clean crop as the network gets it at a level; of small pictures one for each softness."""
+    if not description.axes:
+        return {(level,): degrade(crop, level, description.task, "standard", generator)}
+    (softness,) = description.axes
+    small = {
+        (level, one): shrink(crop, level, softness=one)
+        for one in sorted({softness.trained[0], softness.origin, softness.trained[1]})
+    }
+    multiple = description.multiple
+    side = min(picture.shape[-1] for picture in small.values()) // multiple * multiple
+    return {levels: picture[:, :side, :side] for levels, picture in small.items()}
+
+
+def _read_by_convolutions(
+    model: OpenVINOModel, level: tuple[float, ...], pictures: Sequence[Floats]
+) -> Iterator[tuple[str, Floats]]:
+    """What every inner convolution reads of each picture, by its name."""
+    import openvino
+
+    graph = model.graph(level)
+    inner = inner_convolutions(graph)
+    probe = openvino.Model([node.input_value(0) for node in inner.values()], graph.get_parameters(), "")
+    compiled = model.core.compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for picture in pictures:
+        results = compiled([picture[None]])
+        for index, name in enumerate(inner):
+            yield name, results[index]
+
+
+def _range_of(activations: Floats) -> Range:
+    """The range of activations without their extremes, always around 0."""
+    low, high = np.quantile(activations, (TAIL, 1 - TAIL))
+    return float(f"{min(low, 0):.4g}"), float(f"{max(high, 1e-6):.4g}")
+
+
+def _crops(photos: Sequence[Path], random: np.random.Generator) -> Floats:
+    """At most CROPS crops of different photos in random order: (b, 3, CROP, CROP), values in [0, 1]."""
+    crops: list[Floats] = []
+    for index in random.permutation(len(photos)):
+        pixels = read_picture(photos[index]).pixels
+        spare = [side - CROP for side in pixels.shape[1:]]
+        if min(spare) < 0:
+            continue
+        top, left = (random.integers(length + 1) for length in spare)
+        crop = pixels[:, top : top + CROP, left : left + CROP]
+        crops.append(np.broadcast_to(crop, (3, CROP, CROP)))
+        if len(crops) == CROPS:
+            break
+    if not crops:
+        raise UsageError(f"none of {len(photos)} photos has {CROP}x{CROP} pixels; give larger photos")
+    return np.stack(crops)

@@ -1,0 +1,1 @@
+"""Clean pictures degraded, and restored pictures scored."""

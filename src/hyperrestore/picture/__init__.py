@@ -1,0 +1,1 @@
+"""Image files: read, understood and written."""

@@ -1,0 +1,1 @@
+"""The bytes of image files: their heads, boxes, chunks, tags and pages."""

@@ -1,0 +1,195 @@
+"""Files and folders that a person names -> the pictures in them, and the file that each is written to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.picture.file import SUFFIXES
+from hyperrestore.picture.kinds import READ_SUFFIXES, foreign_kind, is_picture, name_foreign, picture_format
+
+COARSE = 2.0  # seconds in which FAT counts: where times are kept, a result may seem that much older
+
+
+class Inputs(NamedTuple):
+    """What was found among files and folders.
+
+    Attributes:
+        pictures: Each with its place in the folder of results: its path below a folder, or else its name.
+        unreadable: Folders that cannot be read.
+        foreign: Files in folders that are pictures of a kind that is not read, each with words for its kind.
+        others: How many files in folders are no pictures.
+        in_folder: Whether a folder was among the inputs.
+    """
+
+    pictures: list[tuple[Path, Path]]
+    unreadable: list[Path]
+    foreign: list[tuple[Path, str]]
+    others: int
+    in_folder: bool
+
+
+def find_inputs(inputs: Sequence[Path], *, out: Path | None, recursive: bool) -> Inputs:
+    """Find the pictures among files and folders, in a fixed order; links to folders are not followed.
+
+    A file that is named itself is taken for a picture whatever it is. In a folder it is one by its suffix, or
+    if it has none, by its content; hidden files are none.
+
+    Args:
+        inputs: Pictures, and folders if `recursive`.
+        out: What lies in this folder is no input: a second run finds what the first has written.
+        recursive: Whether folders are searched, with all that they hold.
+
+    Raises:
+        UsageError: A folder where `recursive` is not set, or no picture in all folders together.
+    """
+    pictures: dict[tuple[Path, Path], None] = {}
+    foreign: dict[Path, str] = {}
+    others: set[Path] = set()
+    unreadable: list[Path] = []
+    folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 - no error without permission
+    if folders and not recursive:
+        raise UsageError(f"{folders[0]} is a folder; give -r to take all that it holds")
+    for path in inputs:
+        if path not in folders:
+            pictures[path, Path(path.name)] = None
+            continue
+        for file in _files(path, out, unreadable):
+            if is_picture(file):
+                pictures[file, file.relative_to(path)] = None
+            elif kind := foreign_kind(file):
+                foreign[file] = kind
+            else:
+                others.add(file)
+    if folders and not pictures and not unreadable:
+        beside = f"; not read: {name_foreign(list(foreign.items()))}" if foreign else ""
+        raise UsageError(f"{folders[0]} holds no pictures ({_without_dots(READ_SUFFIXES)}){beside}")
+    return Inputs(list(pictures), unreadable, list(foreign.items()), len(others), bool(folders))
+
+
+def _files(folder: Path, out: Path | None, unreadable: list[Path]) -> Iterator[Path]:
+    """All files below a folder but for hidden ones, and for those in the folder of results."""
+    results = out and os.path.realpath(out)
+    for parent, below, names in os.walk(
+        folder, onerror=lambda error: unreadable.append(Path(error.filename))
+    ):
+        below[:] = sorted(name for name in below if os.path.realpath(Path(parent, name)) != results)
+        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+
+
+def plan_targets(
+    sources: Sequence[tuple[Path, Path]], out: str, *, suffix: str | None = None, in_folder: bool = False
+) -> list[tuple[Path, Path]]:
+    """Decide which file every picture is written to.
+
+    Args:
+        sources: Pictures and their places in the folder of results, as `find_inputs` finds them.
+        out: A file for one picture; a folder for several, or if it exists as one or ends with a slash.
+        suffix: In a folder, the suffix of the files (".png"); None keeps each picture's own. A name without
+            the suffix of a format that is written gets one: this, or that of its content.
+        in_folder: Whether `out` is a folder also for one picture.
+
+    Returns:
+        Pairs of source and target.
+
+    Raises:
+        UsageError: A file for several pictures, two pictures for one file, one picture for the file of
+            another, or an unknown suffix.
+
+    Example:
+        >>> [(_, target)] = plan_targets([(Path("holiday/a.jpg"), Path("a.jpg"))], "restored/", suffix=".png")
+        >>> target.as_posix()
+        'restored/a.png'
+    """
+    if not out:
+        raise UsageError("the output has no name; give a file or a folder")
+    if suffix is not None and suffix not in SUFFIXES:
+        raise UsageError(f"format {suffix[1:]!r} is unknown; known are {_without_dots(SUFFIXES)}")
+    folder = Path(out)
+    ends_as_folder = out.endswith(tuple(filter(None, (os.sep, os.altsep))))
+    in_folder = in_folder or len(sources) > 1
+    if not in_folder and sources and not folder.is_dir() and not ends_as_folder:
+        if suffix is not None and folder.suffix.lower() != suffix:
+            raise UsageError(f"output {out} does not end with the format {suffix}; give one of the two")
+        if not folder.suffix:
+            raise UsageError(
+                f"output {out} is neither a file with a suffix nor a folder; end a new folder with /"
+            )
+        return [(sources[0][0], folder)]
+    if in_folder and folder.suffix.lower() in SUFFIXES and not folder.is_dir():
+        several = f"{len(sources)} pictures" if len(sources) > 1 else "a folder"
+        raise UsageError(f"{several} cannot be written to one file {out}; give a folder")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"output {out} is a file, where a folder is needed")
+    pairs = [(source, folder / _result_name(source, place, suffix)) for source, place in sources]
+    # Names may be links: what counts is the file behind them.
+    inputs = {os.path.realpath(source): source for source, _ in sources}
+    seen: dict[str, Path] = {}
+    for source, target in pairs:
+        file = os.path.realpath(target)
+        if file in seen:
+            raise UsageError(f"{seen[file]} and {source} would both be written to {target}")
+        if file in inputs and file != os.path.realpath(source):
+            raise UsageError(f"{source} would be written to {target}, which is the input {inputs[file]}")
+        seen[file] = source
+    return pairs
+
+
+def _result_name(source: Path, place: Path, suffix: str | None) -> Path:
+    """What a result is called in a folder: as its picture, with a suffix that says its format."""
+    if place.suffix.lower() in SUFFIXES:
+        return place.with_suffix(suffix) if suffix else place
+    if suffix is None:
+        known = picture_format(source)
+        suffix = known.suffixes[0] if known else ""
+    # Beside a.jpg a camera may have written a.mpo: a suffix that is not written is a part of the name.
+    return place.with_name(place.name + suffix)
+
+
+def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Find the pictures of a batch whose results are there already.
+
+    A file appears under its name when it is complete, so what is there is finished, if it was made by the
+    same command.
+
+    Args:
+        pairs: Sources and targets, as `plan_targets` gives them.
+
+    Returns:
+        The pairs whose target exists, and the targets among them that are older than their source.
+
+    Raises:
+        UsageError: A target is its own source, which is no result.
+    """
+    finished, older = [], []
+    for source, target in pairs:
+        if not target.is_file():
+            continue
+        if os.path.realpath(source) == os.path.realpath(target):
+            raise UsageError(f"{source} would be its own result; give --overwrite or another output")
+        finished.append((source, target))
+        try:
+            if target.stat().st_mtime + COARSE < source.stat().st_mtime:
+                older.append(target)
+        except OSError:  # one of them has vanished: nothing is to be made of it, or it fails by itself
+            continue
+    return finished, older
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, with its parents.
+
+    Raises:
+        PictureError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PictureError(f"{folder}: cannot make this folder ({error.strerror})") from error
+
+
+def _without_dots(suffixes: Sequence[str]) -> str:
+    return ", ".join(suffix[1:] for suffix in suffixes)

@@ -1,0 +1,90 @@
+"""A network for one level, or for a map of levels, as the engine calls it, whatever computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from hyperrestore.errors import UsageError
+from hyperrestore.run.engine import Pixels
+from hyperrestore.run.neutral import only_neutral_seen, without_tint
+
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+Infer = Callable[[Pixels], Pixels]  # (1, 3, h, w) -> (1, 3, h, w)
+Level = float | tuple[float, ...]  # in the unit of a model, or one for each of its axes
+
+
+@dataclass(frozen=True)
+class NetworkBackend:
+    """A network for one level, run by whatever `infer` calls.
+
+    Attributes:
+        halo: Receptive radius, pixels.
+        multiple: Product of the strides, pixels.
+        infer: Runs the network on a batch (1, 3, h, w).
+        residual: `infer` gives what is to be added to the window, which is then done in the window's own
+            precision, not in the network's.
+        name: What runs it, and how precisely, in words.
+        subpixels: More than 1 where `infer` gives sub-pixels of what is to be added to a picture enlarged by
+            `subpixels.Upscaled`: (1, 3, subpixels * h, subpixels * w). They are returned as they are.
+    """
+
+    halo: int
+    multiple: int
+    infer: Infer
+    residual: bool
+    name: str
+    subpixels: int = 1
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """Restore a window (1 or 3, h, w); grey goes through the colour network as three equal channels.
+
+        Where nothing coloured is seen, the result is neutral (see `neutral`).
+        """
+        if window.shape[0] not in (1, 3):
+            raise UsageError(f"a picture (c, h, w) has 1 or 3 channels, got c = {window.shape[0]}")
+        colour = window if window.shape[0] == 3 else np.repeat(window, 3, axis=0)
+        result: Pixels = self.infer(np.ascontiguousarray(colour, np.float32)[None])[0]
+        if window.shape[0] == 1:
+            result = result.mean(axis=0, keepdims=True)
+        else:
+            neutral = only_neutral_seen(window, self.halo)
+            if neutral is not None:
+                neutral = neutral.repeat(self.subpixels, 0).repeat(self.subpixels, 1)
+            result = without_tint(result, neutral)
+        if self.residual and self.subpixels == 1:
+            # In place where that loses nothing: large arrays cost more to get than to fill.
+            restored: Pixels = np.add(window, result, out=result if window.dtype == result.dtype else None)
+            return restored
+        return result
+
+
+@dataclass(frozen=True)
+class MapBackend:
+    """A network with a level for each pixel: its windows have the levels as their last channel.
+
+    Attributes:
+        halo: Receptive radius, pixels.
+        multiple: Product of the strides, pixels.
+        over: The network for a map of levels (1, 1, h, w), in the model's unit.
+        harmless: The level at which samples stay exactly as they are; None for none.
+    """
+
+    halo: int
+    multiple: int
+    over: Callable[[Pixels], NetworkBackend]
+    harmless: float | None = None
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """Restore a window (2 or 4, h, w): grey or colour, and levels; the result has no levels."""
+        picture, levels = window[:-1], window[-1:]
+        restored = self.over(np.ascontiguousarray(levels, np.float32)[None])(picture)
+        return restored if self.harmless is None else np.where(levels == self.harmless, picture, restored)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without its trace."""
+    return next(iter(str(error).strip().splitlines()), repr(error))

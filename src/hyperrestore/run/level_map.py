@@ -1,0 +1,68 @@
+"""A mask, a picture of any size -> the rows of a map of levels, in memory for the rows that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hyperrestore.colour import LUMA
+from hyperrestore.errors import PictureError
+from hyperrestore.picture.codec import load, reading, resized, vips_library
+from hyperrestore.picture.file import MAX_PIXELS
+from hyperrestore.run.engine import Pixels
+
+STRIP = 64  # rows asked of libvips at a time, which keeps several copies of them
+
+
+def level_rows(
+    mask: str | Path,
+    *,
+    height: int,
+    width: int,
+    black: float,
+    white: float,
+    max_pixels: int = MAX_PIXELS,
+) -> Callable[[int, int], Pixels]:
+    """Open a mask as a map of levels; grey means a level in between, a colour counts by its luminance.
+
+    A mask of another size than the picture is resized linearly; its proportions need not be the picture's.
+
+    Args:
+        mask: PNG, JPEG, WebP, TIFF or AVIF file.
+        height: Of the picture, pixels.
+        width: Of the picture, pixels.
+        black: Level where the mask is black.
+        white: Level where the mask is white.
+        max_pixels: The most pixels that are accepted.
+
+    Returns:
+        Gives the rows from top up to, not including, bottom: (1, rows, width), levels. They are read once,
+        from top to bottom.
+
+    Raises:
+        PictureError: The mask cannot be read, or has transparency.
+    """
+    mask = Path(mask)
+    image, info = load(mask, max_pixels, strictly=False)
+    if info.has_alpha:
+        raise PictureError(f"{mask}: a mask is read by its brightness and has no transparency; flatten it")
+    with reading(mask):
+        image = image.cast("float") / (2**info.bits - 1)
+        if info.channels == 3:
+            image = image.recomb(vips_library().Image.new_from_array([list(LUMA)]))
+        region = vips_library().Region.new(resized(image, width, height))
+
+    def rows(top: int, bottom: int) -> Pixels:
+        values = np.empty((1, bottom - top, width), np.float32)
+        with reading(mask):
+            for row in range(top, bottom, STRIP):
+                count = min(STRIP, bottom - row)
+                data = region.fetch(0, row, width, count)
+                values[0, row - top : row - top + count] = np.frombuffer(data, np.float32).reshape(count, -1)
+        # Rounding must not lead beyond the two levels, which the model may refuse.
+        levels: Pixels = np.clip(values, 0, 1) * np.float32(white - black) + np.float32(black)
+        return np.clip(levels, min(black, white), max(black, white))
+
+    return rows
