@@ -48,7 +48,7 @@ def coarser_layers(old: RestorationUNet) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def fitted_head(old: RestorationUNet, photos: list[Path]) -> tuple[Tensor, Tensor]:
-    """Kernel (c, 3, 3, 3) and bias (c,) that make of small pictures nearly what OLD has at half resolution."""
+    """Kernel (c, 3, 3, 3) and bias (c,) that see in small pictures what OLD sees in them enlarged."""
     seen, wanted = [], []
     for photo in photos:
         clean = read_picture(photo).pixels[:, :SIDE, :SIDE]

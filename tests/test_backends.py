@@ -122,7 +122,7 @@ def test_bf16_is_for_cpus_that_may_compute_in_it(tiny_model, monkeypatch):
     for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(opened, "_run_live", lambda precision: None)  # nothing is computed here
-    monkeypatch.setattr(opened, "_core", Pretending("BF16"))
+    monkeypatch.setattr(opened, "core", Pretending("BF16"))
     names = {opened.at(5.0, precision=kind, bits=8, pixels=9).name[-4:] for kind in ("auto", "bf16")}
     assert names == {"bf16"}
     assert opened.at(5.0, precision="auto", bits=16, pixels=9).name.endswith("fp32")
@@ -130,7 +130,7 @@ def test_bf16_is_for_cpus_that_may_compute_in_it(tiny_model, monkeypatch):
     assert opened.at(5.0, precision="bf16", bits=8, pixels=9).name.endswith("fp32")
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "default")
     assert opened.at(5.0, precision="bf16", bits=8, pixels=9).name.endswith("bf16")
-    monkeypatch.setattr(opened, "_core", Pretending("FP32"))
+    monkeypatch.setattr(opened, "core", Pretending("FP32"))
     names = {opened.at(5.0, precision=kind, bits=8, pixels=9).name[-4:] for kind in ("auto", "bf16")}
     assert names == {"fp32"}
 

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from hyperrestore.detect.blocks import Floats, block_dct, cut_blocks
 
-WEIGHTS = Path(__file__).parent / "models" / "noise.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "models" / "noise.safetensors"
 BLOCKS = 4096  # of 8x8 pixels, that are looked at
 FEWEST_BLOCKS = 16  # below which statistics say nothing
 LEAST_SPREAD = 0.05
