@@ -22,13 +22,14 @@ import numpy as np
 from PIL import Image
 
 from hyperrestore import Restorer, read_picture, run_tiled
+from hyperrestore.arrays import Pixels
 from hyperrestore.detect.findings import Compression, Findings, inspect
 from hyperrestore.detect.noise import find_noise
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import Protocol, gaussian_noise
 from hyperrestore.measure.evaluate import find_pictures
 from hyperrestore.measure.metrics import psnr, to_8bit
-from hyperrestore.run.engine import Backend, Pixels
+from hyperrestore.run.engine import Backend
 
 SIGMAS = (5, 10, 15, 25, 35, 50, 75)
 QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90)

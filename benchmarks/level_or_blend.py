@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from hyperrestore import Restorer
+from hyperrestore.arrays import Pixels
 from hyperrestore.learn.photos import find_photos, split_photos, validation_crops
 from hyperrestore.measure.metrics import psnr, ssim
-from hyperrestore.run.engine import Pixels
 
 SIGMAS, STRONGER, WEIGHTS = (10, 25, 50), (25, 50, 75), (0.1, 0.2, 0.3, 0.5)
 STEPS = 8  # of the bisection: the level is then known to a 256th of sigma

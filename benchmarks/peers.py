@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from hyperrestore.arrays import Pixels
 from hyperrestore.learn.photos import find_photos, split_photos
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import Protocol
 from hyperrestore.measure.evaluate import Evaluated, Evaluation, NamedBackend, Score, evaluate
 from hyperrestore.measure.metrics import to_8bit
-from hyperrestore.run.engine import Pixels
 
 # Strength of non-local means, over sigma: h and hColor of colour pictures, h of grey ones; by `choose_nlm`.
 NLM_COLOUR, NLM_GREY = (0.6, 0.6), 0.9

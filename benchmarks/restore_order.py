@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from hyperrestore import Restorer, run_tiled
+from hyperrestore.arrays import Pixels
 from hyperrestore.detect.findings import Compression, Findings
 from hyperrestore.detect.noise import find_noise
 from hyperrestore.learn.photos import find_photos, split_photos, validation_crops
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import jpeg
 from hyperrestore.measure.metrics import psnr
-from hyperrestore.run.engine import Backend, Pixels
+from hyperrestore.run.engine import Backend
 
 SIGMAS, QUALITIES = (0, 5, 10, 20, 40), (30, 80, 92)
 WAYS = (

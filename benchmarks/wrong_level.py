@@ -27,10 +27,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperrestore import Restorer
+from hyperrestore.arrays import Pixels
 from hyperrestore.learn.photos import find_photos, split_photos, validation_crops
 from hyperrestore.measure.degrade import gaussian_noise
 from hyperrestore.measure.metrics import psnr, to_8bit
-from hyperrestore.run.engine import Pixels
 
 BLOCK = 16
 COARSE, COARSE_LEVELS = 10, (5, 10, 15, 20, 30, 50)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from hyperrestore.arrays import AnyFloat, Float64
 from hyperrestore.errors import UsageError
 
 LUMA = (0.299, 0.587, 0.114)  # shares of red, green and blue in the luminance of ITU-R BT.601
 
 
-def full_range_luma(rgb: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+def full_range_luma(rgb: AnyFloat) -> Float64:
     """Turn RGB into the luminance of ITU-R BT.601 in full range, as OpenCV's grey does.
 
     Args:

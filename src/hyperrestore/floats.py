@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from hyperrestore.arrays import AnyFloat
 from hyperrestore.errors import UsageError
 
 # Noise of sigma 100 on a picture in [0, 1] stays within these, at 7 sigma, and so does the ringing of every
@@ -27,7 +27,7 @@ def check_picture(pixels: object) -> None:
     check_floats(array)
 
 
-def check_floats(values: npt.NDArray[np.floating], *, what: str = "the pixels") -> None:
+def check_floats(values: AnyFloat, *, what: str = "the pixels") -> None:
     """Refuse values that no picture has.
 
     Args:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from hyperrestore.arrays import AnyFloat, AnyPixels, Float64, Int64
 from hyperrestore.errors import UsageError
 
-Pixels = npt.NDArray[np.floating[Any]]
-Float64 = npt.NDArray[np.float64]
-Weights = TypeVar("Weights", bound=npt.NDArray[np.floating[Any]])
+Weights = TypeVar("Weights", bound=AnyFloat)
 
 
-def resize_bicubic(image: Pixels, height: int, width: int, *, antialias: bool) -> Pixels:
+def resize_bicubic(image: AnyPixels, height: int, width: int, *, antialias: bool) -> AnyPixels:
     """Resize by cubic convolution, keeping the corners where they are.
 
     Source: R. Keys, "Cubic convolution interpolation for digital image processing", 1981.
@@ -45,7 +43,7 @@ def resize_bicubic(image: Pixels, height: int, width: int, *, antialias: bool) -
 
 
 def resized(
-    image: Pixels,
+    image: AnyPixels,
     size: tuple[int, int],
     steps: tuple[float, float],
     *,
@@ -77,14 +75,14 @@ def resize_matrix(count: int, length: int, step: float, *, antialias: bool) -> F
     return matrix_of(*bicubic_taps(count, length, step, antialias=antialias), count)
 
 
-def matrix_of(places: npt.NDArray[np.int64], weights: Weights, count: int) -> Weights:
+def matrix_of(places: Int64, weights: Weights, count: int) -> Weights:
     """The matrix (length, count) of places and weights (length, taps), in the precision of the weights."""
     matrix = np.zeros((len(places), count), weights.dtype)
     np.add.at(matrix, (np.arange(len(places))[:, None], places), weights)
     return matrix  # type: ignore[return-value]
 
 
-def _resize_rows(image: Pixels, places: npt.NDArray[np.int64], weights: Float64) -> Float64:
+def _resize_rows(image: AnyPixels, places: Int64, weights: Float64) -> Float64:
     """Resample (c, n, w) to (c, length, w), by places and weights (length, taps)."""
     result = np.zeros((image.shape[0], len(places), image.shape[2]))
     for place, weight in zip(places.T, weights.T, strict=True):
@@ -94,7 +92,7 @@ def _resize_rows(image: Pixels, places: npt.NDArray[np.int64], weights: Float64)
 
 def bicubic_taps(
     count: int, length: int, step: float, *, antialias: bool, softness: float = 1.0
-) -> tuple[npt.NDArray[np.int64], Float64]:
+) -> tuple[Int64, Float64]:
     """Which of `count` samples make each of `length` new ones, and by which weights.
 
     Args:
@@ -130,7 +128,7 @@ def _cubic(distance: Float64, a: float) -> Float64:
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
-def check_picture(image: Pixels) -> None:
+def check_picture(image: AnyPixels) -> None:
     """Refuse what is no picture."""
     if image.ndim != 3 or image.size == 0:
         raise UsageError(f"expected a picture of shape (c, h, w) with at least one pixel, got {image.shape}")

@@ -7,12 +7,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from hyperrestore.arrays import Float32
 
 
-def cut_blocks(planes: Floats, most: int) -> Floats:
+def cut_blocks(planes: Float32, most: int) -> Float32:
     """Cut planes into blocks, from their corner on; what is left at the right and below is no block.
 
     Args:

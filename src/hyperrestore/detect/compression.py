@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hyperrestore.detect.blocks import Floats, block_dct, cut_blocks
+from hyperrestore.arrays import Float32
+from hyperrestore.detect.blocks import block_dct, cut_blocks
 from hyperrestore.picture.containers.jpeg import middle_of_least, standard_tables
 
 BLOCKS, FEW_BLOCKS = 8192, 600  # that are looked at: for an answer, and for each place that a grid may have
@@ -27,7 +28,7 @@ AGREE = 0.35  # mean logarithm of the ratio of the steps seen to those of the qu
 FREQUENCIES = np.array([8 * u + v for u in range(8) for v in range(8) if 1 <= u + v <= 4])
 
 
-def quality_from_pixels(luma: Floats) -> int | None:
+def quality_from_pixels(luma: Float32) -> int | None:
     """The quality of the strongest JPEG compression whose traces the pixels show.
 
     A DCT coefficient of a decoded block lies near a multiple of its quantisation step. For each frequency the
@@ -66,7 +67,7 @@ class _Fit:
     contradiction: float
 
 
-def _seen(luma: Floats, top: int, left: int) -> _Fit | None:
+def _seen(luma: Float32, top: int, left: int) -> _Fit | None:
     """What a grid's blocks say, if that is a compression."""
     fit = _fit(luma, top, left)
     if fit is None or fit.likelihood < TRACE or fit.contradiction > CONTRADICTION:
@@ -78,7 +79,7 @@ def _seen(luma: Floats, top: int, left: int) -> _Fit | None:
     return fit
 
 
-def _grids(luma: Floats) -> list[tuple[int, int]]:
+def _grids(luma: Float32) -> list[tuple[int, int]]:
     """Where a grid of blocks may begin: at the corner, and where else the coefficients are sparsest."""
     sparse = np.full((8, 8), np.inf)
     for top, left in np.ndindex(8, 8):
@@ -89,7 +90,7 @@ def _grids(luma: Floats) -> list[tuple[int, int]]:
     return [(0, 0), (int(top), int(left))] if np.isfinite(sparse).any() else [(0, 0)]
 
 
-def _fit(luma: Floats, top: int, left: int) -> _Fit | None:
+def _fit(luma: Float32, top: int, left: int) -> _Fit | None:
     """The steps that make the coefficients of a grid's blocks likeliest, and the quality nearest to them."""
     blocks = cut_blocks(luma[None, top:, left:], BLOCKS)[0]
     if not len(blocks):
@@ -129,7 +130,7 @@ def _basis() -> Any:
 
 
 @cache
-def _likelihoods() -> Floats:
+def _likelihoods() -> Float32:
     """(noises, steps, bins): what a coefficient in a bin says for a step; nothing if it is nearest to 0."""
     values = BIN * np.arange(round(LARGEST / BIN) + 2)
     steps, noises = STEPS[:, None], NOISES[:, None, None]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hyperrestore.arrays import Float32, Pixels, Rows
 from hyperrestore.colour import full_range_luma
-from hyperrestore.detect.blocks import Floats
 from hyperrestore.detect.compression import quality_from_pixels
 from hyperrestore.detect.noise import Noise, find_noise
 from hyperrestore.errors import PictureError
@@ -17,7 +17,7 @@ from hyperrestore.floats import check_picture
 from hyperrestore.level import Task
 from hyperrestore.picture.containers.jpeg import JPEG, jpeg_tables, quality_of_table
 from hyperrestore.picture.file import MAX_PIXELS, Picture, open_picture
-from hyperrestore.run.engine import Pixels, Rows, to_floats
+from hyperrestore.run.engine import to_floats
 from hyperrestore.run.linear_light import in_linear_light, perceptual_rows, to_perceptual
 from hyperrestore.run.transparency import hidden_pixels
 
@@ -141,7 +141,7 @@ def _slices(rows: Rows) -> Callable[[int, int], Rows]:
     return lambda top, bottom: rows[:, top:bottom]
 
 
-def _findings(pixels: Floats, tables: tuple[int, ...] | None) -> Findings:
+def _findings(pixels: Float32, tables: tuple[int, ...] | None) -> Findings:
     """What pixels on the 8-bit scale say, and the tables of their file."""
     luma = full_range_luma(pixels) if len(pixels) == 3 else pixels
     seen = quality_from_pixels(luma[0].astype(np.float32))
@@ -161,7 +161,7 @@ def _compression(tables: tuple[int, ...] | None, seen: int | None) -> Compressio
     return Compression(saved, f"from {kind}")
 
 
-def _sample(read: Callable[[int, int], Rows], height: int, width: int) -> Floats:
+def _sample(read: Callable[[int, int], Rows], height: int, width: int) -> Float32:
     """(1 or 3, h, w) on the 8-bit scale: bands of a picture, whose 8x8 blocks stay in one grid.
 
     NaN where the picture is transparent, so that no block with hidden colours counts.

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from hyperrestore.detect.blocks import Floats, block_dct, cut_blocks
+from hyperrestore.arrays import Float32
+from hyperrestore.detect.blocks import block_dct, cut_blocks
 
 WEIGHTS = Path(__file__).parents[1] / "models" / "noise.safetensors"
 BLOCKS = 4096  # of 8x8 pixels, that are looked at
@@ -40,7 +41,7 @@ class Noise:
     spread: float
 
 
-def find_noise(pixels: Floats) -> Noise | None:
+def find_noise(pixels: Float32) -> Noise | None:
     """Estimate the standard deviation of a picture's noise.
 
     Args:
@@ -58,7 +59,7 @@ def find_noise(pixels: Floats) -> Noise | None:
     return None if noise is not None and noise.sigma > MOST else noise
 
 
-def _without_border(pixels: Floats) -> Floats:
+def _without_border(pixels: Float32) -> Float32:
     """Cut off plain rows and columns at the edges, in steps of a block: noise does not show in them."""
     for axis in (2, 1):  # rows, then columns
         plain = (np.ptp(pixels, axis=axis) <= PLAIN).all(axis=0)
@@ -71,12 +72,12 @@ def _without_border(pixels: Floats) -> Floats:
     return pixels
 
 
-def estimate(scales: list[Floats]) -> Noise:
+def estimate(scales: list[Float32]) -> Noise:
     """The noise of a picture with these blocks (see `describe_blocks`)."""
     weights = _weights()
 
-    def layer(name: str, x: Floats) -> Floats:
-        result: Floats = x @ weights[f"{name}.kernel"] + weights[f"{name}.bias"]
+    def layer(name: str, x: Float32) -> Float32:
+        result: Float32 = x @ weights[f"{name}.kernel"] + weights[f"{name}.bias"]
         return result
 
     pooled = []
@@ -92,7 +93,7 @@ def estimate(scales: list[Floats]) -> Noise:
     return Noise(float(factor - 1), float(factor * np.log1p(np.exp(spread)) + LEAST_SPREAD))
 
 
-def describe_blocks(pixels: Floats) -> list[Floats] | None:
+def describe_blocks(pixels: Float32) -> list[Float32] | None:
     """What the network sees of a picture.
 
     Args:
@@ -114,7 +115,7 @@ def describe_blocks(pixels: Floats) -> list[Floats] | None:
     return [_describe(blocks) for blocks in scales]
 
 
-def _describe(blocks: Floats) -> Floats:
+def _describe(blocks: Float32) -> Float32:
     """(1 or 3, n, 64) on the 8-bit scale -> (n, 197)."""
     grey = len(blocks) == 1 or (np.array_equal(blocks[0], blocks[1]) and np.array_equal(blocks[0], blocks[2]))
     blocks = blocks[:1] if grey else blocks
@@ -128,7 +129,7 @@ def _describe(blocks: Floats) -> Floats:
     return np.concatenate([*logarithms, np.stack(others, axis=1)], axis=1).astype(np.float32)
 
 
-def _opponents(pixels: Floats) -> Floats:
+def _opponents(pixels: Float32) -> Float32:
     """Brightness and two colour differences; white noise keeps its standard deviation."""
     red, green, blue = pixels
     planes = (
@@ -140,7 +141,7 @@ def _opponents(pixels: Floats) -> Floats:
 
 
 @cache
-def _weights() -> dict[str, Floats]:
+def _weights() -> dict[str, Float32]:
     """The network's tensors by name."""
-    weights: dict[str, Floats] = load_file(WEIGHTS)
+    weights: dict[str, Float32] = load_file(WEIGHTS)
     return weights

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from hyperrestore.arrays import Float32
 from hyperrestore.errors import UsageError
 from hyperrestore.level import LevelScale
 from hyperrestore.measure.degrade import shrink
 from hyperrestore.measure.protocols import degrade
 from hyperrestore.network.checkpoint import Description, weights_digest
 from hyperrestore.picture.file import read_picture
-from hyperrestore.run.int8 import Floats, Range, Ranges, inner_convolutions
+from hyperrestore.run.int8 import Range, Ranges, inner_convolutions
 from hyperrestore.run.openvino import OpenVINOModel
 
 CROP = 128  # side of the crops that are measured, pixels: a multiple of every network's stride
@@ -50,7 +51,7 @@ def calibrate(
     for level in levels:
         generator = np.random.default_rng(seed)
         damaged = [_damaged(model.description, crop, level, generator) for crop in clean]
-        seen: dict[str, list[Floats]] = {}
+        seen: dict[str, list[Float32]] = {}
         for axes in damaged[0]:
             for name, activations in _read_by_convolutions(model, axes, [crop[axes] for crop in damaged]):
                 sides[name] = activations.shape[-1]
@@ -75,8 +76,8 @@ def _spread(scale: LevelScale) -> list[float]:
 
 
 def _damaged(
-    description: Description, crop: Floats, level: float, generator: np.random.Generator
-) -> dict[tuple[float, ...], Floats]:
+    description: Description, crop: Float32, level: float, generator: np.random.Generator
+) -> dict[tuple[float, ...], Float32]:
     """A clean crop as the network gets it at a level; of small pictures one for each softness."""
     if not description.axes:
         return {(level,): degrade(crop, level, description.task, "standard", generator)}
@@ -91,8 +92,8 @@ def _damaged(
 
 
 def _read_by_convolutions(
-    model: OpenVINOModel, level: tuple[float, ...], pictures: Sequence[Floats]
-) -> Iterator[tuple[str, Floats]]:
+    model: OpenVINOModel, level: tuple[float, ...], pictures: Sequence[Float32]
+) -> Iterator[tuple[str, Float32]]:
     """What every inner convolution reads of each picture, by its name."""
     import openvino
 
@@ -106,15 +107,15 @@ def _read_by_convolutions(
             yield name, results[index]
 
 
-def _range_of(activations: Floats) -> Range:
+def _range_of(activations: Float32) -> Range:
     """The range of activations without their extremes, always around 0."""
     low, high = np.quantile(activations, (TAIL, 1 - TAIL))
     return float(f"{min(low, 0):.4g}"), float(f"{max(high, 1e-6):.4g}")
 
 
-def _crops(photos: Sequence[Path], random: np.random.Generator) -> Floats:
+def _crops(photos: Sequence[Path], random: np.random.Generator) -> Float32:
     """At most CROPS crops of different photos in random order: (b, 3, CROP, CROP), values in [0, 1]."""
-    crops: list[Floats] = []
+    crops: list[Float32] = []
     for index in random.permutation(len(photos)):
         pixels = read_picture(photos[index]).pixels
         spare = [side - CROP for side in pixels.shape[1:]]

@@ -9,12 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from hyperrestore.arrays import Float64, Pixels
 from hyperrestore.colour import LUMA
 from hyperrestore.learn.recipe import Training
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import (
-    Float64,
-    Pixels,
     Protocol,
     Subsampling,
     gaussian_noise,

@@ -15,17 +15,14 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from hyperrestore.arrays import AnyPixels, UInt8
 from hyperrestore.errors import LevelError, MissingExtraError, UsageError
 from hyperrestore.picture.containers.jpeg import quantisation_tables as quantisation_tables
 from hyperrestore.resample import check_picture, resize_bicubic, resized
 
 Protocol = Literal["standard", "hyperres"]
 Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
-Pixels = npt.NDArray[np.floating[Any]]
-Float64 = npt.NDArray[np.float64]
-Weights = TypeVar("Weights", bound=npt.NDArray[np.floating[Any]])
 Array = TypeVar("Array", bound=Any)  # NumPy array or torch tensor
 
 
@@ -75,12 +72,12 @@ def gaussian_noise(clean: Array, sigma: Any, generator: Any, *, protocol: Protoc
 
 
 def jpeg(
-    clean: Pixels,
+    clean: AnyPixels,
     quality: int,
     *,
     subsampling: Subsampling = "4:2:0",
     tables: Sequence[Sequence[int]] | None = None,
-) -> Pixels:
+) -> AnyPixels:
     """Round to 8 bits, encode as baseline JPEG and decode again.
 
     Args:
@@ -122,7 +119,9 @@ def jpeg(
     return (samples.transpose(2, 0, 1) / 255.0).astype(clean.dtype)
 
 
-def rescale(clean: Pixels, scale: float, *, softness: float = 1.0, protocol: Protocol = "standard") -> Pixels:
+def rescale(
+    clean: AnyPixels, scale: float, *, softness: float = 1.0, protocol: Protocol = "standard"
+) -> AnyPixels:
     """Shrink by `scale`, then enlarge to the original size again.
 
     The small picture has round(side / scale) pixels a side.
@@ -155,7 +154,9 @@ def rescale(clean: Pixels, scale: float, *, softness: float = 1.0, protocol: Pro
     return large.astype(clean.dtype)
 
 
-def shrink(clean: Pixels, scale: float, *, softness: float = 1.0, protocol: Protocol = "standard") -> Pixels:
+def shrink(
+    clean: AnyPixels, scale: float, *, softness: float = 1.0, protocol: Protocol = "standard"
+) -> AnyPixels:
     """Shrink by `scale`, to round(side / scale) pixels a side, and round to 8 bits.
 
     Args:
@@ -180,7 +181,7 @@ def shrink(clean: Pixels, scale: float, *, softness: float = 1.0, protocol: Prot
     return (small / 255.0).astype(clean.dtype)
 
 
-def _shrunk(clean: Pixels, scale: float, *, softness: float, protocol: Protocol) -> npt.NDArray[np.uint8]:
+def _shrunk(clean: AnyPixels, scale: float, *, softness: float, protocol: Protocol) -> UInt8:
     """The small picture of `shrink`, as integers."""
     _check_choice("protocol", protocol, Protocol)
     check_picture(clean)
@@ -195,9 +196,9 @@ def _shrunk(clean: Pixels, scale: float, *, softness: float, protocol: Protocol)
     return _round_to_8bit(resized(clean, size, steps, antialias=standard, softness=softness))
 
 
-def _round_to_8bit(image: Pixels) -> npt.NDArray[np.uint8]:
+def _round_to_8bit(image: AnyPixels) -> UInt8:
     """Clip to [0, 1] and round to 0..255, halves up."""
-    samples: Pixels = np.clip(image, 0, 1) * 255.0
+    samples: AnyPixels = np.clip(image, 0, 1) * 255.0
     return (samples + 0.5).astype(np.uint8)  # the conversion truncates
 
 

@@ -18,6 +18,7 @@ from typing import Protocol as Interface
 
 import numpy as np
 
+from hyperrestore.arrays import Pixels
 from hyperrestore.errors import MissingExtraError, UsageError
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import Protocol, shrink
@@ -33,7 +34,7 @@ from hyperrestore.measure.protocols import (
     scored,
 )
 from hyperrestore.picture.file import SUFFIXES, PictureInfo, open_picture, read_picture
-from hyperrestore.run.engine import TILE, Backend, Pixels, Region, run_tiled
+from hyperrestore.run.engine import TILE, Backend, Region, run_tiled
 from hyperrestore.run.openvino import SMALL
 from hyperrestore.run.subpixels import Upscaled, has_subpixels
 from hyperrestore.run.tiles import round_up

@@ -7,22 +7,18 @@ A paper's protocol is spelled out in the call: `psnr(to_8bit(studio_luma(restore
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hyperrestore.arrays import AnyPixels, Float64
 from hyperrestore.colour import full_range_luma
 from hyperrestore.errors import UsageError
-
-Pixels = npt.NDArray[np.floating[Any]]
-Float64 = npt.NDArray[np.float64]
 
 BLOCK = 8  # side of a JPEG block, pixels
 WINDOW = 11  # side of the window of SSIM, pixels
 
 
-def psnr(restored: Pixels, clean: Pixels, *, border: int = 0, peak: float = 1.0) -> float:
+def psnr(restored: AnyPixels, clean: AnyPixels, *, border: int = 0, peak: float = 1.0) -> float:
     """Peak signal-to-noise ratio in dB, over all channels together.
 
     Args:
@@ -45,7 +41,7 @@ def psnr(restored: Pixels, clean: Pixels, *, border: int = 0, peak: float = 1.0)
     return _decibel(float(np.mean((a - b) ** 2)), peak)
 
 
-def ssim(restored: Pixels, clean: Pixels, *, border: int = 0, peak: float = 1.0) -> float:
+def ssim(restored: AnyPixels, clean: AnyPixels, *, border: int = 0, peak: float = 1.0) -> float:
     """Structural similarity, the mean over channels.
 
     Windows of 11x11 pixels with Gaussian weights of sigma 1.5, K1 = 0.01, K2 = 0.03; only windows that lie
@@ -83,7 +79,7 @@ def ssim(restored: Pixels, clean: Pixels, *, border: int = 0, peak: float = 1.0)
     return float(np.mean(luminance * structure))
 
 
-def psnr_b(restored: Pixels, clean: Pixels, *, peak: float = 1.0) -> float:
+def psnr_b(restored: AnyPixels, clean: AnyPixels, *, peak: float = 1.0) -> float:
     """PSNR in dB that counts visible 8x8 blocks in `restored` as error, the mean over channels.
 
     The mean squared error grows by eta * (D - D'): D and D' are the mean squared steps between neighbours
@@ -118,7 +114,7 @@ def psnr_b(restored: Pixels, clean: Pixels, *, peak: float = 1.0) -> float:
     return sum(scores) / len(scores)
 
 
-def studio_luma(rgb: Pixels) -> Float64:
+def studio_luma(rgb: AnyPixels) -> Float64:
     """Turn RGB into the luminance of ITU-R BT.601 in studio range, as MATLAB's `rgb2ycbcr` does.
 
     Args:
@@ -137,7 +133,7 @@ def studio_luma(rgb: Pixels) -> Float64:
     return (16 + 219 * full_range_luma(rgb)) / 255
 
 
-def to_8bit(image: Pixels) -> Float64:
+def to_8bit(image: AnyPixels) -> Float64:
     """Clip and round to what an 8-bit file would hold; papers score restored pictures after this.
 
     Args:
@@ -154,7 +150,7 @@ def to_8bit(image: Pixels) -> Float64:
     return rounded
 
 
-def _pair(restored: Pixels, clean: Pixels, border: int) -> tuple[Float64, Float64]:
+def _pair(restored: AnyPixels, clean: AnyPixels, border: int) -> tuple[Float64, Float64]:
     """Check two pictures and return what is inside the border, in float64."""
     if restored.shape != clean.shape or restored.ndim != 3:
         raise UsageError(f"expected two pictures of one shape (c, h, w), got {restored.shape}, {clean.shape}")

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from hyperrestore.arrays import AnyPixels
 from hyperrestore.colour import full_range_luma
 from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
-from hyperrestore.measure.degrade import Pixels, Protocol, gaussian_noise, jpeg, rescale
+from hyperrestore.measure.degrade import Protocol, gaussian_noise, jpeg, rescale
 from hyperrestore.measure.metrics import studio_luma, to_8bit
 
 DEGRADED: dict[tuple[Task, Protocol], str] = {
@@ -43,7 +44,7 @@ def prepared_size(size: tuple[int, int], level: float, task: Task, protocol: Pro
     return size[0] - size[0] % step, size[1] - size[1] % step
 
 
-def prepare(clean: Pixels, level: float, task: Task, protocol: Protocol, *, grey: bool) -> Pixels:
+def prepare(clean: AnyPixels, level: float, task: Task, protocol: Protocol, *, grey: bool) -> AnyPixels:
     """Make of a picture (c, h, w) what is degraded, float32.
 
     Grey pictures are the luminance, rounded to 8 bits: that of JPEG in studio range in the protocol
@@ -66,14 +67,14 @@ SOFTNESS: dict[Protocol, float] = {
 
 
 def degrade(
-    clean: Pixels,
+    clean: AnyPixels,
     level: float,
     task: Task,
     protocol: Protocol,
     generator: np.random.Generator,
     *,
     softness: float = 1.0,
-) -> Pixels:
+) -> AnyPixels:
     """Degrade a prepared picture to a level, in the task's unit.
 
     Only noise needs the generator, and only pictures that are shrunk have a softness.
@@ -85,7 +86,7 @@ def degrade(
     return rescale(clean, level, softness=softness, protocol=protocol)
 
 
-def scored(picture: Pixels, task: Task) -> Pixels:
+def scored(picture: AnyPixels, task: Task) -> AnyPixels:
     """What is compared: the picture itself; of an enlarged one the luminance in studio range, 8 bits."""
     if task == Task.UPSCALE and len(picture) == 3:
         return to_8bit(studio_luma(picture))

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hyperrestore.arrays import Pixels, StoredRows
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.floats import check_floats
 from hyperrestore.picture.codec import SUFFIXES as SUFFIXES
@@ -41,8 +41,6 @@ from hyperrestore.picture.codec import header_size as header_size
 from hyperrestore.picture.containers.geotiff import POSITION, without_position
 from hyperrestore.picture.forked import before_threads
 
-Pixels = NDArray[np.float32]
-Rows = NDArray[np.uint8] | NDArray[np.uint16]
 AnyPath = str | os.PathLike[str]
 
 MAX_PIXELS = 2**30
@@ -83,7 +81,7 @@ class PictureReader:
         self._region: Any = None
         self._next = 0
 
-    def rows(self, top: int, bottom: int) -> Rows:
+    def rows(self, top: int, bottom: int) -> StoredRows:
         """Read the rows from `top` up to, not including, `bottom`.
 
         Each call begins where the last one ended, or below: the file is read once, from top to bottom.
@@ -101,11 +99,11 @@ class PictureReader:
         """
         return self.bands(top, bottom)[: self.info.channels]
 
-    def bands(self, top: int, bottom: int) -> Rows:
+    def bands(self, top: int, bottom: int) -> StoredRows:
         """Read rows as `rows` does, with alpha as the last channel where the picture has it."""
         return self._samples(top, bottom)[: self.info.channels + self.info.has_alpha]
 
-    def _samples(self, top: int, bottom: int) -> Rows:
+    def _samples(self, top: int, bottom: int) -> StoredRows:
         """Read rows with all that a pixel has: colours, alpha, and the others."""
         info = self.info
         if not self._next <= top < bottom <= info.height:
@@ -157,7 +155,7 @@ class PictureWriter:
         self._spool = spool
         self._written = 0
 
-    def write(self, rows: Rows) -> None:
+    def write(self, rows: StoredRows) -> None:
         """Append rows below those already written.
 
         Args:
@@ -467,9 +465,9 @@ def _enlarged(samples: Pixels, height: int, width: int) -> Pixels:
     return enlarged.transpose(2, 0, 1)
 
 
-def _to_integers(values: Pixels, info: PictureInfo) -> Rows:
+def _to_integers(values: Pixels, info: PictureInfo) -> StoredRows:
     scaled = np.clip(values, 0, 1) * np.float32(2**info.bits - 1)
-    integers: Rows = np.rint(scaled).astype(info.dtype)
+    integers: StoredRows = np.rint(scaled).astype(info.dtype)
     return integers
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hyperrestore.arrays import Pixels, Rows
 from hyperrestore.detect.findings import inspect
 from hyperrestore.errors import DiskFullError, HyperrestoreError, PictureError, UsageError
 from hyperrestore.level import Task
@@ -25,17 +26,7 @@ from hyperrestore.picture.file import (
 )
 from hyperrestore.restore.folder import make_folder
 from hyperrestore.restore.restorer import Restorer
-from hyperrestore.run.engine import (
-    TILE,
-    Backend,
-    Chain,
-    Grain,
-    Pixels,
-    Rows,
-    from_floats,
-    restore_rows,
-    to_floats,
-)
+from hyperrestore.run.engine import TILE, Backend, Chain, Grain, from_floats, restore_rows, to_floats
 from hyperrestore.run.enlarge import STRIP, Enlargement, enlarged_size, is_as_large
 from hyperrestore.run.level_map import level_rows
 from hyperrestore.run.linear_light import LinearResult, in_linear_light, perceptual_rows, to_linear

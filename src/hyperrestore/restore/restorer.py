@@ -11,13 +11,14 @@ from typing import NamedTuple, TypeVar, get_args
 
 import numpy as np
 
+from hyperrestore.arrays import Pixels
 from hyperrestore.errors import CheckpointError, UsageError
 from hyperrestore.floats import check_picture
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.network.checkpoint import Description, read_description
 from hyperrestore.picture.file import Picture, enlarged_picture
 from hyperrestore.run.backend import MapBackend, NetworkBackend, Precision
-from hyperrestore.run.engine import TILE, Backend, Grain, Pixels, Region, restore_region
+from hyperrestore.run.engine import TILE, Backend, Grain, Region, restore_region
 from hyperrestore.run.enlarge import enlarged_region, enlarged_size
 from hyperrestore.run.int8 import load_ranges
 from hyperrestore.run.linear_light import LinearResult, in_linear_light, to_linear, to_perceptual

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hyperrestore.arrays import Pixels
 from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
 from hyperrestore.picture.file import MAX_PIXELS, Picture, read_picture, write_picture
 from hyperrestore.restore.batch import Report, restore_file
 from hyperrestore.restore.restorer import Restorer
-from hyperrestore.run.engine import Pixels, Region
+from hyperrestore.run.engine import Region
 
 SIDE = 384  # of a region, pixels, where none is asked for
 CANDIDATES = 4  # along each axis, among which the region is chosen

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from hyperrestore.arrays import Pixels
 from hyperrestore.errors import UsageError
-from hyperrestore.run.engine import Pixels
 from hyperrestore.run.neutral import only_neutral_seen, without_tint
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]

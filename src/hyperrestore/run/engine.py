@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
+from hyperrestore.arrays import Pixels, Rows
 from hyperrestore.colour import full_range_luma
 from hyperrestore.errors import UsageError
 from hyperrestore.floats import check_floats
 from hyperrestore.level import as_number
 from hyperrestore.run.tiles import Span, round_up, spans
-
-Pixels = npt.NDArray[np.float32]
-Rows = npt.NDArray[Any]  # (c, rows, width): uint8, uint16, or floats in [0, 1]
 
 TILE = 1536
 

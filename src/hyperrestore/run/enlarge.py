@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from hyperrestore.arrays import Float32, Int64, Pixels, Rows
 from hyperrestore.errors import LevelError, UsageError
 from hyperrestore.level import as_number
 from hyperrestore.resample import bicubic_taps
-from hyperrestore.run.engine import Pixels, Region, Rows, to_floats
+from hyperrestore.run.engine import Region, to_floats
 
 MAX_SIDE = 2**31 - 1  # pixels; no format that we write holds more
 STRIP = 64  # rows computed at a time: their intermediate results are several times as large as they are
@@ -94,7 +94,7 @@ def is_as_large(
     return any(wanted is not None and side >= wanted for side, wanted in asked)
 
 
-Taps = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]  # places and weights, each (length, taps)
+Taps = tuple[Int64, Float32]  # places and weights, each (length, taps)
 
 
 def _taps(size: tuple[int, int], to: tuple[int, int]) -> tuple[Taps, Taps]:
@@ -111,7 +111,7 @@ def _taps(size: tuple[int, int], to: tuple[int, int]) -> tuple[Taps, Taps]:
     return rows, columns
 
 
-def _taller(picture: Pixels, places: npt.NDArray[np.int64], weights: npt.NDArray[np.float32]) -> Pixels:
+def _taller(picture: Pixels, places: Int64, weights: Float32) -> Pixels:
     """(c, h, w) -> (c, rows of the result, w)."""
     result = np.empty((picture.shape[0], len(places), picture.shape[2]), np.float32)
     for row in range(0, len(places), STRIP):
@@ -123,7 +123,7 @@ def _taller(picture: Pixels, places: npt.NDArray[np.int64], weights: npt.NDArray
     return result
 
 
-def _wider(picture: Pixels, places: npt.NDArray[np.int64], weights: npt.NDArray[np.float32]) -> Pixels:
+def _wider(picture: Pixels, places: Int64, weights: Float32) -> Pixels:
     """(c, h, w) -> (c, h, columns of the result)."""
     result = np.empty((*picture.shape[:2], len(places)), np.float32)
     for row in range(0, picture.shape[1], STRIP):

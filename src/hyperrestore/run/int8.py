@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hyperrestore.arrays import Float32
 from hyperrestore.atomic import write_atomically
 from hyperrestore.errors import CheckpointError
 from hyperrestore.network.checkpoint import graph_path, weights_digest
@@ -24,7 +24,6 @@ from hyperrestore.network.checkpoint import graph_path, weights_digest
 FORMAT_VERSION = 1
 
 Range = tuple[float, float]  # least and largest activation
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def quantize(graph: Any, core: Any, ranges: Ranges, level: float) -> None:
 
     limits = ranges.at(level)
     for index, (name, node) in enumerate(inner.items()):
-        kernel: Floats = np.array(values[index])
+        kernel: Float32 = np.array(values[index])
         most = weight_limits(kernel)
         node.input(1).replace_source_output(rounded(opset13.constant(kernel), -most, most, 255))
         source = node.input_value(0)
@@ -150,7 +149,7 @@ def quantize(graph: Any, core: Any, ranges: Ranges, level: float) -> None:
             reader.replace_source_output(activations)
 
 
-def weight_limits(kernel: Floats) -> Floats:
+def weight_limits(kernel: Float32) -> Float32:
     """What the integer 127 stands for in each output channel of a kernel, so that no product saturates.
 
     A CPU without VNNI multiplies activations, 0 to 255, by weights and adds two such products, those of

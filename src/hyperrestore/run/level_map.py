@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hyperrestore.arrays import Pixels
 from hyperrestore.colour import LUMA
 from hyperrestore.errors import PictureError
 from hyperrestore.picture.codec import load, reading, resized, vips_library
 from hyperrestore.picture.file import MAX_PIXELS
-from hyperrestore.run.engine import Pixels
 
 STRIP = 64  # rows asked of libvips at a time, which keeps several copies of them
 

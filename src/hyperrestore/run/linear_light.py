@@ -13,12 +13,12 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
+from hyperrestore.arrays import Float64, Pixels, Rows
 from hyperrestore.picture.file import PictureInfo
-from hyperrestore.run.engine import Backend, Pixels, Rows, to_floats
+from hyperrestore.run.engine import Backend, to_floats
 
-Curve = npt.NDArray[np.float64]
+Curve = Float64
 
 STRAIGHT = 0.1  # the most that the curve of a profile leaves the straight line, to count as linear
 _PLACES = np.linspace(0, 1, 65)

@@ -12,11 +12,8 @@ ones stays free: in noise it is neutral by chance.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from hyperrestore.run.engine import Pixels
-
-Mask = npt.NDArray[np.bool_]
+from hyperrestore.arrays import Mask, Pixels
 
 
 def only_neutral_seen(window: Pixels, halo: int) -> Mask | None:

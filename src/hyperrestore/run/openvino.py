@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hyperrestore.arrays import Pixels
 from hyperrestore.errors import CheckpointError, UsageError
 from hyperrestore.network.checkpoint import (
     Description,
@@ -19,7 +20,6 @@ from hyperrestore.network.checkpoint import (
     layout_digest,
 )
 from hyperrestore.run.backend import Infer, Level, MapBackend, NetworkBackend, Precision, first_line
-from hyperrestore.run.engine import Pixels
 from hyperrestore.run.int8 import Ranges, quantize
 
 # Pixels of a picture up to which it takes longer to build a graph for its level than to do without.

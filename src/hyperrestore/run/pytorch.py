@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hyperrestore.arrays import Pixels
 from hyperrestore.errors import MissingExtraError, UsageError
 from hyperrestore.network.checkpoint import load_checkpoint
 from hyperrestore.run.backend import Level, MapBackend, NetworkBackend, Precision, first_line
-from hyperrestore.run.engine import Pixels
 
 if TYPE_CHECKING:
     import torch

@@ -13,11 +13,11 @@ from itertools import pairwise
 from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
+from hyperrestore.arrays import Float32, Int64, Pixels, Rows
 from hyperrestore.errors import UsageError
 from hyperrestore.resample import bicubic_taps, matrix_of
-from hyperrestore.run.engine import Backend, Pixels, Region, Rows, from_floats, mirrored, to_floats
+from hyperrestore.run.engine import Backend, Region, from_floats, mirrored, to_floats
 from hyperrestore.run.tiles import round_up
 
 STRIP = (
@@ -53,8 +53,8 @@ def has_subpixels(backend: Backend) -> TypeGuard[SubpixelBackend]:
 class Taps:
     """Which samples of an axis make each one of another, and by which weights; both (length, taps)."""
 
-    places: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float32]
+    places: Int64
+    weights: Float32
 
     @classmethod
     def interpolating(cls, count: int, length: int) -> Taps:
@@ -77,7 +77,7 @@ class Taps:
         return int(self.places.max())
 
     @property
-    def matrix(self) -> npt.NDArray[np.float32]:
+    def matrix(self) -> Float32:
         """(length, samples), from the first sample that counts to the last."""
         return matrix_of(self.places - self.first, self.weights, self.last - self.first + 1)
 
@@ -104,11 +104,11 @@ class Taps:
         return result
 
     @cached_property
-    def _copied(self) -> npt.NDArray[np.int64] | None:
+    def _copied(self) -> Int64 | None:
         """The samples themselves, where each of the result is one of them."""
         if not ((self.weights == 0) | (self.weights == 1)).all():
             return None
-        samples: npt.NDArray[np.int64] = self.places[np.arange(len(self.places)), self.weights.argmax(axis=1)]
+        samples: Int64 = self.places[np.arange(len(self.places)), self.weights.argmax(axis=1)]
         return samples
 
 

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from hyperrestore.run.engine import Backend, Pixels, Rows, to_floats
+from hyperrestore.arrays import Mask, Pixels, Rows
+from hyperrestore.run.engine import Backend, to_floats
 
 HIDDEN = np.float32(
     1 / 255
@@ -39,7 +39,7 @@ class Surroundings:
     height: int
 
 
-def hidden_pixels(alpha: Rows) -> npt.NDArray[np.bool_]:
+def hidden_pixels(alpha: Rows) -> Mask:
     """Tell which pixels are so transparent that their colour cannot be seen.
 
     Args:
@@ -49,7 +49,7 @@ def hidden_pixels(alpha: Rows) -> npt.NDArray[np.bool_]:
         >>> hidden_pixels(np.array([0, 1, 2, 255], np.uint8)).tolist()
         [True, True, False, False]
     """
-    hidden: npt.NDArray[np.bool_] = to_floats(alpha) <= HIDDEN
+    hidden: Mask = to_floats(alpha) <= HIDDEN
     return hidden
 
 
@@ -216,7 +216,7 @@ def _filled(sums: Pixels) -> Pixels:
     return _pushed(sums, _filled(_halved(sums)))
 
 
-def _touched(visible: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _touched(visible: Mask) -> Mask:
     """The visible pixels and the eight around each."""
     wide = visible.copy()
     wide[:, 1:] |= visible[:, :-1]

@@ -11,22 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from hyperrestore.arrays import Pixels, Rows
 from hyperrestore.detect.findings import Findings, inspect
 from hyperrestore.level import Task
 from hyperrestore.picture.codec import FORMATS, Format, load, resized, vips_library
 from hyperrestore.picture.file import PictureInfo, open_picture
 from hyperrestore.restore.restorer import Restorer
-from hyperrestore.run.engine import (
-    TILE,
-    Backend,
-    Grain,
-    Pixels,
-    Region,
-    Rows,
-    from_floats,
-    restore_region,
-    to_floats,
-)
+from hyperrestore.run.engine import TILE, Backend, Grain, Region, from_floats, restore_region, to_floats
 from hyperrestore.run.enlarge import enlarged_region
 from hyperrestore.run.level_map import level_rows
 from hyperrestore.run.linear_light import LinearResult, in_linear_light, perceptual_rows, to_linear

@@ -21,10 +21,11 @@ from pydantic import FiniteFloat, ValidationError
 from starlette.requests import ClientDisconnect
 
 from hyperrestore import __version__
+from hyperrestore.arrays import Rows
 from hyperrestore.errors import PictureError
 from hyperrestore.level import Task
 from hyperrestore.restore.restorer import Restorer
-from hyperrestore.run.engine import Region, Rows
+from hyperrestore.run.engine import Region
 from hyperrestore.run.enlarge import enlarged_size
 from hyperrestore.web.archive import distinct_names, zipped
 from hyperrestore.web.messages import (

@@ -6,15 +6,13 @@ import mmap
 import struct
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hyperrestore.arrays import AnyFloat, Float64, Int64
 from hyperrestore.errors import LevelError
 
 JPEG = b"\xff\xd8"  # how such a file begins
-Float64 = npt.NDArray[np.float64]
 _FRAMES = (0xC0, 0xC1, 0xC2)
 
 # ITU-T T.81 (1992), annex K.1: the tables that a quality scales, of luminance and of colours, row by row.
@@ -174,14 +172,14 @@ def quality_of_table(table: tuple[int, ...]) -> tuple[int, bool]:
     return quality, bool(distance[quality - 1] == 0)
 
 
-def middle_of_least(distance: npt.NDArray[np.floating[Any]]) -> int:
+def middle_of_least(distance: AnyFloat) -> int:
     """The quality at the smallest distance; of several with the same steps the middle one."""
     (nearest,) = np.nonzero(distance <= distance.min() + 1e-9)
     return int(nearest[len(nearest) // 2]) + 1
 
 
 @cache
-def standard_tables() -> npt.NDArray[np.int64]:
+def standard_tables() -> Int64:
     """(100, 64): luminance, for each quality."""
     return np.array([quantisation_tables(quality)[0] for quality in range(1, 101)])
 
