@@ -31,7 +31,7 @@ from typing import Any
 import pyvips
 
 from hyperrestore import Restorer
-from hyperrestore.picture.file import open_picture
+from hyperrestore.picture.reader import open_picture
 from hyperrestore.restore.batch import Report, restore_file, restore_files
 from hyperrestore.run.engine import TILE, restore_rows
 

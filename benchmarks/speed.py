@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from hyperrestore import Picture, PictureInfo, Restorer, run_tiled
-from hyperrestore.picture.file import create_picture
+from hyperrestore.picture.writer import create_picture
 from hyperrestore.restore.restorer import MODELS
 from hyperrestore.run.engine import TILE
 

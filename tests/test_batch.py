@@ -24,8 +24,11 @@ import hyperrestore.restore.batch as batch
 from hyperrestore import PictureInfo, Restorer, read_picture, restore_file
 from hyperrestore.errors import DiskFullError, LevelError, PictureError, UsageError
 from hyperrestore.level import Task
-from hyperrestore.picture.codec import writing
-from hyperrestore.picture.file import SUFFIXES, Picture, create_picture, remove_leftovers, write_picture
+from hyperrestore.picture.file import Picture, write_picture
+from hyperrestore.picture.formats import SUFFIXES
+from hyperrestore.picture.temporary import remove_leftovers
+from hyperrestore.picture.vips import writing
+from hyperrestore.picture.writer import create_picture
 from hyperrestore.restore.batch import Failure, Report, restore_files
 from hyperrestore.restore.folder import find_finished, find_inputs, make_folder, plan_targets
 

@@ -13,7 +13,8 @@ from hyperrestore.detect.noise import Noise
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import jpeg, quantisation_tables
-from hyperrestore.picture.file import Picture, PictureInfo, read_picture, write_picture
+from hyperrestore.picture.file import Picture, read_picture, write_picture
+from hyperrestore.picture.info import PictureInfo
 
 
 def write(path, pixels, bits=8, **options):

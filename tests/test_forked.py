@@ -12,7 +12,8 @@ import pyvips
 from conftest import SOURCE
 from PIL import Image
 
-from hyperrestore.picture.file import Picture, PictureInfo, write_picture
+from hyperrestore.picture.file import Picture, write_picture
+from hyperrestore.picture.info import PictureInfo
 from hyperrestore.restore.restorer import Restorer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")

@@ -22,7 +22,8 @@ from test_picture import KINDS, XMP, copy, exif, integers, names, picture_of, re
 
 from hyperrestore.cli import main as cli
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.picture.file import open_picture, read_picture, write_picture
+from hyperrestore.picture.file import read_picture, write_picture
+from hyperrestore.picture.reader import open_picture
 
 
 @pytest.fixture
@@ -478,7 +479,8 @@ import json, resource, sys, warnings
 from pathlib import Path
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.detect.findings import inspect
-from hyperrestore.picture.file import create_picture, open_picture
+from hyperrestore.picture.reader import open_picture
+from hyperrestore.picture.writer import create_picture
 
 warnings.simplefilter("error")
 resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.learn.photos import PhotoFile, Photos, find_photos, read_rgb, split_photos, validation_crops
-from hyperrestore.picture.file import Picture, PictureInfo, write_picture
+from hyperrestore.picture.file import Picture, write_picture
+from hyperrestore.picture.info import PictureInfo
 
 CPU = torch.device("cpu")
 

@@ -18,19 +18,15 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms
 
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.picture.codec import FORMATS, SUFFIXES
 from hyperrestore.picture.containers.tiff_pages import find_page
-from hyperrestore.picture.file import (
-    Picture,
-    PictureInfo,
-    create_picture,
-    open_picture,
-    read_picture,
-    write_picture,
-)
+from hyperrestore.picture.file import Picture, read_picture, write_picture
+from hyperrestore.picture.formats import FORMATS, SUFFIXES
+from hyperrestore.picture.info import PictureInfo
 from hyperrestore.picture.metadata.exif import turned_exif
 from hyperrestore.picture.metadata.photoshop import split_resources
 from hyperrestore.picture.metadata.tiff import TiffMetadata, add_tiff_metadata, read_tiff_metadata
+from hyperrestore.picture.reader import open_picture
+from hyperrestore.picture.writer import create_picture
 
 LOSSLESS = [("png", None), ("tif", None), ("webp", 100), ("avif", 100)]
 KINDS = ("png", "jpg", "webp", "tif", "avif")

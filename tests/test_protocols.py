@@ -12,7 +12,8 @@ from hyperrestore.level import Task
 from hyperrestore.measure.degrade import jpeg, rescale
 from hyperrestore.measure.evaluate import evaluate
 from hyperrestore.measure.protocols import DEGRADED, border, check_protocol, degrade, prepare, scored
-from hyperrestore.picture.file import Picture, PictureInfo, write_picture
+from hyperrestore.picture.file import Picture, write_picture
+from hyperrestore.picture.info import PictureInfo
 
 TEST_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"
 

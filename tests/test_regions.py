@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hyperrestore.picture.file import create_picture, open_picture, read_picture
+from hyperrestore.picture.file import read_picture
 from hyperrestore.picture.metadata.exif import turned_exif
 from hyperrestore.picture.metadata.orientation import turned_box, turned_point, turned_size
 from hyperrestore.picture.metadata.photoshop import resources
 from hyperrestore.picture.metadata.regions import fitted_xmp
+from hyperrestore.picture.reader import open_picture
+from hyperrestore.picture.writer import create_picture
 
 WIDTH, HEIGHT = 48, 32
 LEFT, TOP, WIDE, HIGH = BOX = 6, 8, 12, 6

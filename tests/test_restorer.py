@@ -7,7 +7,8 @@ import pytest
 from conftest import SIGMA
 
 from hyperrestore.errors import CheckpointError, ExtrapolationWarning, LevelError, UsageError
-from hyperrestore.picture.file import Picture, PictureInfo
+from hyperrestore.picture.file import Picture
+from hyperrestore.picture.info import PictureInfo
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region
 

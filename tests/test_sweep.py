@@ -6,7 +6,8 @@ import pytest
 import hyperrestore.restore.sheet as sheets
 from hyperrestore import Region, Restorer
 from hyperrestore.errors import LevelError, UsageError
-from hyperrestore.picture.file import Picture, PictureInfo, read_picture, write_picture
+from hyperrestore.picture.file import Picture, read_picture, write_picture
+from hyperrestore.picture.info import PictureInfo
 from hyperrestore.restore.sheet import GAP, sweep, telling_region
 
 

@@ -19,7 +19,10 @@ from test_picture import IPTC, XMP, copy, exif, integers, picture_of, refused
 from hyperrestore import restore_file
 from hyperrestore.detect.findings import inspect
 from hyperrestore.level import Task
-from hyperrestore.picture.file import create_picture, header_size, open_picture, read_picture, write_picture
+from hyperrestore.picture.decode import header_size
+from hyperrestore.picture.file import read_picture, write_picture
+from hyperrestore.picture.reader import open_picture
+from hyperrestore.picture.writer import create_picture
 
 FORMS = {1: "B", 2: "s", 3: "H", 4: "I", 5: "I", 12: "d"}
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperrestore.detect.findings import inspect
-from hyperrestore.picture.file import Picture, PictureInfo, read_picture, write_picture
+from hyperrestore.picture.file import Picture, read_picture, write_picture
+from hyperrestore.picture.info import PictureInfo
 from hyperrestore.restore.batch import restore_file
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region

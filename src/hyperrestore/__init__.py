@@ -35,7 +35,8 @@ if TYPE_CHECKING:
         hyperize,
         materialize,
     )
-    from hyperrestore.picture.file import Picture, PictureInfo, read_picture, write_picture
+    from hyperrestore.picture.file import Picture, read_picture, write_picture
+    from hyperrestore.picture.info import PictureInfo
     from hyperrestore.restore.batch import restore_file
     from hyperrestore.restore.restorer import Restorer
     from hyperrestore.run.engine import Backend, Region, restore_region, run_tiled
@@ -63,7 +64,8 @@ _HOMES = {
     "network.hyper": ("HyperConv2d", "HyperConvTranspose2d", "Hypernetwork", "hyperize", "materialize"),
     "level": ("LevelScale", "Task"),
     "detect.noise": ("Noise",),
-    "picture.file": ("Picture", "PictureInfo", "read_picture", "write_picture"),
+    "picture.file": ("Picture", "read_picture", "write_picture"),
+    "picture.info": ("PictureInfo",),
     "restore.restorer": ("Restorer",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -217,7 +217,7 @@ class _Plan(NamedTuple):
 
 def _plan(options: argparse.Namespace) -> _Plan:
     """Find the pictures and name their results; what can be refused before a model is loaded is refused."""
-    from hyperrestore.picture.file import remove_leftovers
+    from hyperrestore.picture.temporary import remove_leftovers
     from hyperrestore.restore.folder import find_inputs, plan_targets
 
     suffix = None if options.format is None else f".{options.format.lower().removeprefix('.')}"
@@ -305,7 +305,7 @@ def _sizes(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _max_pixels(options: argparse.Namespace) -> int:
-    from hyperrestore.picture.file import MAX_PIXELS
+    from hyperrestore.picture.reader import MAX_PIXELS
 
     return int(options.max_pixels or MAX_PIXELS)
 
@@ -425,7 +425,7 @@ def _skipped(pairs: Sequence[tuple[Path, Path]], options: argparse.Namespace) ->
 
 def _inspect(options: argparse.Namespace) -> int:
     from hyperrestore.detect.findings import inspect
-    from hyperrestore.picture.file import MAX_PIXELS
+    from hyperrestore.picture.reader import MAX_PIXELS
     from hyperrestore.restore.closing import tabulate_findings
     from hyperrestore.restore.folder import find_inputs
 

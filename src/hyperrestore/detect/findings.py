@@ -16,7 +16,8 @@ from hyperrestore.errors import PictureError
 from hyperrestore.floats import check_picture
 from hyperrestore.level import Task
 from hyperrestore.picture.containers.jpeg import JPEG, jpeg_tables, quality_of_table
-from hyperrestore.picture.file import MAX_PIXELS, Picture, open_picture
+from hyperrestore.picture.file import Picture
+from hyperrestore.picture.reader import MAX_PIXELS, open_picture
 from hyperrestore.run.engine import to_floats
 from hyperrestore.run.linear_light import in_linear_light, perceptual_rows, to_perceptual
 from hyperrestore.run.transparency import hidden_pixels

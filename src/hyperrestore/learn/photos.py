@@ -20,7 +20,8 @@ from torch import Tensor
 
 from hyperrestore.errors import UsageError
 from hyperrestore.learn.drawings import draw_pictures
-from hyperrestore.picture.file import SUFFIXES, read_picture
+from hyperrestore.picture.file import read_picture
+from hyperrestore.picture.formats import SUFFIXES
 
 INDEX = "INDEX.tsv"
 COLUMNS = ("part", "tile", "source", "image")

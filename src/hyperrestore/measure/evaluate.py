@@ -33,7 +33,10 @@ from hyperrestore.measure.protocols import (
     prepared_size,
     scored,
 )
-from hyperrestore.picture.file import SUFFIXES, PictureInfo, open_picture, read_picture
+from hyperrestore.picture.file import read_picture
+from hyperrestore.picture.formats import SUFFIXES
+from hyperrestore.picture.info import PictureInfo
+from hyperrestore.picture.reader import open_picture
 from hyperrestore.run.engine import TILE, Backend, Region, run_tiled
 from hyperrestore.run.openvino import SMALL
 from hyperrestore.run.subpixels import Upscaled, has_subpixels

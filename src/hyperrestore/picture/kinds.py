@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hyperrestore.picture.codec import FORMATS, SUFFIXES, Format
+from hyperrestore.picture.formats import SUFFIXES, Format, format_of
 
 READ_SUFFIXES = (*SUFFIXES, ".mpo")  # MPO is JPEG with further images behind it; it is not written
 NAMED, KINDS_NAMED = 3, 8  # files of a kind, and kinds, that a line for people names
@@ -72,7 +72,7 @@ FOREIGN = (
 def picture_format(path: Path) -> Format | None:
     """The format that a file's first bytes are of, among those that are read; None for all else."""
     head = _head(path)
-    return _format_of(head) if head else None
+    return format_of(head) if head else None
 
 
 def is_picture(path: Path) -> bool:
@@ -81,7 +81,7 @@ def is_picture(path: Path) -> bool:
     if suffix not in _NO_SUFFIX:
         return suffix in READ_SUFFIXES
     head = _head(path)
-    return head is not None and _format_of(head) is not None and _foreign_of(head) is None
+    return head is not None and format_of(head) is not None and _foreign_of(head) is None
 
 
 def foreign_kind(path: Path) -> str | None:
@@ -101,7 +101,7 @@ def foreign_kind(path: Path) -> str | None:
     head = _head(path)
     if head is None:
         return "file that cannot be opened" if suffix in _NO_SUFFIX else None
-    known = _format_of(head)
+    known = format_of(head)
     return _foreign_of(head) or (f"{known.name}{_RENAMED}" if known else None)
 
 
@@ -137,10 +137,6 @@ def _head(path: Path) -> bytes | None:
             return file.read(_HEAD)
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
-
-
-def _format_of(head: bytes) -> Format | None:
-    return next((known for known in FORMATS if re.match(known.signature, head, re.DOTALL)), None)
 
 
 def _foreign_of(head: bytes) -> str | None:

@@ -16,14 +16,10 @@ from hyperrestore.arrays import Pixels, Rows
 from hyperrestore.detect.findings import inspect
 from hyperrestore.errors import DiskFullError, HyperrestoreError, PictureError, UsageError
 from hyperrestore.level import Task
-from hyperrestore.picture.file import (
-    MAX_PIXELS,
-    PictureInfo,
-    copy_picture,
-    create_picture,
-    header_size,
-    open_picture,
-)
+from hyperrestore.picture.decode import header_size
+from hyperrestore.picture.info import PictureInfo
+from hyperrestore.picture.reader import MAX_PIXELS, open_picture
+from hyperrestore.picture.writer import copy_picture, create_picture
 from hyperrestore.restore.folder import make_folder
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import TILE, Backend, Chain, Grain, from_floats, restore_rows, to_floats

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.picture.file import SUFFIXES
+from hyperrestore.picture.formats import SUFFIXES
 from hyperrestore.picture.kinds import READ_SUFFIXES, foreign_kind, is_picture, name_foreign, picture_format
 
 COARSE = 2.0  # seconds in which FAT counts: where times are kept, a result may seem that much older

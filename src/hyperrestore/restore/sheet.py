@@ -16,7 +16,8 @@ import numpy as np
 from hyperrestore.arrays import Pixels
 from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
-from hyperrestore.picture.file import MAX_PIXELS, Picture, read_picture, write_picture
+from hyperrestore.picture.file import Picture, read_picture, write_picture
+from hyperrestore.picture.reader import MAX_PIXELS
 from hyperrestore.restore.batch import Report, restore_file
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region

@@ -10,8 +10,10 @@ import numpy as np
 from hyperrestore.arrays import Pixels
 from hyperrestore.colour import LUMA
 from hyperrestore.errors import PictureError
-from hyperrestore.picture.codec import load, reading, resized, vips_library
-from hyperrestore.picture.file import MAX_PIXELS
+from hyperrestore.picture.bands import resized
+from hyperrestore.picture.decode import load
+from hyperrestore.picture.reader import MAX_PIXELS
+from hyperrestore.picture.vips import reading, vips_library
 
 STRIP = 64  # rows asked of libvips at a time, which keeps several copies of them
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from hyperrestore.arrays import Float64, Pixels, Rows
-from hyperrestore.picture.file import PictureInfo
+from hyperrestore.picture.info import PictureInfo
 from hyperrestore.run.engine import Backend, to_floats
 
 Curve = Float64

@@ -14,8 +14,12 @@ import numpy as np
 from hyperrestore.arrays import Pixels, Rows
 from hyperrestore.detect.findings import Findings, inspect
 from hyperrestore.level import Task
-from hyperrestore.picture.codec import FORMATS, Format, load, resized, vips_library
-from hyperrestore.picture.file import PictureInfo, open_picture
+from hyperrestore.picture.bands import resized
+from hyperrestore.picture.decode import load
+from hyperrestore.picture.formats import FORMATS, Format
+from hyperrestore.picture.info import PictureInfo
+from hyperrestore.picture.reader import open_picture
+from hyperrestore.picture.vips import vips_library
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import TILE, Backend, Grain, Region, from_floats, restore_region, to_floats
 from hyperrestore.run.enlarge import enlarged_region

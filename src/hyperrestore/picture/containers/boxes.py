@@ -46,6 +46,19 @@ def png_chunks(data: Data) -> Iterator[Box]:
             return
 
 
+def png_head(head: bytes) -> dict[bytes, bytes]:
+    """The chunks before the pixels of a PNG file by their names, the last of a name."""
+    chunks: dict[bytes, bytes] = {}
+    position = 8
+    while position + 8 <= len(head):
+        size, name = struct.unpack_from(">I4s", head, position)
+        if name == b"IDAT":
+            break
+        chunks[name] = head[position + 8 : position + 8 + size]
+        position += 12 + size
+    return chunks
+
+
 def riff_chunks(data: Data) -> Iterator[Box]:
     """The chunks of a RIFF file, as far as they can be read."""
     position = 12
