@@ -22,9 +22,9 @@ from PIL import Image
 from safetensors.numpy import save
 
 from hyperrestore import Restorer, run_tiled
+from hyperrestore.arrays import Float32 as Floats
 from hyperrestore.atomic import write_atomically
 from hyperrestore.colour import LUMA, full_range_luma
-from hyperrestore.detect.blocks import Floats
 from hyperrestore.detect.findings import Compression, Findings
 from hyperrestore.detect.noise import FLOOR, LEAST_SPREAD, WEIGHTS, Noise, describe_blocks, estimate
 from hyperrestore.learn.drawings import draw_pictures

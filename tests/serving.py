@@ -47,3 +47,30 @@ def wait_for(condition, seconds=20):
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
     return value
+
+
+def add(client, path, name=None):
+    headers = {"X-File-Name": path.name if name is None else name}
+    response = client.post("/api/photos", content=path.read_bytes(), headers=headers)
+    assert response.status_code == 201, response.text
+    return response.json()
+
+
+def begin(client, photo, **wanted):
+    response = client.post(f"/api/photos/{photo['id']}/jobs", json=wanted)
+    assert response.status_code == 202, response.text
+    return response.json()
+
+
+def finish(client, job):
+    def ended():
+        told = client.get(f"/api/jobs/{job['id']}").json()
+        return told if told["state"] not in ("queued", "running") else None
+
+    return wait_for(ended)
+
+
+def sentence(response, status):
+    assert response.status_code == status, response.text
+    assert set(response.json()) == {"error"}
+    return response.json()["error"]

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import RECIPE
-from test_photos import write
+from makers import RECIPE, write_photo
 
 from hyperrestore.learn.recipe import read_recipe
 from hyperrestore.network.checkpoint import read_description
@@ -26,7 +25,7 @@ def table(ablate, tmp_path, monkeypatch, capsys):
     (tmp_path / "tiny.toml").write_text(RECIPE)
     random = np.random.default_rng(0)
     for number in range(2):
-        write(tmp_path / "photos" / f"{number}.png", random.integers(0, 256, (3, 256, 256)))
+        write_photo(tmp_path / "photos" / f"{number}.png", random.integers(0, 256, (3, 256, 256)))
 
     def run(*arguments, steps=2):
         words = ["ablate.py", tmp_path / "tiny.toml", "--data", tmp_path / "photos", "--steps", steps]
@@ -60,7 +59,7 @@ def test_a_run_is_made_once_and_an_interrupted_one_again(ablate, table, monkeypa
     monkeypatch.setattr(ablate, "train", counted)
     table(steps=3)
     assert asked[2:] == [3]
-    write(tmp_path / "photos" / "2.png", np.zeros((3, 256, 256), int))
+    write_photo(tmp_path / "photos" / "2.png", np.zeros((3, 256, 256), int))
     table(steps=3)
     assert asked[3:] == [3], "other photos"
 

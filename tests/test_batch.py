@@ -19,6 +19,7 @@ import pyvips
 from conftest import SOURCE, needs_linux, peak_memory
 from hypothesis import given
 from hypothesis import strategies as st
+from makers import names, photo
 
 import hyperrestore.restore.batch as batch
 from hyperrestore import PictureInfo, Restorer, read_picture, restore_file
@@ -64,16 +65,6 @@ class Fake:
     def at(self, level, *, bits, pixels=None):
         self.asked.append((level, bits))
         return self.backend
-
-
-def photo(path, *, channels=3, height=24, width=36, bits=8, seed=0):
-    values = np.random.default_rng(seed).random((channels, height, width), np.float32)
-    write_picture(path, Picture(values, None, PictureInfo(width, height, channels, bits)))
-    return path
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 # --- Targets ----------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
+from makers import RECIPE, damaged, photo
 from PIL import Image, ImageCms
-from test_models import photo as example_photo
 
 import hyperrestore.learn.train
 import hyperrestore.restore.batch
@@ -24,39 +24,11 @@ from hyperrestore.cli import main as cli
 from hyperrestore.cli.arguments import parser
 from hyperrestore.cli.main import COMMANDS, main
 from hyperrestore.errors import DiskFullError
-from hyperrestore.measure.metrics import to_8bit
 from hyperrestore.picture.file import Picture, write_picture
 
 SOURCE = Path(cli.__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONIOENCODING": "utf-8:strict"}
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-RECIPE = """
-task = "denoise"
-[network]
-kind = "unet"
-widths = [8, 16]
-blocks = [1, 1]
-rank = 2
-[scale]
-unit = "sigma"
-low = 0
-high = 100
-trained = [0, 75]
-origin = 0
-reference = 50
-[training]
-learning_rate = 1e-3
-crop = 16
-validate_at = [25]
-"""
-
-
-def photo(path, *, channels=3, height=24, width=36, bits=8, alpha=False, seed=0, **info):
-    """A noisy picture in a file."""
-    values = np.random.default_rng(seed).random((channels + alpha, height, width), np.float32)
-    about = PictureInfo(width, height, channels, bits, alpha, **info)
-    write_picture(path, Picture(values[:channels], values[channels:] if alpha else None, about))
-    return path
 
 
 def run(*words, **options):
@@ -521,15 +493,6 @@ def test_inspect_prints_commands_that_work(capsys):
     said = capsys.readouterr().out
     assert "hyperrestore restore ./-x.png -o" in said
     assert "  repair: denoise at" in said, "no command that would name another file"
-
-
-def damaged(path, *, sigma, quality=None):
-    """A photo with noise, perhaps as JPEG."""
-    clean = to_8bit(example_photo("coffee", 40, 100)[:, ::2, ::2])
-    noise = np.random.default_rng(0).normal(0, sigma / 255, clean.shape)
-    pixels = (clean + noise).clip(0, 1).astype(np.float32)
-    write_picture(path, Picture(pixels, None, PictureInfo(128, 128, 3)), quality=quality)
-    return clean
 
 
 def test_inspect_says_what_restore_repairs(capsys):

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from test_models import photo
+from makers import example_photos
 
 from hyperrestore.colour import full_range_luma
 from hyperrestore.detect.compression import quality_from_pixels
 from hyperrestore.measure.degrade import jpeg
 
-PHOTOS = {name: photo(name, 40, 100) for name in ("chelsea", "coffee", "astronaut")}
+PHOTOS = example_photos()
 
 
 def page(height, width):

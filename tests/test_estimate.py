@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from makers import example_photos
 from PIL import Image
-from test_compression import PHOTOS
 
 import hyperrestore
 from hyperrestore.detect.findings import Compression, Findings, inspect
@@ -15,6 +15,8 @@ from hyperrestore.level import Task
 from hyperrestore.measure.degrade import jpeg, quantisation_tables
 from hyperrestore.picture.file import Picture, read_picture, write_picture
 from hyperrestore.picture.info import PictureInfo
+
+PHOTOS = example_photos()
 
 
 def write(path, pixels, bits=8, **options):

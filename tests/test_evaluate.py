@@ -5,11 +5,12 @@ import io
 import json
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from makers import Fake, Identity
 
 from hyperrestore import PictureInfo, Restorer
 from hyperrestore.errors import LevelError, MissingExtraError, PictureError, UsageError
@@ -28,27 +29,6 @@ from hyperrestore.measure.evaluate import (
     plot,
 )
 from hyperrestore.picture.file import Picture, write_picture
-
-
-@dataclass(frozen=True)
-class Identity:
-    halo: int = 4
-    multiple: int = 2
-    name: str = "nothing"
-
-    def __call__(self, window, /):
-        return window
-
-
-@dataclass(frozen=True)
-class Fake:
-    """A Restorer that changes nothing."""
-
-    task: Task = Task.DENOISE
-
-    def at(self, level, *, bits, pixels=None):
-        assert bits == 8
-        return Identity()
 
 
 def photo(path, *, channels=3, height=128, width=160, low=0.0, high=1.0, seed=0):

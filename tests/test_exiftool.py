@@ -7,9 +7,8 @@ import subprocess
 
 import numpy as np
 import pytest
+from makers import KINDS, copy, restored, smooth
 from PIL import Image
-from test_metadata import restored
-from test_picture import KINDS, copy, smooth
 
 EXIFTOOL = shutil.which("exiftool")
 pytestmark = pytest.mark.skipif(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import pyvips
-from test_linear_light import curve, picture, profile
+from makers import curve, display_profile, float_picture
 
 from hyperrestore.errors import PictureError
 from hyperrestore.picture.file import read_picture, write_picture
@@ -28,7 +28,7 @@ def save(path, pixels, icc, **fields):
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_floats_become_16_bits(tmp_path, rng, channels):
     pixels = rng.integers(0, 65536, (channels, 20, 30)) / 65535
-    icc = profile(curve(), space=b"RGB " if channels > 2 else b"GRAY")
+    icc = display_profile(curve(), space=b"RGB " if channels > 2 else b"GRAY")
     found = read_picture(save(tmp_path / "a.tif", pixels, icc))
     assert (found.info.bits, found.info.icc_profile) == (16, icc)
     assert "rounded from floats to 16 bits" in found.info.notes
@@ -40,8 +40,8 @@ def test_floats_become_16_bits(tmp_path, rng, channels):
 
 
 def test_they_are_restored_as_the_same_in_integers(tmp_path, tiny_model, rng):
-    pixels, icc = (rng.integers(0, 6554, (3, 40, 50)) / 65535).astype(np.float32), profile(curve())
-    write_picture(tmp_path / "integers.tif", picture(pixels, icc))
+    pixels, icc = (rng.integers(0, 6554, (3, 40, 50)) / 65535).astype(np.float32), display_profile(curve())
+    write_picture(tmp_path / "integers.tif", float_picture(pixels, icc))
     save(tmp_path / "floats.tif", pixels, icc)
     save(tmp_path / "turned.tif", pixels, icc, orientation=6)
     restorer = Restorer.load(tiny_model)
@@ -56,7 +56,7 @@ def test_they_are_restored_as_the_same_in_integers(tmp_path, tiny_model, rng):
 
 
 def test_what_is_unclear_or_out_of_range_is_refused(tmp_path):
-    icc, grey = profile(curve()), np.full((3, 8, 9), 0.5)
+    icc, grey = display_profile(curve()), np.full((3, 8, 9), 0.5)
     with pytest.raises(PictureError, match=r"type float and no colour profile.*give it a profile"):
         read_picture(save(tmp_path / "a.tif", grey, None))
     for wrong in (2.0, -0.5, 255.0):
@@ -74,6 +74,6 @@ def test_what_is_unclear_or_out_of_range_is_refused(tmp_path):
 def test_a_little_beyond_is_clipped_and_said(tmp_path):
     pixels = np.full((3, 8, 9), 0.5)
     pixels[0, 0, :2] = -0.02, 1.03
-    found = read_picture(save(tmp_path / "a.tif", pixels, profile(curve())))
+    found = read_picture(save(tmp_path / "a.tif", pixels, display_profile(curve())))
     assert "clipped to the range 0 to 1, as its floats reached from -0.02 to 1.03" in found.info.notes
     assert found.pixels[0, 0, :2].tolist() == [0, 1]

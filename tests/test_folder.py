@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from makers import damaged, photo
 from PIL import Image
-from test_cli import damaged, photo
 
 import hyperrestore.detect.findings
 import hyperrestore.restore.batch

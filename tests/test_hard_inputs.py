@@ -17,8 +17,8 @@ import pytest
 import pyvips
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from makers import KINDS, XMP, copy, exif, integers, names, picture_of, refused, save_bands
 from PIL import Image
-from test_picture import KINDS, XMP, copy, exif, integers, names, picture_of, refused, save
 
 from hyperrestore.cli import main as cli
 from hyperrestore.errors import PictureError, UsageError
@@ -330,7 +330,7 @@ def test_truncated_tiles_are_an_error(tmp_path, compress, share):
 @pytest.mark.parametrize("share", [0.5, 0.999])
 def test_truncated_tiled_files_of_libvips_are_an_error(tmp_path, compression, share):
     path = tmp_path / "a.tif"
-    save(path, integers(3, 300, 400), "srgb", tile=True, compression=compression)
+    save_bands(path, integers(3, 300, 400), "srgb", tile=True, compression=compression)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
     refused(path, "cannot be read")

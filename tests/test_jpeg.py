@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from makers import example_photo
 from PIL import Image
-from test_models import photo
 
 from hyperrestore.picture.containers.jpeg import (
     jpeg_subsampling,
@@ -17,7 +17,7 @@ from hyperrestore.picture.containers.jpeg import (
 @pytest.mark.parametrize("quality", [1, 5, 10, 33, 50, 75, 90, 95, 100])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_tables_of_a_file_give_its_quality(tmp_path, quality, progressive):
-    picture = Image.fromarray((photo("coffee", 40, 100).transpose(1, 2, 0) * 255).astype(np.uint8))
+    picture = Image.fromarray((example_photo("coffee", 40, 100).transpose(1, 2, 0) * 255).astype(np.uint8))
     picture.save(tmp_path / "a.jpg", quality=quality, progressive=progressive)
     table = jpeg_tables((tmp_path / "a.jpg").read_bytes())
     assert table == quantisation_tables(quality)[0]

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import pyvips
+from makers import curve, display_profile, float_picture
 from PIL import ImageCms
 
 import hyperrestore
-from hyperrestore.picture.file import Picture, read_picture, write_picture
+from hyperrestore.picture.file import read_picture, write_picture
 from hyperrestore.picture.info import PictureInfo
 from hyperrestore.restore.batch import restore_file
 from hyperrestore.restore.restorer import Restorer
@@ -17,44 +18,9 @@ from hyperrestore.run.engine import Region
 from hyperrestore.run.linear_light import in_linear_light, to_linear, to_perceptual
 
 
-def curve(*values):
-    return b"curv" + bytes(4) + struct.pack(f">I{len(values)}H", len(values), *values)
-
-
 def parametric(kind, *values):
     numbers = struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
     return b"para" + bytes(4) + struct.pack(">HH", kind, 0) + numbers
-
-
-def xyz(*values):
-    return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(value * 65536) for value in values))
-
-
-def profile(tone, *, space=b"RGB ", **more):
-    """A display profile with the primaries of sRGB."""
-    text = b"text" + bytes(4) + b"none\0\0\0\0"
-    name = b"a test\0"
-    tags = {
-        b"desc": b"desc" + bytes(4) + struct.pack(">I", len(name)) + name + bytes(79),
-        b"cprt": text,
-        b"wtpt": xyz(0.9642, 1, 0.8249),
-    }
-    if space == b"RGB ":
-        primaries = ((0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
-        for letter, primary in zip("rgb", primaries, strict=True):
-            tags[f"{letter}XYZ".encode()] = xyz(*primary)
-            tags[f"{letter}TRC".encode()] = more.get(letter, tone)
-    else:
-        tags[b"kTRC"] = tone
-    table, data = b"", b""
-    start = 132 + 12 * len(tags)
-    for tag, content in tags.items():
-        table += struct.pack(">4sII", tag, start + len(data), len(content))
-        data += content + bytes(-len(content) % 4)
-    header = struct.pack(">I4sI4s4s4s", start + len(data), b"test", 0x02400000, b"mntr", space, b"XYZ ")
-    header = header.ljust(36, b"\0") + b"acsp"
-    header = header.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061)
-    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + data
 
 
 STRAIGHT = {
@@ -83,14 +49,14 @@ def info_of(icc, channels=3, **more):
 @pytest.mark.parametrize("space", [b"RGB ", b"GRAY"])
 def test_linear_light_is_told_from_the_curves(space):
     for name, tone in STRAIGHT.items():
-        assert in_linear_light(info_of(profile(tone, space=space))), name
+        assert in_linear_light(info_of(display_profile(tone, space=space))), name
     for name, tone in CURVED.items():
-        assert not in_linear_light(info_of(profile(tone, space=space))), name
+        assert not in_linear_light(info_of(display_profile(tone, space=space))), name
     assert not in_linear_light(info_of(None))
-    assert not in_linear_light(info_of(profile(curve(), b=curve(563))))
+    assert not in_linear_light(info_of(display_profile(curve(), b=curve(563))))
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert not in_linear_light(info_of(srgb))
-    whole = profile(curve())
+    whole = display_profile(curve())
     for length in (0, 20, 130, 140, len(whole) - 50):
         assert not in_linear_light(info_of(whole[:length]))
 
@@ -120,11 +86,6 @@ def photo():
     return clean, (clean + noise).clip(0, 1).astype(np.float32)
 
 
-def picture(pixels, icc=None, bits=16, alpha=None):
-    info = PictureInfo(*pixels.shape[:0:-1], channels=len(pixels), bits=bits, icc_profile=icc)
-    return Picture(pixels, alpha, info)
-
-
 def decibels(pixels, clean):
     return -10 * np.log10(np.square(pixels - clean).mean())
 
@@ -144,9 +105,9 @@ def test_it_is_as_good_as_in_srgb(tmp_path, photo, task, kind):
     if kind == "alpha":
         alpha = np.ones_like(clean[:1])
         alpha[:, 30:60, 40:90] = 0
-    linear = profile(curve(), space=b"GRAY" if kind == "grey" else b"RGB ")
-    write_picture(tmp_path / "srgb.png", picture(noisy, alpha=alpha))
-    write_picture(tmp_path / "linear.tif", picture(to_linear(noisy), linear, alpha=alpha))
+    linear = display_profile(curve(), space=b"GRAY" if kind == "grey" else b"RGB ")
+    write_picture(tmp_path / "srgb.png", float_picture(noisy, alpha=alpha))
+    write_picture(tmp_path / "linear.tif", float_picture(to_linear(noisy), linear, alpha=alpha))
     restorer, results = Restorer.load(task), {}
     for name in ("srgb.png", "linear.tif"):
         restore_file(restorer, tmp_path / name, tmp_path / f"out-{name}", LEVELS[task], tile=96)
@@ -170,8 +131,8 @@ def test_it_is_as_good_as_in_srgb(tmp_path, photo, task, kind):
 
 def test_the_level_is_found_as_in_srgb(tmp_path, photo):
     _, noisy = photo
-    write_picture(tmp_path / "srgb.png", picture(noisy))
-    write_picture(tmp_path / "linear.tif", picture(to_linear(noisy), profile(curve())))
+    write_picture(tmp_path / "srgb.png", float_picture(noisy))
+    write_picture(tmp_path / "linear.tif", float_picture(to_linear(noisy), display_profile(curve())))
     there, here = (hyperrestore.inspect(tmp_path / name) for name in ("srgb.png", "linear.tif"))
     assert abs(there.noise.sigma - here.noise.sigma) < 0.2
     assert hyperrestore.inspect(read_picture(tmp_path / "linear.tif")) == here
@@ -180,7 +141,7 @@ def test_the_level_is_found_as_in_srgb(tmp_path, photo):
 
 
 def test_sigma_0_leaves_every_sample_of_the_file(tmp_path, tiny_model, photo):
-    write_picture(tmp_path / "a.tif", picture(to_linear(photo[1]), profile(curve())))
+    write_picture(tmp_path / "a.tif", float_picture(to_linear(photo[1]), display_profile(curve())))
     restore_file(Restorer.load(tiny_model), tmp_path / "a.tif", tmp_path / "out.tif", 0)
     before, after = (pyvips.Image.new_from_file(tmp_path / name).numpy() for name in ("a.tif", "out.tif"))
     np.testing.assert_array_equal(before, after)
@@ -188,7 +149,7 @@ def test_sigma_0_leaves_every_sample_of_the_file(tmp_path, tiny_model, photo):
 
 def test_neutral_stays_neutral_there_too(tiny_model, photo):
     grey = np.repeat(to_linear(photo[1][:1]), 3, axis=0)
-    restored = Restorer.load(tiny_model)(picture(grey, profile(curve())), 30).pixels
+    restored = Restorer.load(tiny_model)(float_picture(grey, display_profile(curve())), 30).pixels
     np.testing.assert_array_equal(restored[0], restored[1])
     np.testing.assert_array_equal(restored[0], restored[2])
 
@@ -201,7 +162,9 @@ def test_the_page_shows_what_is_saved(tmp_path, tiny_model, photo, hidden):
     alpha = np.ones_like(photo[1][:1]) if hidden else None
     if hidden:
         alpha[:, 30:60, 40:90] = 0
-    write_picture(tmp_path / "a.tif", picture(to_linear(photo[1]), profile(curve()), alpha=alpha))
+    write_picture(
+        tmp_path / "a.tif", float_picture(to_linear(photo[1]), display_profile(curve()), alpha=alpha)
+    )
     restorer = Restorer.load(tiny_model, precision="fp32")
     restore_file(restorer, tmp_path / "a.tif", tmp_path / "out.tif", 30)
     kept = keep_photo(tmp_path / "a.tif", identity="x", name="a.tif", max_pixels=2**20)
@@ -215,7 +178,7 @@ def test_the_page_shows_what_is_saved(tmp_path, tiny_model, photo, hidden):
 
 def test_a_level_for_each_pixel_in_linear_light(tiny_model, photo):
     restorer = Restorer.load(tiny_model, precision="fp32")
-    one = picture(to_linear(photo[1]), profile(curve()))
+    one = float_picture(to_linear(photo[1]), display_profile(curve()))
     levels = np.full(photo[1].shape[1:], 30.0)
     np.testing.assert_allclose(restorer(one, levels).pixels, restorer(one, 30).pixels, atol=1e-5)
     seen = restorer(replace(one, pixels=photo[1], info=replace(one.info, icc_profile=None)), 30).pixels

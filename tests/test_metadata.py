@@ -10,9 +10,19 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from makers import (
+    KINDS,
+    PACKET,
+    XMP,
+    exif,
+    exif_block,
+    jpeg_with,
+    path_resource,
+    photoshop_envelope,
+    restored,
+    smooth,
+)
 from PIL import Image
-from test_picture import KINDS, XMP, copy, exif, photoshop_envelope, smooth
-from test_regions import PACKET, exif_block, path_resource
 
 from hyperrestore.picture.containers.avif_items import further_pictures, read_items
 from hyperrestore.picture.containers.boxes import iso_boxes, png_chunks, riff_chunks
@@ -35,28 +45,12 @@ from hyperrestore.picture.metadata.xmp import parse_xmp
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
 
-def restored(source, target):
-    """The copy, as restored pictures are written; all that is said on the way."""
-    return read_picture(source).info.notes + copy(source, target)
-
-
 def packet(properties, spaces=""):
     return (
         f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about="" '
         f'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/" {spaces}'
         f">{properties}</rdf:Description></rdf:RDF></x:xmpmeta>"
     ).encode()
-
-
-def jpeg(path, *segments, behind=b"", **options):
-    stream = io.BytesIO()
-    Image.fromarray(smooth().transpose(1, 2, 0)).save(stream, "JPEG", **options)
-    data = stream.getvalue()
-    head = b"".join(
-        struct.pack(">BBH", 0xFF, marker, len(segment) + 2) + segment for marker, segment in segments
-    )
-    path.write_bytes(data[:2] + head + data[2:] + behind)
-    return path
 
 
 def in_two(second, digest=None):
@@ -77,7 +71,7 @@ LONG = "long history " * 12_000
 def test_extended_xmp_is_put_together_and_parted_again(tmp_path, target):
     second = packet(f"<dc:description>{LONG}</dc:description>")
     segments = in_two(second)
-    path = jpeg(tmp_path / "a.jpg", segments[0], *reversed(segments[1:]))
+    path = jpeg_with(tmp_path / "a.jpg", segments[0], *reversed(segments[1:]))
     assert restored(path, tmp_path / f"b.{target}") == ()
     xmp = read_picture(tmp_path / f"b.{target}").info.xmp
     assert parse_xmp(xmp) and xmp.count(LONG.encode()) == 1 and b"<xmp:Rating>4</xmp:Rating>" in xmp
@@ -97,7 +91,7 @@ def test_extended_xmp_that_is_incomplete_is_said(tmp_path, damage):
         del segments[1]
     elif damage == "other":
         segments[1:] = in_two(packet(LONG))[1:]
-    notes = restored(jpeg(tmp_path / "a.jpg", *segments), tmp_path / "b.jpg")
+    notes = restored(jpeg_with(tmp_path / "a.jpg", *segments), tmp_path / "b.jpg")
     assert notes == ("left out its extended XMP, which is incomplete or cannot be read",)
     xmp = read_picture(tmp_path / "b.jpg").info.xmp
     assert b"<xmp:Rating>4</xmp:Rating>" in xmp and b"HasExtendedXMP" not in xmp
@@ -151,7 +145,7 @@ VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(100)
 
 @pytest.mark.parametrize("target", KINDS)
 def test_a_video_behind_a_picture_goes_with_all_that_speaks_of_it(tmp_path, target):
-    jpeg(tmp_path / "a.jpg", (0xE1, XMP_HEADER + MOVING), behind=VIDEO)
+    jpeg_with(tmp_path / "a.jpg", (0xE1, XMP_HEADER + MOVING), behind=VIDEO)
     assert restored(tmp_path / "a.jpg", tmp_path / f"b.{target}") == (VIDEO_LEFT_OUT,)
     written = (tmp_path / f"b.{target}").read_bytes()
     assert b"ftypmp42" not in written
@@ -164,7 +158,7 @@ def test_a_gain_map_goes_with_all_that_speaks_of_it(tmp_path):
     small = io.BytesIO()
     Image.new("L", (16, 12)).save(small, "JPEG")
     gain = (0xE2, b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0")
-    jpeg(tmp_path / "a.jpg", (0xE1, XMP_HEADER + BRIGHT), gain, behind=small.getvalue())
+    jpeg_with(tmp_path / "a.jpg", (0xE1, XMP_HEADER + BRIGHT), gain, behind=small.getvalue())
     assert restored(tmp_path / "a.jpg", tmp_path / "b.jpg") == (IMAGES_LEFT_OUT,)
     written = (tmp_path / "b.jpg").read_bytes()
     assert not re.search(b"Directory|hdrgm:|21496", written) and b"<dc:title>kept</dc:title>" in written
@@ -186,13 +180,13 @@ OTHERS = {
 
 @pytest.mark.parametrize("note", OTHERS)
 def test_all_other_segments_are_said(tmp_path, note):
-    assert restored(jpeg(tmp_path / "a.jpg", *OTHERS[note]), tmp_path / "b.jpg") == (note,)
+    assert restored(jpeg_with(tmp_path / "a.jpg", *OTHERS[note]), tmp_path / "b.jpg") == (note,)
 
 
 @pytest.mark.parametrize("behind", [bytes(500), b"\xff" * 40, b"\n"])
 def test_padding_behind_a_picture_is_nothing(tmp_path, behind):
-    assert restored(jpeg(tmp_path / "a.jpg", behind=behind), tmp_path / "b.jpg") == ()
-    path = jpeg(tmp_path / "a.jpg", behind=behind + b"SEFT")
+    assert restored(jpeg_with(tmp_path / "a.jpg", behind=behind), tmp_path / "b.jpg") == ()
+    path = jpeg_with(tmp_path / "a.jpg", behind=behind + b"SEFT")
     (note,) = restored(path, tmp_path / "c.jpg")
     assert note == f"left out {len(behind) + 4} bytes that stand behind the picture"
 
@@ -255,9 +249,9 @@ def test_further_pictures_of_an_avif_file_are_found(kinds, references, expected)
 
 @pytest.mark.parametrize("dots", [(300, 300), (72, 72), (96, 118)])
 def test_the_resolution_of_jfif_stays_as_it_was(tmp_path, dots):
-    jpeg(tmp_path / "a.jpg", dpi=dots)
+    jpeg_with(tmp_path / "a.jpg", dpi=dots)
     assert restored(tmp_path / "a.jpg", tmp_path / "b.jpg") == ()
-    jpeg(tmp_path / "c.jpg")
+    jpeg_with(tmp_path / "c.jpg")
     assert restored(tmp_path / "c.jpg", tmp_path / "d.jpg") == ()
     with Image.open(tmp_path / "b.jpg") as image, Image.open(tmp_path / "d.jpg") as silent:
         assert (image.info["jfif_unit"], image.info["jfif_density"]) == (1, dots)
@@ -378,7 +372,7 @@ def test_any_file_can_be_looked_through(whole_files, data):
 @pytest.fixture(scope="module")
 def whole_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
-    jpeg(folder / "a.jpg", *in_two(packet(LONG)), (0xE6, b"GoPro"), exif=exif().tobytes(), behind=VIDEO)
+    jpeg_with(folder / "a.jpg", *in_two(packet(LONG)), (0xE6, b"GoPro"), exif=exif().tobytes(), behind=VIDEO)
     files = [(folder / "a.jpg", (folder / "a.jpg").read_bytes()[-9000:])]
     for kind in KINDS:
         Image.fromarray(np.zeros((9, 9), np.uint8)).save(folder / f"b.{kind}", exif=exif().tobytes())

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from makers import example_photo
 from PIL import Image, ImageDraw, ImageFont
-from skimage import data
 
 from hyperrestore import Restorer, Task, run_tiled
 from hyperrestore.measure.degrade import gaussian_noise, jpeg, rescale
@@ -16,18 +16,10 @@ from hyperrestore.resample import resize_bicubic
 from hyperrestore.restore.restorer import MODELS
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"
-
-
-def photo(name, top=0, left=0, size=256):
-    """A crop of a photograph that scikit-image carries, (c, size, size). None of these was trained on."""
-    pixels = np.atleast_3d(getattr(data, name)()).transpose(2, 0, 1)
-    return pixels[:, top : top + size, left : left + size].astype(np.float32) / 255
-
-
 CROPS = {
-    "chelsea": photo("chelsea", 20, 100),
-    "coffee": photo("coffee", 60, 150),
-    "camera": photo("camera", 50, 150),
+    "chelsea": example_photo("chelsea", 20, 100),
+    "coffee": example_photo("coffee", 60, 150),
+    "camera": example_photo("camera", 50, 150),
 }
 
 
@@ -151,7 +143,7 @@ TYPICAL = {Task.DENOISE: 25, Task.DEJPEG: 20, Task.UPSCALE: 2}
 
 @pytest.mark.parametrize("task", Task)
 def test_tiled_is_whole(restorers, task):
-    noisy = gaussian_noise(photo("coffee", 0, 0, 389)[:, :, :301], 10, np.random.default_rng(0))
+    noisy = gaussian_noise(example_photo("coffee", 0, 0, 389)[:, :, :301], 10, np.random.default_rng(0))
     backend = restorers[task].at(TYPICAL[task])
     whole = run_tiled(backend, noisy, size=512)
     for size in (64, 200):

@@ -4,12 +4,13 @@ import time
 
 import numpy as np
 import pytest
-from test_compression import PHOTOS
+from makers import example_photos
 
 from hyperrestore.detect.findings import Compression, Findings
 from hyperrestore.detect.noise import describe_blocks, find_noise
 from hyperrestore.measure.degrade import jpeg
 
+PHOTOS = example_photos()
 CLEAN = {name: pixels[:, ::2, ::2] * 255 for name, pixels in PHOTOS.items()}  # their own noise averaged away
 
 

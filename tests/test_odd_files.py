@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
+from makers import SRGB, copy, exif, grey_profile, integers, jpeg_with, refused, smooth, with_chunks
 from PIL import Image
-from test_metadata import jpeg
-from test_picture import SRGB, copy, exif, grey_profile, integers, refused, smooth, with_chunks
 
 from hyperrestore.picture.containers.splice import remove
 from hyperrestore.picture.file import read_picture, write_picture
@@ -45,15 +44,15 @@ def in_jpeg(*segments):
     ],
 )
 def test_a_damaged_profile_in_a_jpeg_is_said_and_not_carried_on(tmp_path, segments):
-    notes, info = lines(jpeg(tmp_path / "a.jpg", *in_jpeg(*segments)))
+    notes, info = lines(jpeg_with(tmp_path / "a.jpg", *in_jpeg(*segments)))
     assert (notes, info.icc_profile) == ((PROFILE_LEFT_OUT,), None)
 
 
 def test_a_profile_in_pieces_and_one_with_padding_are_kept(tmp_path):
     halves = [b"\2\2" + SRGB[200:], b"\1\2" + SRGB[:200]]
-    assert lines(jpeg(tmp_path / "a.jpg", *in_jpeg(*halves)))[1].icc_profile == SRGB
+    assert lines(jpeg_with(tmp_path / "a.jpg", *in_jpeg(*halves)))[1].icc_profile == SRGB
     padded = SRGB + bytes(7)
-    notes, info = lines(jpeg(tmp_path / "a.jpg", *in_jpeg(b"\1\1" + padded)))
+    notes, info = lines(jpeg_with(tmp_path / "a.jpg", *in_jpeg(b"\1\1" + padded)))
     assert (notes, info.icc_profile) == ((), padded)
 
 
@@ -230,7 +229,7 @@ def test_an_orientation_that_is_said_twice_is_changed_twice():
 
 def test_boxes_of_jpeg_xt_are_no_content_credentials(tmp_path):
     box = b"JP\0\1\0\0\0\1" + struct.pack(">I4s", 12, b"RESI") + b"data"
-    assert lines(jpeg(tmp_path / "a.jpg", (0xEB, box)))[0] == ("left out its segments APP11 (JP)",)
+    assert lines(jpeg_with(tmp_path / "a.jpg", (0xEB, box)))[0] == ("left out its segments APP11 (JP)",)
 
 
 # Samples of TIFF

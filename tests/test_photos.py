@@ -6,22 +6,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from makers import write_photo
 
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.learn.photos import PhotoFile, Photos, find_photos, read_rgb, split_photos, validation_crops
-from hyperrestore.picture.file import Picture, write_picture
-from hyperrestore.picture.info import PictureInfo
 
 CPU = torch.device("cpu")
-
-
-def write(path, array):
-    """Write (c, h, w) 8-bit values as a photo."""
-    channels, height, width = array.shape
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = array.astype(np.float32) / 255
-    write_picture(path, Picture(pixels, None, PictureInfo(width, height, channels)))
-    return PhotoFile(path, path.stem)
 
 
 def coordinates(height, width, number):
@@ -32,7 +22,7 @@ def coordinates(height, width, number):
 
 def test_photos_are_found_in_a_fixed_order(tmp_path):
     for name in ("b.png", "a/z.PNG", "a/y.jpg"):
-        write(tmp_path / name, np.zeros((3, 4, 4)))
+        write_photo(tmp_path / name, np.zeros((3, 4, 4)))
     (tmp_path / "notes.txt").write_text("no photo")
     (tmp_path / "folder.png").mkdir()
     assert [file.photo for file in find_photos(tmp_path)] == ["a/y.jpg", "a/z.PNG", "b.png"]
@@ -43,7 +33,7 @@ def test_photos_are_found_in_a_fixed_order(tmp_path):
 
 def test_an_index_says_which_tiles_are_one_photo(tmp_path):
     for name in ("p/1.png", "p/2.png", "p/3.png"):
-        write(tmp_path / name, np.zeros((3, 4, 4)))
+        write_photo(tmp_path / name, np.zeros((3, 4, 4)))
     lines = ["part\ttile\tsource\timage", "p\t1.png\tset\tx", "p\t2.png\tset\tx", "p\tgone.png\tset\ty"]
     (tmp_path / "INDEX.tsv").write_text("\n".join(lines))
     assert [file.photo for file in find_photos(tmp_path)] == ["set/x", "set/x", "p/3.png"]
@@ -51,7 +41,7 @@ def test_an_index_says_which_tiles_are_one_photo(tmp_path):
 
 @pytest.mark.parametrize("index", ["part\ttile\np\t1.png", "part\ttile\tsource\timage\np\t1.png"])
 def test_an_index_without_a_column_is_refused(tmp_path, index):
-    write(tmp_path / "p/1.png", np.zeros((3, 4, 4)))
+    write_photo(tmp_path / "p/1.png", np.zeros((3, 4, 4)))
     (tmp_path / "INDEX.tsv").write_text(index)
     with pytest.raises(UsageError, match=r"INDEX\.tsv: every row needs the columns part, tile"):
         find_photos(tmp_path)
@@ -112,7 +102,7 @@ def test_a_single_photo_is_too_few():
 def photos(tmp_path):
     """Pictures of coordinates, of different sizes; the last is too small for a crop."""
     sizes = [(9, 14), (20, 8), (8, 8), (7, 30)]
-    return [write(tmp_path / f"{i}.png", coordinates(*size, i)) for i, size in enumerate(sizes)], sizes
+    return [write_photo(tmp_path / f"{i}.png", coordinates(*size, i)) for i, size in enumerate(sizes)], sizes
 
 
 def test_crops_are_crops_in_all_orientations(photos):
@@ -167,7 +157,7 @@ def test_a_share_of_the_crops_is_drawn(photos, monkeypatch):
 
 def test_grey_photos_become_three_equal_channels(tmp_path, rng):
     grey = rng.integers(0, 256, (1, 8, 8))
-    file = write(tmp_path / "grey.png", grey)
+    file = write_photo(tmp_path / "grey.png", grey)
     assert np.array_equal(read_rgb(file.path), np.repeat(grey, 3, axis=0))
     crops = Photos([file], crop=8, device=CPU).crops(4, torch.Generator().manual_seed(0))
     assert torch.equal(crops[:, 0], crops[:, 2])
@@ -180,7 +170,7 @@ def test_photos_smaller_than_a_crop_are_an_error_if_there_are_no_others(photos):
 
 
 def test_a_photo_that_cannot_be_read_is_named(tmp_path):
-    write(tmp_path / "good.png", np.zeros((3, 8, 8)))
+    write_photo(tmp_path / "good.png", np.zeros((3, 8, 8)))
     (tmp_path / "bad.png").write_bytes(b"not a picture")
     with pytest.raises(PictureError, match=r"bad\.png"):
         Photos(find_photos(tmp_path), crop=8, device=CPU)

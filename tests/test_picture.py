@@ -15,7 +15,24 @@ import pytest
 import pyvips
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageCms
+from makers import (
+    IPTC,
+    KINDS,
+    SRGB,
+    XMP,
+    copy,
+    exif,
+    grey_profile,
+    integers,
+    names,
+    photoshop_envelope,
+    picture_of,
+    refused,
+    save_bands,
+    smooth,
+    with_chunks,
+)
+from PIL import ExifTags, Image
 
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.picture.containers.tiff_pages import find_page
@@ -29,66 +46,6 @@ from hyperrestore.picture.reader import open_picture
 from hyperrestore.picture.writer import create_picture
 
 LOSSLESS = [("png", None), ("tif", None), ("webp", 100), ("avif", 100)]
-KINDS = ("png", "jpg", "webp", "tif", "avif")
-XMP = (
-    b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
-    b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
-    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
-    b'<?xpacket end="w"?>'
-)
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-IPTC = b"\x1c\x02\x00\x00\x02\x00\x04\x1c\x02\x78\x00\x07Caption"
-
-
-def exif(orientation=1):
-    block = Image.Exif()
-    block[0x010F], block[0x8298], block[0x0112] = "ACME", "(c) Somebody", orientation
-    details = block.get_ifd(0x8769)
-    details[0x829A], details[0x9003] = 0.008, "2024:01:02 03:04:05"
-    details[0x927C] = b"MAKER\0\1\2" * 40
-    block.get_ifd(0x8825)[1] = "N"
-    return block
-
-
-def integers(channels=3, height=23, width=31, bits=8, seed=0):
-    generator = np.random.default_rng(seed)
-    return generator.integers(0, 2**bits, (channels, height, width), np.uint8 if bits == 8 else np.uint16)
-
-
-def smooth(channels=3, height=40, width=60):
-    y, x = np.mgrid[0:height, 0:width]
-    return np.stack([(128 + 90 * np.sin(x / 15 + c) * np.cos(y / 11)) for c in range(channels)]).astype(
-        np.uint8
-    )
-
-
-def picture_of(bands, channels, **info):
-    bits = 8 * bands.dtype.itemsize
-    values = bands.astype(np.float32) / (2**bits - 1)
-    alpha = values[channels:] if bands.shape[0] > channels else None
-    _, height, width = bands.shape
-    return Picture(
-        values[:channels], alpha, PictureInfo(width, height, channels, bits, alpha is not None, **info)
-    )
-
-
-def save(path, bands, interpretation, **options):
-    data = np.ascontiguousarray(bands.transpose(1, 2, 0))
-    image = pyvips.Image.new_from_memory(
-        data.tobytes(),
-        data.shape[1],
-        data.shape[0],
-        data.shape[2],
-        "uchar" if data.dtype == np.uint8 else "ushort",
-    )
-    image.copy(interpretation=interpretation).write_to_file(str(path), keep="icc", **options)
-
-
-def copy(source, target, **options):
-    with open_picture(source) as reader, create_picture(target, reader, **options) as writer:
-        for top in range(0, reader.info.height, 16):
-            writer.write(reader.rows(top, min(top + 16, reader.info.height)))
-    return writer.notes
 
 
 def as_array(path):
@@ -99,10 +56,6 @@ def as_array(path):
 def said(path):
     with Image.open(path) as image:
         return image.info
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 # Laws
@@ -279,28 +232,6 @@ def test_grey_with_its_profile_becomes_srgb_where_the_format_has_no_grey(tmp_pat
     assert said(tmp_path / "a.webp")["icc_profile"][16:20] == b"RGB "
 
 
-def grey_profile(gamma):
-    """The smallest valid grey ICC profile: description, copyright, white point, one curve."""
-    text = lambda tag, words: tag + b"\0\0\0\0" + words  # noqa: E731
-    description = text(b"desc", struct.pack(">I", 5) + b"grey\0" + bytes(8 + 2 + 1 + 67))
-    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
-    tags = [
-        (b"desc", description),
-        (b"cprt", text(b"text", b"none\0")),
-        (b"wtpt", white),
-        (b"kTRC", curve),
-    ]
-    table, body, position = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
-    for name, data in tags:
-        table += name + struct.pack(">II", position + len(body), len(data))
-        body += data + bytes(-len(data) % 4)
-    size = position + len(body)
-    header = struct.pack(">I4sI4s4s4s", size, b"lcms", 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12)
-    header += b"acsp" + bytes(28) + struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D) + bytes(48)
-    return header + table + body
-
-
 # Orientation and metadata
 
 
@@ -421,19 +352,6 @@ def test_xmp_does_not_contradict_the_pixels(tmp_path, form):
     assert read_picture(tmp_path / "a.jpg").info.xmp == xmp.replace(form % 8, form % 1)
 
 
-def photoshop_envelope(iptc, name=b""):
-    resource = lambda number, data: (  # noqa: E731
-        b"8BIM"
-        + struct.pack(">HB", number, len(name))
-        + name
-        + bytes((len(name) + 1) % 2)
-        + struct.pack(">I", len(data))
-        + data
-        + bytes(len(data) % 2)
-    )
-    return b"Photoshop 3.0\0" + resource(0x03ED, b"odd") + resource(0x0404, iptc)
-
-
 @pytest.mark.parametrize("name", [b"", b"ab", b"abc"])
 def test_iptc_crosses_from_jpeg_to_tiff_and_back(tmp_path, name):
     stream = io.BytesIO()
@@ -547,14 +465,14 @@ def test_jpeg_has_no_room_for_large_metadata(tmp_path):
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp", "avif"])
 def test_alpha_passes_through(tmp_path, suffix):
     bands = integers(4)
-    save(tmp_path / "a.png", bands, "srgb")
+    save_bands(tmp_path / "a.png", bands, "srgb")
     notes = copy(tmp_path / "a.png", tmp_path / f"b.{suffix}", quality=100 if suffix == "avif" else None)
     assert notes == ()
     np.testing.assert_array_equal(as_array(tmp_path / f"b.{suffix}")[..., 3], bands[3])
 
 
 def test_alpha_in_lossy_avif_is_reported(tmp_path):
-    save(tmp_path / "a.png", integers(4), "srgb")
+    save_bands(tmp_path / "a.png", integers(4), "srgb")
     assert copy(tmp_path / "a.png", tmp_path / "b.avif") == (
         "stored alpha with loss, as AVIF does below quality 100",
     )
@@ -564,7 +482,7 @@ def test_alpha_in_lossy_avif_is_reported(tmp_path):
 def test_jpeg_flattens_transparency_onto_white(tmp_path, bits):
     bands = np.zeros((4, 16, 32), np.uint8 if bits == 8 else np.uint16)
     bands[3, :, :16] = 2**bits - 1
-    save(tmp_path / "a.png", bands, "srgb" if bits == 8 else "rgb16")
+    save_bands(tmp_path / "a.png", bands, "srgb" if bits == 8 else "rgb16")
     notes = copy(tmp_path / "a.png", tmp_path / "b.jpg")
     assert notes[0] == "flattened transparency onto white, because JPEG has none"
     written = as_array(tmp_path / "b.jpg")
@@ -574,7 +492,7 @@ def test_jpeg_flattens_transparency_onto_white(tmp_path, bits):
 def test_another_size_takes_alpha_along(tmp_path):
     bands = np.concatenate([smooth(), np.full((1, 40, 60), 255, np.uint8)])
     bands[3, :, :30] = 0
-    save(tmp_path / "a.png", bands, "srgb")
+    save_bands(tmp_path / "a.png", bands, "srgb")
     with (
         open_picture(tmp_path / "a.png") as reader,
         create_picture(tmp_path / "b.png", reader, width=123, height=81) as writer,
@@ -592,13 +510,6 @@ def test_alpha_is_never_dropped_by_mistake(tmp_path):
 
 
 # Refusals
-
-
-def refused(path, match):
-    with pytest.raises(PictureError, match=match) as caught:
-        read_picture(path)
-    message = str(caught.value)
-    assert "\n" not in message and path.name in message and len(message) < 500
 
 
 def test_further_images_in_a_jpeg_are_reported(tmp_path):
@@ -621,26 +532,10 @@ def test_camera_raw_files_are_refused(tmp_path, tags, big):
 
 def test_smaller_versions_in_a_tiff_are_reported(tmp_path):
     options = {"tile": True, "pyramid": True, "subifd": True, "tile_width": 16, "tile_height": 16}
-    save(tmp_path / "a.tif", integers(3, 90, 120), "srgb", **options)
+    save_bands(tmp_path / "a.tif", integers(3, 90, 120), "srgb", **options)
     assert read_picture(tmp_path / "a.tif").info.notes == (
         "left out the further images in the file (smaller versions or previews)",
     )
-
-
-def with_chunks(path, **chunks):
-    """Write a PNG with further chunks in front of the pixels."""
-    stream = io.BytesIO()
-    Image.fromarray(smooth().transpose(1, 2, 0)).save(stream, "png")
-    data = stream.getvalue()
-    more = b"".join(
-        struct.pack(">I", len(content))
-        + name.encode()
-        + content
-        + struct.pack(">I", zlib.crc32(name.encode() + content))
-        for name, content in chunks.items()
-    )
-    path.write_bytes(data[:33] + more + data[33:])  # behind the signature and the 25 bytes of IHDR
-    return path
 
 
 def nclx(path, primaries, transfer):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_evaluate import Fake
+from makers import Fake
 
 from hyperrestore.cli.main import main
 from hyperrestore.errors import UsageError

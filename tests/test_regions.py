@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from makers import HEIGHT, HIGH, LEFT, PACKET, SPACES, TOP, WIDE, WIDTH, exif_block, path_resource
 from PIL import Image
 
 from hyperrestore.picture.file import read_picture
@@ -19,54 +20,7 @@ from hyperrestore.picture.metadata.regions import fitted_xmp
 from hyperrestore.picture.reader import open_picture
 from hyperrestore.picture.writer import create_picture
 
-WIDTH, HEIGHT = 48, 32
-LEFT, TOP, WIDE, HIGH = BOX = 6, 8, 12, 6
 INVERSE = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
-SPACES = {
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
-    "stArea": "http://ns.adobe.com/xmp/sType/Area#",
-    "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#",
-    "MP": "http://ns.microsoft.com/photo/1.2/",
-    "MPRI": "http://ns.microsoft.com/photo/1.2/t/RegionInfo#",
-    "MPReg": "http://ns.microsoft.com/photo/1.2/t/Region#",
-    "ext": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
-    "exif": "http://ns.adobe.com/exif/1.0/",
-    "tiff": "http://ns.adobe.com/tiff/1.0/",
-    "pano": "http://ns.google.com/photos/1.0/panorama/",
-}
-X, Y, W, H = LEFT / WIDTH, TOP / HEIGHT, WIDE / WIDTH, HIGH / HEIGHT
-POLYGON = [(LEFT, TOP), (LEFT + WIDE, TOP), (LEFT + WIDE, TOP + HIGH), (LEFT, TOP + HIGH)]
-VERTICES = "".join(f'<rdf:li ext:rbX="{x / WIDTH:.7f}" ext:rbY="{y / HEIGHT:.7f}"/>' for x, y in POLYGON)
-PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
-<rdf:RDF {" ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in SPACES.items())}>
-<rdf:Description rdf:about="" tiff:Orientation="6" tiff:ImageWidth="{WIDTH}" tiff:ImageLength="{HEIGHT}"
- pano:FullPanoWidthPixels="{2 * WIDTH}">
-<mwg-rs:Regions rdf:parseType="Resource">
-<mwg-rs:AppliedToDimensions stDim:w="{WIDTH}" stDim:h="{HEIGHT}" stDim:unit="pixel"/>
-<mwg-rs:RegionList><rdf:Bag>
-<rdf:li><rdf:Description mwg-rs:Name="Größe &amp; &lt;so&gt;"><mwg-rs:Area stArea:x="{X + W / 2:.7f}"
- stArea:y='{Y + H / 2:.7f}' stArea:w="{W:.7f}" stArea:h="{H:.7f}" stArea:unit="normalized"/></rdf:Description>
-</rdf:li>
-<rdf:li rdf:parseType="Resource"><mwg-rs:Area rdf:parseType="Resource"><stArea:x>{LEFT + WIDE / 2}</stArea:x>
-<stArea:y>{TOP + HIGH / 2}</stArea:y><stArea:w>{WIDE}</stArea:w><stArea:h>{HIGH}</stArea:h>
-<stArea:unit>pixel</stArea:unit></mwg-rs:Area></rdf:li></rdf:Bag></mwg-rs:RegionList></mwg-rs:Regions>
-<MP:RegionInfo rdf:parseType="Resource"><MPRI:Regions><rdf:Bag><rdf:li
- MPReg:Rectangle="{X:.7f}, {Y:.7f}, {W:.7f}, {H:.7f}"/></rdf:Bag></MPRI:Regions></MP:RegionInfo>
-<ext:ImageRegion><rdf:Bag>
-<rdf:li rdf:parseType="Resource"><ext:RegionBoundary ext:rbShape="rectangle" ext:rbUnit="relative"
- ext:rbX="{X:.7f}" ext:rbY="{Y:.7f}" ext:rbW="{W:.7f}" ext:rbH="{H:.7f}"/></rdf:li>
-<rdf:li rdf:parseType="Resource"><ext:RegionBoundary ext:rbShape="rectangle" ext:rbUnit="pixel"
- ext:rbX="{LEFT}" ext:rbY="{TOP}" ext:rbW="{WIDE}" ext:rbH="{HIGH}"/></rdf:li>
-<rdf:li rdf:parseType="Resource"><ext:RegionBoundary ext:rbShape="circle" ext:rbUnit="relative"
- ext:rbX="{X + W / 2:.7f}" ext:rbY="{Y + H / 2:.7f}" ext:rbRx="{HIGH / 2 / WIDTH:.7f}"/></rdf:li>
-<rdf:li rdf:parseType="Resource"><ext:RegionBoundary ext:rbShape="polygon" ext:rbUnit="relative">
-<ext:rbVertices><rdf:Seq>{VERTICES}</rdf:Seq></ext:rbVertices></ext:RegionBoundary></rdf:li>
-</rdf:Bag></ext:ImageRegion>
-<exif:SubjectArea><rdf:Seq><rdf:li>{LEFT + WIDE // 2}</rdf:li><rdf:li>{TOP + HIGH // 2}</rdf:li>
-<rdf:li>{WIDE}</rdf:li><rdf:li>{HIGH}</rdf:li></rdf:Seq></exif:SubjectArea>
-<exif:SubjectLocation><rdf:Seq><rdf:li>{LEFT}</rdf:li><rdf:li>{TOP}</rdf:li></rdf:Seq></exif:SubjectLocation>
-</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>""".encode()
 
 
 def pixels():
@@ -75,25 +29,6 @@ def pixels():
     picture[TOP : TOP + HIGH, LEFT : LEFT + WIDE] = 100
     picture[TOP, LEFT] = 255
     return picture
-
-
-def exif_block(orientation):
-    block = Image.Exif()
-    block[0x0112], block[0x011A], block[0x011B] = orientation, 300.0, 200.0
-    details = block.get_ifd(0x8769)
-    details[0xA002], details[0xA003] = WIDTH, HEIGHT
-    details[0x9214] = (LEFT + WIDE // 2, TOP + HIGH // 2, WIDE, HIGH)
-    details[0xA214] = (LEFT, TOP)
-    return block
-
-
-def path_resource():
-    """A clipping path around the box, and its record of how many knots there are."""
-    knots = b""
-    for x, y in POLYGON:
-        knots += struct.pack(">H6i", 2, *(round(y / HEIGHT * 2**24), round(x / WIDTH * 2**24)) * 3)
-    data = struct.pack(">HH22x", 0, len(POLYGON)) + knots
-    return b"8BIM" + struct.pack(">HHI", 2000, 0, len(data)) + data + bytes(len(data) % 2)
 
 
 def save(path, orientation):

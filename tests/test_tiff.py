@@ -13,8 +13,8 @@ import pyvips
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from makers import IPTC, XMP, copy, exif, integers, picture_of, refused
 from PIL import Image
-from test_picture import IPTC, XMP, copy, exif, integers, picture_of, refused
 
 from hyperrestore import restore_file
 from hyperrestore.detect.findings import inspect

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import SIGMA, SMALL_PAPER, TINY, randomised, tiny_recipe
+from makers import write_photo
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import save
-from test_photos import write
 from torch import nn
 
 import hyperrestore.learn.train as training_module
@@ -62,7 +62,7 @@ def photos(tmp_path_factory):
     y, x = np.mgrid[:48, :56] / 16
     for number in range(6):
         waves = [np.sin(x * (number + 1) / 2 + channel) * np.cos(y + number) for channel in range(3)]
-        write(folder / f"{number}.png", np.rint(127.5 + 100 * np.stack(waves)))
+        write_photo(folder / f"{number}.png", np.rint(127.5 + 100 * np.stack(waves)))
     return folder
 
 
@@ -505,7 +505,7 @@ def test_the_photos_must_be_usable(photos, tmp_path):
     with pytest.raises(UsageError, match="crop of 64x64"):
         run(photos, out, recipe=tiny_recipe(crop=64))
     folder = tmp_path / "photos"
-    write(folder / "a.png", np.zeros((3, 48, 48)))
+    write_photo(folder / "a.png", np.zeros((3, 48, 48)))
     with pytest.raises(UsageError, match="at least two"):
         run(folder, out)
     (folder / "b.png").write_bytes(b"no picture")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_photos import write
+from makers import write_photo
 
 from hyperrestore.network.checkpoint import load_checkpoint
 
@@ -22,7 +22,7 @@ def machine(tmp_path):
     """Photos, and what the page lets one set."""
     random = np.random.default_rng(0)
     for number in range(2):
-        write(tmp_path / "photos" / f"{number}.png", random.integers(0, 256, (3, 256, 256)))
+        write_photo(tmp_path / "photos" / f"{number}.png", random.integers(0, 256, (3, 256, 256)))
     return os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "DEVICE": "cpu",

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from conftest import needs_linux, peak_memory
+from makers import photo
 from PIL import Image
-from test_cli import photo
 
 from hyperrestore import Restorer, read_picture, restore_file
 from hyperrestore.cli.main import main

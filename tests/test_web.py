@@ -18,7 +18,8 @@ import httpx
 import numpy as np
 import pytest
 import pyvips
-from serving import OWN, page_at, running, wait_for
+from makers import make_photo
+from serving import OWN, add, begin, finish, page_at, running, sentence, wait_for
 from skimage import data
 
 import hyperrestore.web.routes as routes
@@ -64,27 +65,6 @@ def client(serving):
         yield client
 
 
-def make_photo(path, *, channels=3, height=90, width=110, bits=8, alpha=False, hidden=False, seed=0, **info):
-    """Smooth colours with noise, so that every task has something to do."""
-    generator = np.random.default_rng(seed)
-    y, x = np.mgrid[0:height, 0:width]
-    planes = [0.5 + 0.3 * np.sin(x / (7 + band)) * np.cos(y / (9 + band)) for band in range(channels)]
-    pixels = (np.stack(planes) + generator.normal(0, 0.05, (channels, height, width))).clip(0, 1)
-    transparency = generator.random((1, height, width), np.float32) if alpha else None
-    if hidden:
-        transparency[:, height // 3 : height // 2, width // 4 :] = 0
-    details = PictureInfo(width, height, channels, bits, alpha, **info)
-    write_picture(path, Picture(pixels.astype(np.float32), transparency, details))
-    return path
-
-
-def add(client, path, name=None):
-    headers = {"X-File-Name": path.name if name is None else name}
-    response = client.post("/api/photos", content=path.read_bytes(), headers=headers)
-    assert response.status_code == 201, response.text
-    return response.json()
-
-
 def decode(png):
     """A view's samples, (c, h, w)."""
     image = pyvips.Image.pngload_buffer(png)
@@ -103,26 +83,6 @@ def view(client, photo, *region, **more):
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "image/png"
     return decode(response.content)
-
-
-def begin(client, photo, **wanted):
-    response = client.post(f"/api/photos/{photo['id']}/jobs", json=wanted)
-    assert response.status_code == 202, response.text
-    return response.json()
-
-
-def finish(client, job):
-    def ended():
-        told = client.get(f"/api/jobs/{job['id']}").json()
-        return told if told["state"] not in ("queued", "running") else None
-
-    return wait_for(ended)
-
-
-def sentence(response, status):
-    assert response.status_code == status, response.text
-    assert set(response.json()) == {"error"}
-    return response.json()["error"]
 
 
 # --- Pages ------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import zipfile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from serving import page_at, running, wait_for
+from makers import make_photo
+from serving import add, begin, finish, page_at, running, sentence, wait_for
 
 from hyperrestore.level import Task
 from hyperrestore.web.archive import distinct_names, zipped
@@ -69,8 +70,6 @@ def client(tiny_model, dejpeg_model, upscale_model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def jobs(client, tmp_path_factory):
     """Three jobs that are done: two of photos of one name."""
-    from test_web import add, begin, finish, make_photo
-
     folder = tmp_path_factory.mktemp("photos")
     photos = [add(client, make_photo(folder / f"{seed}.png", seed=seed), "a.png") for seed in (1, 2)]
     photos.append(add(client, make_photo(folder / "b.jpg", seed=3)))
@@ -91,8 +90,6 @@ def test_the_archive_holds_what_single_downloads_give(client, jobs):
 
 
 def test_an_archive_of_what_is_not_there_is_refused(client, jobs, tmp_path):
-    from test_web import add, begin, make_photo, sentence
-
     assert "no such job" in sentence(client.get("/api/archive", params={"job": [jobs[0], "x"]}), 404)
     assert "job" in sentence(client.get("/api/archive"), 422)
     photo = add(client, make_photo(tmp_path / "c.png"))
