@@ -531,8 +531,10 @@ def _train(options: argparse.Namespace) -> int:
     for module in ("torch", "matplotlib", *exporters):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(f"training needs {module}: pip install 'hyperrestore[torch]'")
+    from hyperrestore.learn.device import choose_device
+    from hyperrestore.learn.model import MODEL
     from hyperrestore.learn.recipe import read_recipe
-    from hyperrestore.learn.train import MODEL, choose_device, train
+    from hyperrestore.learn.train import train
 
     recipe = read_recipe(options.recipe)
     out = options.out or Path("runs") / options.recipe.stem
