@@ -28,13 +28,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from hyperrestore.level import LevelScale, Task
-    from hyperrestore.network.hyper import (
-        HyperConv2d,
-        HyperConvTranspose2d,
-        Hypernetwork,
-        hyperize,
-        materialize,
-    )
+    from hyperrestore.network.convolutions import HyperConv2d, HyperConvTranspose2d
+    from hyperrestore.network.hyper import Hypernetwork, hyperize, materialize
     from hyperrestore.picture.file import Picture, PictureInfo, read_picture, write_picture
     from hyperrestore.restore.batch import restore_file
     from hyperrestore.restore.restorer import Restorer
@@ -60,7 +55,8 @@ _HOMES = {
         "UsageError",
     ),
     "detect.findings": ("Compression", "Findings", "inspect"),
-    "network.hyper": ("HyperConv2d", "HyperConvTranspose2d", "Hypernetwork", "hyperize", "materialize"),
+    "network.convolutions": ("HyperConv2d", "HyperConvTranspose2d"),
+    "network.hyper": ("Hypernetwork", "hyperize", "materialize"),
     "level": ("LevelScale", "Task"),
     "detect.noise": ("Noise",),
     "picture.file": ("Picture", "PictureInfo", "read_picture", "write_picture"),

@@ -498,7 +498,10 @@ def _web(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from hyperrestore.measure.evaluate import FORMATS, USUAL_LEVELS, check_plot, evaluate, find_pictures, plot
+    from hyperrestore.measure.evaluate import USUAL_LEVELS, evaluate
+    from hyperrestore.measure.pictures import find_pictures
+    from hyperrestore.measure.plot import check_plot, plot
+    from hyperrestore.measure.scores import FORMATS
     from hyperrestore.run.engine import TILE
 
     if options.format not in FORMATS:
