@@ -5,11 +5,14 @@ Example:
     >>> restorer = Restorer.load("denoise")
     >>> restorer.scale.trained
     (0, 75)
+
+What is loaded, estimated and written is logged to the logger "hyperrestore", at level INFO.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     from hyperrestore.run.engine import Backend, Region, restore_region, run_tiled
 
 __version__ = "0.15.0"
+
+# Silent unless the program that uses the package gives this logger a handler of its own.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Where each public name lives. They are imported when they are first used, so that importing the package
 # is quick and loads torch only for what needs it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
@@ -27,6 +28,8 @@ from hyperrestore.learn.state import STATE, Run, begin
 from hyperrestore.learn.step import step_of
 
 VALIDATION_CROPS, VALIDATION_SIZE = 32, 256
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -77,6 +80,7 @@ def train(
     keep_memory()
     files = find_photos(photos)
     run = begin(recipe, device, files, bf16=bf16, resume=out if resume else None, start_from=start_from)
+    logger.info("on %s in %s, from step %d on", device, run.given["precision"], run.step)
     pictures = _load_photos(files, recipe, device)
     out.mkdir(parents=True, exist_ok=True)
     log = Log(out, recipe.training.validate_at, step=run.step, device=device)
@@ -159,4 +163,5 @@ def _load_photos(files: list[PhotoFile], recipe: Recipe, device: torch.device) -
         training_files, crop=crop_side(recipe), device=device, drawn_share=recipe.training.drawn_share
     )
     held_out = validation_crops(validation_files, count=VALIDATION_CROPS, size=VALIDATION_SIZE)
+    logger.info("%d photos to train on, %d held out", len(training_files), len(validation_files))
     return _Pictures(training, torch.from_numpy(held_out).to(device))

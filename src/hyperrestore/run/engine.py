@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -19,6 +20,8 @@ Pixels = npt.NDArray[np.float32]
 Rows = npt.NDArray[Any]  # (c, rows, width): uint8, uint16, or floats in [0, 1]
 
 TILE = 1536
+
+logger = logging.getLogger(__name__)
 
 
 class Region(NamedTuple):
@@ -207,6 +210,7 @@ def restore_rows(
         raise UsageError(f"cannot cut {width}x{height} pixels into tiles of {size}; both must be at least 1")
     columns = spans(width, size=size, halo=backend.halo, multiple=backend.multiple)
     rows = spans(height, size=size, halo=backend.halo, multiple=backend.multiple)
+    logger.info("%d x %d pixels, tile size %d, halo %d", width, height, size, backend.halo)
     top, bottom = 0, min(rows[0].read_stop, height)
     held = _read(read, top, bottom, width)  # rows top..bottom
     for row in rows:
