@@ -58,7 +58,7 @@ def add_denoise(commands: Commands) -> None:
     add_files(command)
     command.add_argument(
         "-l", "--level", default="auto", type=level, metavar="SIGMA",
-        help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75, or up to 100 with a "
+        help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75, or to 100 with a "
         "warning (a photo at high ISO has 5 to 25); auto (default) estimates it, and leaves pictures with "
         "almost no noise alone; with a map, two values, such as 0:40",
     )  # fmt: skip

@@ -23,7 +23,7 @@ def add_upscale(commands: Commands) -> None:
         "--scale",
         type=number,
         dest="level",
-        help="factor for both sides, 1 to 4, or up to 6 with a warning",
+        help="factor for both sides, 1 to 4, or to 6 with a warning",
     )
     size.add_argument("--width", type=whole(1), dest="to_width", metavar="PIXELS", help="width of the result")
     size.add_argument(
