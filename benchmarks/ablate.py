@@ -23,9 +23,12 @@ import numpy as np
 import torch
 
 from hyperrestore.errors import HyperrestoreError, UsageError
+from hyperrestore.learn.device import choose_device
+from hyperrestore.learn.model import MODEL
 from hyperrestore.learn.photos import find_photos, photos_digest
 from hyperrestore.learn.recipe import Recipe, read_recipe
-from hyperrestore.learn.train import MODEL, STATE, choose_device, train
+from hyperrestore.learn.state import STATE
+from hyperrestore.learn.train import train
 from hyperrestore.network.architectures import count_parameters, load_network, multiply_adds
 from hyperrestore.network.checkpoint import load_checkpoint, weights_digest
 from hyperrestore.network.hyper import materialize

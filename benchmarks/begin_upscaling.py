@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hyperrestore.learn.model import save_model
 from hyperrestore.learn.photos import find_photos, split_photos
 from hyperrestore.learn.recipe import Recipe, read_recipe
-from hyperrestore.learn.train import save_model
 from hyperrestore.measure.degrade import shrink
 from hyperrestore.network.architectures import RestorationUNet, build, load_network
 from hyperrestore.network.checkpoint import load_checkpoint

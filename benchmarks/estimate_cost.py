@@ -27,8 +27,8 @@ from hyperrestore.detect.findings import Compression, Findings, inspect
 from hyperrestore.detect.noise import find_noise
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import Protocol, gaussian_noise
-from hyperrestore.measure.evaluate import find_pictures
 from hyperrestore.measure.metrics import psnr, to_8bit
+from hyperrestore.measure.pictures import find_pictures
 from hyperrestore.run.engine import Backend
 
 SIGMAS = (5, 10, 15, 25, 35, 50, 75)

@@ -20,8 +20,9 @@ from hyperrestore.arrays import Pixels
 from hyperrestore.learn.photos import find_photos, split_photos
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import Protocol
-from hyperrestore.measure.evaluate import Evaluated, Evaluation, NamedBackend, Score, evaluate
+from hyperrestore.measure.evaluate import Evaluated, NamedBackend, evaluate
 from hyperrestore.measure.metrics import to_8bit
+from hyperrestore.measure.scores import Evaluation, Score
 
 # Strength of non-local means, over sigma: h and hColor of colour pictures, h of grey ones; by `choose_nlm`.
 NLM_COLOUR, NLM_GREY = (0.6, 0.6), 0.9

@@ -37,7 +37,9 @@ from hyperrestore.atomic import write_atomically
 from hyperrestore.errors import CheckpointError, ExtrapolationWarning
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import Protocol
-from hyperrestore.measure.evaluate import Evaluated, Evaluation, Score, find_pictures
+from hyperrestore.measure.evaluate import Evaluated
+from hyperrestore.measure.pictures import find_pictures
+from hyperrestore.measure.scores import Evaluation, Score
 from hyperrestore.network.architectures import count_parameters, load_network, multiply_adds
 from hyperrestore.network.checkpoint import Description, load_checkpoint, read_description, weights_digest
 from hyperrestore.network.hyper import materialize

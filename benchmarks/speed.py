@@ -41,8 +41,8 @@ WORDS = {"denoise": ["-l", f"{LEVEL:g}"], "dejpeg": ["-l", "20"], "upscale": ["-
 
 def paper_model(folder: Path) -> Path:
     """Write the paper's network as a model with untrained weights."""
+    from hyperrestore.learn.model import save_model
     from hyperrestore.learn.recipe import read_recipe
-    from hyperrestore.learn.train import save_model
     from hyperrestore.network.architectures import build
     from hyperrestore.run.export import export_onnx
 

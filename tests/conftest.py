@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import hyperrestore
+from hyperrestore.learn.model import save_model
 from hyperrestore.learn.recipe import Recipe, Training
-from hyperrestore.learn.train import save_model
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.network.architectures import NetworkConfig, build
 from hyperrestore.network.hyper import Hypernetwork

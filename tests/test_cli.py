@@ -1,7 +1,9 @@
 """The command line: what people type, what they read, and what scripts rely on."""
 
+import importlib.util
 import io
 import json
+import logging
 import os
 import shlex
 import signal
@@ -14,19 +16,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
+from conftest import SOURCE
 from makers import RECIPE, damaged, photo
 from PIL import Image, ImageCms
 
 import hyperrestore.learn.train
 import hyperrestore.restore.batch
 from hyperrestore import PictureInfo, Restorer, __version__, read_picture
-from hyperrestore.cli import main as cli
-from hyperrestore.cli.arguments import parser
+from hyperrestore.cli.arguments.parser import parser
 from hyperrestore.cli.main import COMMANDS, main
+from hyperrestore.cli.output import logs_in_lines
 from hyperrestore.errors import DiskFullError
 from hyperrestore.picture.file import Picture, write_picture
 
-SOURCE = Path(cli.__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONIOENCODING": "utf-8:strict"}
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -757,10 +759,11 @@ UNPRIVILEGED = """
 import json, os, sys
 from hyperrestore import Restorer
 from hyperrestore.cli import main as cli
+from hyperrestore.cli import restorers
 
 model, commands = sys.argv[1], json.loads(sys.argv[2])
 restorer = Restorer.load(model)
-cli._load = lambda *words: restorer
+restorers.load_restorer = lambda *words, **options: restorer
 assert cli.main(["denoise", "a.png", "-o", "first.png", "-l", "5"]) == 0  # loads what only root may read
 if os.geteuid() == 0:
     os.setgid(65534)
@@ -847,13 +850,59 @@ def test_names_that_are_no_text(tiny_model):
 
 def test_a_path_that_is_no_text_is_printed_as_its_bytes():
     program = (
-        "import os; from hyperrestore.cli.main import _put; _put(os.fsdecode(b'a\\xff\\xc3\\xa9')); _put('b')"
+        "import os; from hyperrestore.cli.output import put; put(os.fsdecode(b'a\\xff\\xc3\\xa9')); put('b')"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, env=ENVIRONMENT, timeout=60)
     assert (result.stdout, result.stderr) == (b"a\xff\xc3\xa9\nb\n", b"")
 
 
 # --- Terminals, pipes and signals -------------------------------------------------------------------
+
+
+# --- What is logged ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["-v", "denoise"], ["denoise", "-v"], ["denoise", "--verbose"]])
+def test_verbose_tells_what_is_loaded_estimated_and_written(tiny_model, capsys, words):
+    photo(Path("a.png"), height=300, width=300)
+    assert main([*words, "a.png", "-o", "b.png", "-t", "64", "--model", str(tiny_model)]) == 0
+    output = capsys.readouterr()
+    said = output.err.splitlines()
+    assert output.out == "b.png\n"
+    assert all(line.startswith("hyperrestore: ") for line in said)
+    for fragment in (
+        f"opened {tiny_model} by OpenVINO",
+        "a.png: denoise: noise of sigma",
+        "tiny.safetensors at level",
+        "OpenVINO on the CPU, ",
+        "300 x 300 pixels, tile size 64, halo",
+        "wrote b.png: 300 x 300 pixels, denoise at",
+    ):
+        assert any(fragment in line for line in said), fragment
+
+
+def test_without_verbose_nothing_is_logged_and_nothing_stays(tiny_model, capsys):
+    logger = logging.getLogger("hyperrestore")
+    before = logger.level, list(logger.handlers)
+    photo(Path("a.png"))
+    for number, words in enumerate(([], ["-v"], [])):
+        assert (
+            main([*words, "denoise", "a.png", "-o", f"{number}.png", "-l", "5", "--model", str(tiny_model)])
+            == 0
+        )
+        assert bool(capsys.readouterr().err) == bool(words)
+    assert (logger.level, logger.handlers) == before
+
+
+def test_an_unexpected_error_is_logged_with_its_traceback(capsys):
+    with logs_in_lines(verbose=False):
+        try:
+            raise ZeroDivisionError("by a picture without pixels")
+        except ZeroDivisionError:
+            logging.getLogger("hyperrestore.web").exception("a job failed")
+    said = capsys.readouterr().err
+    assert said.startswith("hyperrestore: error: a job failed\nTraceback")
+    assert said.endswith("ZeroDivisionError: by a picture without pixels\n")
 
 
 class Terminal(io.StringIO):
@@ -1104,8 +1153,8 @@ def test_training_refuses_in_one_line(monkeypatch, capsys, words, code, fragment
 
 def test_training_says_what_is_not_installed(monkeypatch, capsys):
     words = write_training(monkeypatch)
-    real = cli.importlib.util.find_spec
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None if name == "onnx" else real(name))
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnx" else real(name))
     assert main([*words, "--steps", "1"]) == 2
     assert capsys.readouterr().err == (
         "hyperrestore: error: training needs onnx: pip install 'hyperrestore[torch]'\n"

@@ -3,9 +3,11 @@ from functools import partial
 import pytest
 import torch
 
+from hyperrestore.learn.batch import Batch
 from hyperrestore.learn.cuda_graph import AHEAD, EAGER_CALLS, Recorded
 from hyperrestore.learn.recipe import Recipe, Training
-from hyperrestore.learn.train import Batch, Run, learn
+from hyperrestore.learn.state import Run
+from hyperrestore.learn.step import learn
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.network.architectures import NetworkConfig
 

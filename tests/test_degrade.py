@@ -15,8 +15,9 @@ from PIL import Image
 
 from hyperrestore.colour import full_range_luma
 from hyperrestore.errors import LevelError, MissingExtraError, UsageError
-from hyperrestore.measure.degrade import gaussian_noise, jpeg, quantisation_tables, rescale
+from hyperrestore.measure.degrade import gaussian_noise, jpeg, rescale
 from hyperrestore.measure.metrics import psnr, studio_luma, to_8bit
+from hyperrestore.picture.containers.jpeg import quantisation_tables
 from hyperrestore.resample import resize_bicubic, resize_matrix
 
 TEST_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"

@@ -12,7 +12,8 @@ from hyperrestore.detect.findings import Compression, Findings, inspect
 from hyperrestore.detect.noise import Noise
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.level import Task
-from hyperrestore.measure.degrade import jpeg, quantisation_tables
+from hyperrestore.measure.degrade import jpeg
+from hyperrestore.picture.containers.jpeg import quantisation_tables
 from hyperrestore.picture.file import Picture, read_picture, write_picture
 from hyperrestore.picture.info import PictureInfo
 

@@ -15,19 +15,10 @@ from makers import Fake, Identity
 from hyperrestore import PictureInfo, Restorer
 from hyperrestore.errors import LevelError, MissingExtraError, PictureError, UsageError
 from hyperrestore.level import Task
-from hyperrestore.measure.evaluate import (
-    FORMATS,
-    USUAL_LEVELS,
-    Evaluation,
-    Score,
-    as_csv,
-    as_json,
-    as_text,
-    check_plot,
-    evaluate,
-    find_pictures,
-    plot,
-)
+from hyperrestore.measure.evaluate import USUAL_LEVELS, evaluate
+from hyperrestore.measure.pictures import find_pictures
+from hyperrestore.measure.plot import check_plot, plot
+from hyperrestore.measure.scores import FORMATS, Evaluation, Score, as_csv, as_json, as_text
 from hyperrestore.picture.file import Picture, write_picture
 
 

@@ -11,9 +11,8 @@ from torch import nn
 from hyperrestore.errors import ExtrapolationWarning, UsageError
 from hyperrestore.level import LevelScale
 from hyperrestore.network.architectures import build, build_plain, receptive_radius
+from hyperrestore.network.convolutions import HyperConv2d, HyperConvTranspose2d
 from hyperrestore.network.hyper import (
-    HyperConv2d,
-    HyperConvTranspose2d,
     hyperize,
     materialize,
     pad_to_multiple,

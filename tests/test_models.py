@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hyperrestore import Restorer, Task, run_tiled
 from hyperrestore.measure.degrade import gaussian_noise, jpeg, rescale
-from hyperrestore.measure.evaluate import USUAL_LEVELS, evaluate, find_pictures
+from hyperrestore.measure.evaluate import USUAL_LEVELS, evaluate
 from hyperrestore.measure.metrics import psnr, to_8bit
+from hyperrestore.measure.pictures import find_pictures
 from hyperrestore.network.checkpoint import load_checkpoint
 from hyperrestore.resample import resize_bicubic
 from hyperrestore.restore.restorer import MODELS

@@ -17,7 +17,8 @@ from hyperrestore.network.architectures import (
     multiply_adds,
     receptive_radius,
 )
-from hyperrestore.network.hyper import HyperConv2d, materialize
+from hyperrestore.network.convolutions import HyperConv2d
+from hyperrestore.network.hyper import materialize
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 THREE = NetworkConfig("unet", widths=(4, 6, 8), blocks=(1, 0, 2), rank=1)

@@ -14,7 +14,8 @@ import pytest
 
 import hyperrestore
 from hyperrestore import PictureInfo, Restorer
-from hyperrestore.measure.evaluate import evaluate, find_pictures
+from hyperrestore.measure.evaluate import evaluate
+from hyperrestore.measure.pictures import find_pictures
 from hyperrestore.network.checkpoint import load_checkpoint, save_checkpoint, weights_digest
 from hyperrestore.picture.file import Picture, write_picture
 from hyperrestore.run.export import export_onnx

@@ -23,31 +23,22 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import save
 from torch import nn
 
+import hyperrestore.learn.save as saving
+import hyperrestore.learn.state as state_module
 import hyperrestore.learn.train as training_module
 from hyperrestore.errors import CheckpointError, PictureError, TrainingError, UsageError
+from hyperrestore.learn.batch import Batch, draw_batch, draw_levels, draw_true_levels, fade_half, store_half
+from hyperrestore.learn.device import is_fast_in_bf16
+from hyperrestore.learn.interrupt import interruptible
+from hyperrestore.learn.log import LOG, Log
+from hyperrestore.learn.model import MODEL, save_model
 from hyperrestore.learn.optimizer import Optimizer
 from hyperrestore.learn.pairs import as_stored
 from hyperrestore.learn.photos import Photos, find_photos, split_photos
-from hyperrestore.learn.train import (
-    LOG,
-    MODEL,
-    STATE,
-    STATE_KEY,
-    Batch,
-    Run,
-    draw_batch,
-    draw_levels,
-    draw_true_levels,
-    fade_half,
-    is_fast_in_bf16,
-    learn,
-    loss_of,
-    save_model,
-    store_half,
-    targets_of,
-    train,
-    validate,
-)
+from hyperrestore.learn.state import STATE, STATE_KEY, Run
+from hyperrestore.learn.step import learn, loss_of, targets_of
+from hyperrestore.learn.train import train
+from hyperrestore.learn.validate import validate
 from hyperrestore.network.architectures import NetworkConfig, build, load_network
 from hyperrestore.network.checkpoint import load_checkpoint, weights_digest
 
@@ -233,7 +224,7 @@ def test_a_hangup_stays_ignored():
     """As `nohup` has it, so that a training goes on when its terminal is closed."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with training_module.interruptible() as received:
+        with interruptible() as received:
             signal.raise_signal(signal.SIGHUP)
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         assert received == []
@@ -368,14 +359,14 @@ def test_minutes_end_a_training_too_and_count_on(photos, tmp_path):
 
 
 def test_minutes_hold_the_validations_in_between(photos, tmp_path, monkeypatch):
-    inner, times = training_module.validate, []
+    inner, times = saving.validate, []
 
     def slow(*arguments, **options):
         time.sleep(0.2)
         times.append(time.monotonic())
         return inner(*arguments, **options)
 
-    monkeypatch.setattr(training_module, "validate", slow)
+    monkeypatch.setattr(saving, "validate", slow)
     run(photos, tmp_path, steps=None, minutes=1 / 60, validate_every=-1)
     assert 2 <= len(times) <= 6  # of them one at the end
 
@@ -395,9 +386,9 @@ def test_the_first_step_says_what_to_expect(photos, tmp_path, capsys):
 
 @pytest.mark.parametrize("fast", [False, True])
 def test_auto_takes_what_is_faster_and_goes_on_in_it(photos, tmp_path, monkeypatch, capsys, fast):
-    monkeypatch.setattr(training_module, "is_fast_in_bf16", lambda device: fast)
+    monkeypatch.setattr(state_module, "is_fast_in_bf16", lambda device: fast)
     run(photos, tmp_path, steps=1, bf16=None)
-    monkeypatch.setattr(training_module, "is_fast_in_bf16", lambda device: not fast)
+    monkeypatch.setattr(state_module, "is_fast_in_bf16", lambda device: not fast)
     run(photos, tmp_path, steps=2, bf16=None, resume=True)
     run(photos, tmp_path, steps=3, bf16=fast, resume=True)
     precision = "bf16" if fast else "fp32"
@@ -418,7 +409,9 @@ def test_the_measurement_draws_no_random_numbers():
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the limit is for x86 alone")
 def test_a_cpu_without_bf16_trains_in_fp32():
-    code = "import torch; from hyperrestore.learn.train import *; print(is_fast_in_bf16(torch.device('cpu')))"
+    code = (
+        "import torch; from hyperrestore.learn.device import *\nprint(is_fast_in_bf16(torch.device('cpu')))"
+    )
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
@@ -454,13 +447,13 @@ def test_the_learning_rate_warms_up_and_falls(photos, tmp_path):
 @pytest.mark.parametrize("config", [TINY, replace(TINY, rank=0)], ids=["low rank", "full rank"])
 def test_training_learns(photos, tmp_path, monkeypatch, config):
     losses = []
-    inner = training_module.Log.add
+    inner = Log.add
 
     def add(log, loss):
         losses.append(float(loss))
         inner(log, loss)
 
-    monkeypatch.setattr(training_module.Log, "add", add)
+    monkeypatch.setattr(Log, "add", add)
     recipe = tiny_recipe(config, learning_rate=5e-3, ema=0.9, warmup=10)
     score = run(photos, tmp_path, steps=120, recipe=recipe)
     assert len(losses) == 120

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hyperrestore.errors import RecipeError
+from hyperrestore.learn.batch import crop_side, draw_batch, draw_levels
 from hyperrestore.learn.photos import PhotoFile, Photos
 from hyperrestore.learn.recipe import read_recipe, recipe_of
-from hyperrestore.learn.train import Run, crop_side, draw_batch, draw_levels, learn, loss_of, train, validate
+from hyperrestore.learn.state import Run
+from hyperrestore.learn.step import learn, loss_of
+from hyperrestore.learn.train import train
 from hyperrestore.learn.upscaling import (
     OTHER_KERNELS,
     ROUGH_QUALITY,
@@ -29,6 +32,7 @@ from hyperrestore.learn.upscaling import (
     triangle,
     upscaled,
 )
+from hyperrestore.learn.validate import validate
 from hyperrestore.measure.degrade import jpeg, shrink
 from hyperrestore.network.architectures import NetworkConfig, build, count_parameters, multiply_adds
 from hyperrestore.network.checkpoint import load_checkpoint

@@ -5,11 +5,14 @@ Example:
     >>> restorer = Restorer.load("denoise")
     >>> restorer.scale.trained
     (0, 75)
+
+What is loaded, estimated and written is logged to the logger "hyperrestore", at level INFO.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,13 +31,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from hyperrestore.level import LevelScale, Task
-    from hyperrestore.network.hyper import (
-        HyperConv2d,
-        HyperConvTranspose2d,
-        Hypernetwork,
-        hyperize,
-        materialize,
-    )
+    from hyperrestore.network.convolutions import HyperConv2d, HyperConvTranspose2d
+    from hyperrestore.network.hyper import Hypernetwork, hyperize, materialize
     from hyperrestore.picture.file import Picture, read_picture, write_picture
     from hyperrestore.picture.info import PictureInfo
     from hyperrestore.restore.batch import restore_file
@@ -42,6 +40,9 @@ if TYPE_CHECKING:
     from hyperrestore.run.engine import Backend, Region, restore_region, run_tiled
 
 __version__ = "0.15.0"
+
+# Silent unless the program that uses the package gives this logger a handler of its own.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Where each public name lives. They are imported when they are first used, so that importing the package
 # is quick and loads torch only for what needs it.
@@ -61,7 +62,8 @@ _HOMES = {
         "UsageError",
     ),
     "detect.findings": ("Compression", "Findings", "inspect"),
-    "network.hyper": ("HyperConv2d", "HyperConvTranspose2d", "Hypernetwork", "hyperize", "materialize"),
+    "network.convolutions": ("HyperConv2d", "HyperConvTranspose2d"),
+    "network.hyper": ("Hypernetwork", "hyperize", "materialize"),
     "level": ("LevelScale", "Task"),
     "detect.noise": ("Noise",),
     "picture.file": ("Picture", "read_picture", "write_picture"),

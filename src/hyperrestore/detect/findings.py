@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ BANDS, WIDEST = 8, 4096
 CLEAN, SURE = 2.0, 1.5  # sigma below which a picture counts as clean; spreads that noise must lie above it
 WORTH_REPAIR = 97  # quality above which JPEG shows nowhere
 HEAD = 2**24  # bytes of a file in which its tables stand
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def inspect(
     """
     if not isinstance(picture, str | Path):
         held = _bands_of(picture)
-        return _findings(_sample(_slices(held), *held.shape[1:]), None)
+        return _logged("an array", _findings(_sample(_slices(held), *held.shape[1:]), None))
     path = Path(picture)
     if rows is None:
         with open_picture(path, max_pixels=max_pixels) as reader:
@@ -124,7 +128,13 @@ def inspect(
             tables = jpeg_tables(file.read(HEAD)) if file.peek(2).startswith(JPEG) else None
     except OSError as error:
         raise PictureError(f"{path}: cannot be opened ({error.strerror})") from error
-    return _findings(pixels, tables)
+    return _logged(path, _findings(pixels, tables))
+
+
+def _logged(name: str | Path, findings: Findings) -> Findings:
+    for task in (Task.DENOISE, Task.DEJPEG):
+        logger.info("%s: %s: %s", name, task, findings.sentence(task))
+    return findings
 
 
 def _bands_of(picture: Picture | Pixels) -> Pixels:

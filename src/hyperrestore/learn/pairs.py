@@ -13,14 +13,9 @@ from hyperrestore.arrays import Float64, Pixels
 from hyperrestore.colour import LUMA
 from hyperrestore.learn.recipe import Training
 from hyperrestore.level import Task
-from hyperrestore.measure.degrade import (
-    Protocol,
-    Subsampling,
-    gaussian_noise,
-    jpeg,
-    quantisation_tables,
-)
+from hyperrestore.measure.degrade import Protocol, Subsampling, gaussian_noise, jpeg
 from hyperrestore.measure.protocols import degrade, prepare
+from hyperrestore.picture.containers.jpeg import quantisation_tables
 from hyperrestore.resample import resize_matrix
 
 MARGIN = 16  # pixels by which a crop is larger than what is trained on: the side of the largest JPEG block

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-import os
-import textwrap
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from typing import Protocol as Interface
 
 import numpy as np
 
 from hyperrestore.arrays import Pixels
-from hyperrestore.errors import MissingExtraError, UsageError
+from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import Protocol, shrink
 from hyperrestore.measure.metrics import WINDOW, psnr, ssim, to_8bit
@@ -33,8 +28,8 @@ from hyperrestore.measure.protocols import (
     prepared_size,
     scored,
 )
+from hyperrestore.measure.scores import Evaluation, Score
 from hyperrestore.picture.file import read_picture
-from hyperrestore.picture.formats import SUFFIXES
 from hyperrestore.picture.info import PictureInfo
 from hyperrestore.picture.reader import open_picture
 from hyperrestore.run.engine import TILE, Backend, Region, run_tiled
@@ -42,8 +37,12 @@ from hyperrestore.run.openvino import SMALL
 from hyperrestore.run.subpixels import Upscaled, has_subpixels
 from hyperrestore.run.tiles import round_up
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+# Those that the field compares at.
+USUAL_LEVELS = {
+    Task.DENOISE: (15.0, 25.0, 50.0),
+    Task.DEJPEG: (10.0, 20.0, 30.0, 40.0),
+    Task.UPSCALE: (2.0, 3.0, 4.0),
+}
 
 
 class NamedBackend(Backend, Interface):
@@ -52,14 +51,6 @@ class NamedBackend(Backend, Interface):
     @property
     def name(self) -> str:
         """What runs it, and how, in words."""
-
-
-# Those that the field compares at.
-USUAL_LEVELS = {
-    Task.DENOISE: (15.0, 25.0, 50.0),
-    Task.DEJPEG: (10.0, 20.0, 30.0, 40.0),
-    Task.UPSCALE: (2.0, 3.0, 4.0),
-}
 
 
 class Evaluated(Interface):
@@ -77,64 +68,15 @@ class Evaluated(Interface):
 
 
 @dataclass(frozen=True)
-class Score:
-    """One picture at one level, or the mean of several.
+class _Setting:
+    """How every picture is degraded, restored and scored."""
 
-    Attributes:
-        level: In the model's unit.
-        picture: File name.
-        input_psnr: PSNR of the degraded picture, dB.
-        psnr: PSNR of the restored picture, dB.
-        ssim: SSIM of the restored picture.
-        seconds: Time to restore a megapixel.
-    """
-
-    level: float
-    picture: str
-    input_psnr: float
-    psnr: float
-    ssim: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores of single pictures, and the protocol in full."""
-
-    protocol: str
-    scores: tuple[Score, ...]
-
-    def means(self) -> list[Score]:
-        """The mean over all pictures, one row for each level."""
-        rows = []
-        for level in dict.fromkeys(score.level for score in self.scores):
-            scores = [score for score in self.scores if score.level == level]
-            numbers = {
-                name: float(np.mean([getattr(score, name) for score in scores]))
-                for name in ("input_psnr", "psnr", "ssim", "seconds")
-            }
-            rows.append(Score(level, f"mean of {len(scores)}", **numbers))
-        return rows
-
-
-def find_pictures(folder: str | Path) -> list[Path]:
-    """The pictures in a folder, by name; not those in its own folders.
-
-    Raises:
-        UsageError: There is no such folder, it cannot be read, or it holds no picture.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder")
-    try:
-        paths = sorted(
-            path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()
-        )
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be read ({error.strerror})") from error
-    if not paths:
-        raise UsageError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
-    return paths
+    task: Task
+    protocol: Protocol
+    grey: bool
+    seed: int
+    softness: float
+    tile: int
 
 
 def evaluate(
@@ -181,57 +123,67 @@ def evaluate(
     if not pictures or not levels:
         raise UsageError("an evaluation needs at least one picture and one level")
     # All that can be wrong is looked at first: a run may take hours.
-    softness = softness_of(task, protocol, softness)
-    backends = [
-        restorer.at(told_level(restorer, level, softness if told is None else told), bits=8)
-        for level in levels
-    ]
+    setting = _Setting(task, protocol, grey, seed, softness_of(task, protocol, softness), tile)
+    asked = setting.softness if told is None else told
+    backends = [restorer.at(told_level(restorer, level, asked), bits=8) for level in levels]
     for level in levels:
         degrade(np.zeros((1, 8, 8), np.float32), level, task, protocol, np.random.default_rng(0))
     channels = {_info(path, levels, task, protocol).channels for path in pictures}
 
     for backend in backends:
-        side = round_up(math.isqrt(SMALL) + 1, backend.multiple)
-        backend(np.zeros((1, side, side), np.float32))  # compiles what large pictures need
+        _warm_up(backend)
     scores: dict[float, list[Score]] = {level: [] for level in levels}
     for path in pictures:
         whole = read_picture(path).pixels
-        # Names may hold bytes that are no text.
-        name_number = zlib.crc32(path.name.encode(errors="surrogateescape"))
         for level, backend in zip(levels, backends, strict=True):
-            generator = np.random.default_rng([seed, name_number, round(1000 * level)])
-            clean = prepare(whole, level, task, protocol, grey=grey)
-            degraded = degrade(clean, level, task, protocol, generator, softness=softness)
-            given_to_it = degraded
-            if has_subpixels(backend):
-                given_to_it = shrink(clean, level, softness=softness, protocol=protocol)
-            start = time.perf_counter()
-            restored = _restored(backend, given_to_it, clean.shape[1:], tile)
-            seconds = time.perf_counter() - start
-            megapixels = clean.shape[1] * clean.shape[2] / 1e6
-            target, given, result = (
-                scored(picture, task) for picture in (clean, degraded, to_8bit(restored))
-            )
-            cropped = border(level, task, protocol)
-            scores[level].append(
-                Score(
-                    level,
-                    path.name,
-                    psnr(given, target, border=cropped),
-                    psnr(result, target, border=cropped),
-                    ssim(result, target, border=cropped),
-                    seconds / megapixels,
-                )
-            )
+            scores[level].append(_score(backend, path.name, whole, level, setting))
             progress(sum(map(len, scores.values())), len(pictures) * len(levels))
+    text = _describe(setting, told, channels=channels, name=backends[0].name)
+    return Evaluation(text, tuple(score for level in levels for score in scores[level]))
+
+
+def _warm_up(backend: Backend) -> None:
+    """Let a network compile what large pictures need, so that it does not count in their time."""
+    side = round_up(math.isqrt(SMALL) + 1, backend.multiple)
+    backend(np.zeros((1, side, side), np.float32))
+
+
+def _score(backend: Backend, name: str, whole: Pixels, level: float, setting: _Setting) -> Score:
+    """Degrade a picture, restore it, and compare."""
+    task, protocol = setting.task, setting.protocol
+    # Names may hold bytes that are no text.
+    name_number = zlib.crc32(name.encode(errors="surrogateescape"))
+    generator = np.random.default_rng([setting.seed, name_number, round(1000 * level)])
+    clean = prepare(whole, level, task, protocol, grey=setting.grey)
+    degraded = degrade(clean, level, task, protocol, generator, softness=setting.softness)
+    given_to_it = degraded
+    if has_subpixels(backend):
+        given_to_it = shrink(clean, level, softness=setting.softness, protocol=protocol)
+    start = time.perf_counter()
+    restored = _restored(backend, given_to_it, clean.shape[1:], setting.tile)
+    seconds = time.perf_counter() - start
+    target, given, result = (scored(picture, task) for picture in (clean, degraded, to_8bit(restored)))
+    cropped = border(level, task, protocol)
+    return Score(
+        level,
+        name,
+        psnr(given, target, border=cropped),
+        psnr(result, target, border=cropped),
+        ssim(result, target, border=cropped),
+        seconds / (clean.shape[1] * clean.shape[2] / 1e6),
+    )
+
+
+def _describe(setting: _Setting, told: float | None, *, channels: set[int], name: str) -> str:
+    """The protocol in full."""
+    task, protocol, softness = setting.task, setting.protocol, setting.softness
     softly = f" at softness {softness:g}" if task == Task.UPSCALE and softness != SOFTNESS[protocol] else ""
     softly += f", restored at softness {told:g}" if told is not None else ""
-    text = (
-        f"{describe(task, protocol, grey=grey, channels=channels, seed=seed)}{softly}; "
+    return (
+        f"{describe(task, protocol, grey=setting.grey, channels=channels, seed=setting.seed)}{softly}; "
         f"SSIM with an {WINDOW}x{WINDOW} Gaussian window; mean over pictures; "
-        f"{backends[0].name}, tiles of {tile} pixels, seconds for a megapixel"
+        f"{name}, tiles of {setting.tile} pixels, seconds for a megapixel"
     )
-    return Evaluation(text, tuple(score for level in levels for score in scores[level]))
 
 
 def softness_of(task: Task, protocol: Protocol, asked: float | None) -> float:
@@ -283,106 +235,3 @@ def _info(path: Path, levels: Sequence[float], task: Task, protocol: Protocol) -
                 f"SSIM needs at least {WINDOW} x {WINDOW}"
             )
     return info
-
-
-def as_text(evaluation: Evaluation) -> str:
-    """The means as a table for people."""
-    lines = [
-        f"protocol  {evaluation.protocol}",
-        "",
-        f"{'level':>7}  {'pictures':>12}  {'input dB':>9}  {'PSNR dB':>8}  {'SSIM':>6}  {'s/MP':>6}",
-    ]
-    for score in evaluation.means():
-        lines.append(
-            f"{score.level:7g}  {score.picture:>12}  {score.input_psnr:9.2f}  {score.psnr:8.2f}"
-            f"  {score.ssim:6.4f}  {score.seconds:6.2f}"
-        )
-    return "\n".join(lines)
-
-
-def as_csv(evaluation: Evaluation) -> str:
-    """Every score and the means, one row each; the last column of each row is the protocol."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = [field.name for field in fields(Score)]
-    writer.writerow([*names, "protocol"])
-    for score in (*evaluation.scores, *evaluation.means()):
-        writer.writerow([*(getattr(score, name) for name in names), evaluation.protocol])
-    return text.getvalue().rstrip("\n")
-
-
-def as_json(evaluation: Evaluation) -> str:
-    """Protocol, means and every score; a PSNR without error, which is infinite, is null."""
-
-    def row(score: Score) -> dict[str, object]:
-        return {name: None if value == math.inf else value for name, value in asdict(score).items()}
-
-    document = {
-        "protocol": evaluation.protocol,
-        "means": [row(score) for score in evaluation.means()],
-        "scores": [row(score) for score in evaluation.scores],
-    }
-    return json.dumps(document, indent=2, allow_nan=False)
-
-
-FORMATS = {"text": as_text, "csv": as_csv, "json": as_json}
-
-
-def check_plot(path: str | Path) -> None:
-    """Refuse a file that `plot` could not write, before the scores are measured.
-
-    Raises:
-        MissingExtraError: Matplotlib is not installed.
-        UsageError: The suffix is unknown, or the file cannot be written.
-    """
-    path = Path(path)
-    known = _figure().canvas.get_supported_filetypes()
-    if path.suffix[1:].lower() not in known:
-        raise UsageError(
-            f"{path}: cannot draw {path.suffix or 'a file without suffix'}; use .png, .svg or .pdf"
-        )
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"{path}: the plot cannot be written; give a file in a folder that exists")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UsageError(f"{path}: the plot cannot be written (no permission)")
-
-
-def plot(evaluation: Evaluation, path: str | Path, *, unit: str) -> None:
-    """Draw PSNR over the level, of the degraded and the restored pictures, with the protocol below.
-
-    Args:
-        evaluation: The scores.
-        path: PNG, SVG or PDF file.
-        unit: Of the level, for the axis.
-
-    Raises:
-        MissingExtraError: Matplotlib is not installed.
-        UsageError: The file cannot be written.
-    """
-    figure = _figure()
-    means = evaluation.means()
-    axes = figure.add_subplot()
-    levels = [score.level for score in means]
-    axes.plot(levels, [score.psnr for score in means], "o-", label="restored")
-    axes.plot(levels, [score.input_psnr for score in means], "o--", color="grey", label="degraded")
-    for score in means:
-        if math.isfinite(score.psnr):
-            axes.annotate(f"{score.psnr:.2f}", (score.level, score.psnr), xytext=(0, 6),
-                          textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
-    axes.set(xlabel=unit, ylabel="PSNR, dB")
-    axes.margins(y=0.12)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.supxlabel(textwrap.fill(evaluation.protocol, 105), fontsize=7, color="dimgrey")
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: the plot cannot be written ({error})") from error
-
-
-def _figure() -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("a plot needs Matplotlib: pip install 'hyperrestore[torch]'") from error
-    return Figure(figsize=(7, 4.6), layout="constrained")

@@ -17,6 +17,16 @@ Infer = Callable[[Pixels], Pixels]  # (1, 3, h, w) -> (1, 3, h, w)
 Level = float | tuple[float, ...]  # in the unit of a model, or one for each of its axes
 
 
+def level_text(level: Level) -> str:
+    """A level, or one for each axis, for people.
+
+    Example:
+        >>> level_text((2.0, 1.5))
+        '2, 1.5'
+    """
+    return ", ".join(f"{one:g}" for one in (level if isinstance(level, tuple) else (level,)))
+
+
 @dataclass(frozen=True)
 class NetworkBackend:
     """A network for one level, run by whatever `infer` calls.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -16,6 +17,8 @@ from hyperrestore.level import as_number
 from hyperrestore.run.tiles import Span, round_up, spans
 
 TILE = 1536
+
+logger = logging.getLogger(__name__)
 
 
 class Region(NamedTuple):
@@ -204,6 +207,7 @@ def restore_rows(
         raise UsageError(f"cannot cut {width}x{height} pixels into tiles of {size}; both must be at least 1")
     columns = spans(width, size=size, halo=backend.halo, multiple=backend.multiple)
     rows = spans(height, size=size, halo=backend.halo, multiple=backend.multiple)
+    logger.info("%d x %d pixels, tile size %d, halo %d", width, height, size, backend.halo)
     top, bottom = 0, min(rows[0].read_stop, height)
     held = _read(read, top, bottom, width)  # rows top..bottom
     for row in rows:

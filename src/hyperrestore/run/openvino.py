@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 import threading
@@ -19,12 +20,22 @@ from hyperrestore.network.checkpoint import (
     graph_path,
     layout_digest,
 )
-from hyperrestore.run.backend import Infer, Level, MapBackend, NetworkBackend, Precision, first_line
+from hyperrestore.run.backend import (
+    Infer,
+    Level,
+    MapBackend,
+    NetworkBackend,
+    Precision,
+    first_line,
+    level_text,
+)
 from hyperrestore.run.int8 import Ranges, quantize
 
 # Pixels of a picture up to which it takes longer to build a graph for its level than to do without.
 SMALL = 2**16
 LAYOUT = "hyperrestore.layout"  # where a graph's metadata hold the `layout_digest` of its checkpoint
+logger = logging.getLogger(__name__)
+
 Run = Callable[[dict[str, Pixels]], Pixels]  # a graph's inputs by name -> (1, 3, h, w)
 
 
@@ -55,6 +66,7 @@ class OpenVINOModel:
         self._live: dict[str, tuple[Any, Run]] = {}  # by precision
         self._compiled_map: tuple[str, Any] | None = None
         self._lock = threading.Lock()
+        logger.info("opened %s by OpenVINO", checkpoint)
 
     def _read(self, checkpoint: Path, *, mapped: bool) -> tuple[Any, bool]:
         """The model of one of the graphs, and whether it gives what is to be added to the picture."""
@@ -105,6 +117,9 @@ class OpenVINOModel:
                 "give a `Picture` of 8 bits, or precision auto, bf16 or fp32"
             )
         precision = self._decided(precision, bits)
+        logger.info(
+            "%s at level %s: OpenVINO on the CPU, %s", self.checkpoint.name, level_text(level), precision
+        )
         fixed = functools.cache(lambda: _runner(self._compile(level, precision)))
         unknown = pixels is None and precision == "fp32"
         if precision == "int8" or not (unknown or (pixels is not None and pixels <= SMALL)):
@@ -133,6 +148,7 @@ class OpenVINOModel:
         if precision == "int8":
             raise UsageError("precision int8 is for one level, not for a map of levels; give auto")
         precision = self._decided(precision, bits)
+        logger.info("%s with a map of levels: OpenVINO on the CPU, %s", self.checkpoint.name, precision)
         with self._lock:
             if self._compiled_map is None or self._compiled_map[0] != precision:
                 graph, _ = self._read(self.checkpoint, mapped=True)

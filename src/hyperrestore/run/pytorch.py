@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from hyperrestore.arrays import Pixels
 from hyperrestore.errors import MissingExtraError, UsageError
 from hyperrestore.network.checkpoint import load_checkpoint
-from hyperrestore.run.backend import Level, MapBackend, NetworkBackend, Precision, first_line
+from hyperrestore.run.backend import Level, MapBackend, NetworkBackend, Precision, first_line, level_text
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 
 class TorchModel:
@@ -35,6 +38,8 @@ class TorchModel:
         checkpoint = load_checkpoint(path)
         self._description = checkpoint.description
         self._network = load_network(checkpoint).to(self._device)
+        self._name = path.name
+        logger.info("opened %s by torch", path)
 
     def release_memory(self) -> None:
         """Do nothing: torch gives memory back by itself."""
@@ -56,7 +61,9 @@ class TorchModel:
 
         plain = materialize(self._network, level).eval()
         plain = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return self._backend(plain, precision, bits)
+        backend = self._backend(plain, precision, bits)
+        logger.info("%s at level %s: %s", self._name, level_text(level), backend.name)
+        return backend
 
     def mapped(self, *, precision: Precision, bits: int) -> MapBackend:
         """The network for a level of each pixel; precision and bits as for `at`."""

@@ -6,6 +6,7 @@ a grid a fixed number of times as fine. That grid is interpolated at the pixels 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,8 @@ STRIP = (
     64  # samples of a result made by one product of matrices: few, since most entries of larger ones are 0
 )
 TILE = 512  # pixels of the small picture
+
+logger = logging.getLogger(__name__)
 
 
 def tile_of(size: int | None, scale: float) -> int:
@@ -219,6 +222,11 @@ class Upscaled:
         Yields:
             (c, rows, width) in the precision that `read` gives.
         """
+        logger.info(
+            "%d x %d pixels from %d x %d, tile size %d, halo %d",
+            *(self._columns.length, self._rows.length, self._columns.count, self._rows.count),
+            *(tile, self.backend.halo),
+        )
         held: Rows = np.empty((0, 0, 0), np.uint8)  # rows start..stop
         start = stop = 0
         for top, bottom in _cut(0, self._rows.length, self._rows.step(tile)):

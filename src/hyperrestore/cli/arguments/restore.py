@@ -1,0 +1,136 @@
+"""The options of `restore`, `denoise` and `dejpeg`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from hyperrestore.cli.arguments.shared import Commands, add_files, add_model
+from hyperrestore.cli.arguments.values import level, numbers, path, region, share
+from hyperrestore.errors import UsageError
+
+
+class _OfOtherCommands(argparse.Action):
+    """An option that `restore` does not have: refused, with the command that has it."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> NoReturn:
+        """Refuse it."""
+        parser.error(
+            f"{option_string} is not for `restore`, which estimates every level: to set a level yourself use "
+            "`denoise -l SIGMA` or `dejpeg -l QUALITY`"
+        )
+
+
+def add_restore(commands: Commands) -> None:
+    """Add `restore`."""
+    command = commands.add_parser(
+        "restore",
+        help="detect what is wrong with pictures, and repair it",
+        description="Estimate how strongly pictures were compressed as JPEG and how noisy they are, and "
+        "repair both. What needs no repair is left as it is. Bit depth, transparency, colour profile and "
+        "metadata are kept.",
+        epilog="Example: hyperrestore restore photo.jpg -o restored.png",
+    )
+    add_files(command)
+    _add_grain(command)
+    command.set_defaults(tasks=("denoise", "dejpeg"), level=None)
+    for words_of_others in (("-l", "--level"), ("--level-map",), ("--sweep",)):
+        command.add_argument(
+            *words_of_others, nargs="*", action=_OfOtherCommands, dest="of_others", help=argparse.SUPPRESS
+        )
+
+
+def add_denoise(commands: Commands) -> None:
+    """Add `denoise`."""
+    command = commands.add_parser(
+        "denoise",
+        help="remove noise from pictures",
+        description="Remove noise from pictures. Bit depth, transparency, colour profile and metadata are "
+        "kept.",
+        epilog="Example: hyperrestore denoise photo.jpg -o restored.png -l 25",
+    )
+    add_files(command)
+    command.add_argument(
+        "-l", "--level", default="auto", type=level, metavar="SIGMA",
+        help="strength of the noise: its standard deviation on the 8-bit scale, 0 to 75, or to 100 with a "
+        "warning (a photo at high ISO has 5 to 25); auto (default) estimates it, and leaves pictures with "
+        "almost no noise alone; with a map, two values, such as 0:40",
+    )  # fmt: skip
+    _add_grain(command)
+    _add_choice(command)
+    command.set_defaults(tasks=("denoise",))
+    add_model(command)
+
+
+def add_dejpeg(commands: Commands) -> None:
+    """Add `dejpeg`."""
+    command = commands.add_parser(
+        "dejpeg",
+        help="repair the damage of JPEG compression",
+        description="Repair the blocks, halos and lost colours of JPEG compression. Bit depth, transparency, "
+        "colour profile and metadata are kept.",
+        epilog="Example: hyperrestore dejpeg photo.jpg -o restored.png",
+    )
+    add_files(command)
+    command.add_argument(
+        "-l", "--level", default="auto", type=level, metavar="QUALITY",
+        help="quality at which the picture was saved, 5 to 100, or from 1 with a warning: a lower value "
+        "means a stronger repair; auto (default) estimates it, even if the picture was saved again later, "
+        "and leaves pictures without JPEG damage alone; with a map, two values, such as 100:20",
+    )  # fmt: skip
+    _add_choice(command)
+    command.set_defaults(tasks=("dejpeg",))
+    add_model(command)
+
+
+def _add_grain(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--grain", type=share, default=0.0, metavar="0..1",
+        help="share of the luminance noise to put back, if the result looks too clean",
+    )  # fmt: skip
+
+
+def _add_choice(command: argparse.ArgumentParser) -> None:
+    """Add other levels than one for a picture: a level for each pixel, or several to choose from."""
+    command.add_argument(
+        "--level-map", type=path, metavar="MASK",
+        help="picture of any size that sets the level of each pixel: the first value of -l where it is "
+        "black, the second where it is white",
+    )  # fmt: skip
+    command.add_argument(
+        "--sweep", type=numbers, metavar="LEVEL,...",
+        help="instead, write a sheet that shows one region at each of these levels",
+    )  # fmt: skip
+    command.add_argument(
+        "--region", type=region, metavar="X,Y,W,H",
+        help="region that the sheet shows; default: of several candidates, the one where the levels differ "
+        "most",
+    )  # fmt: skip
+    command.add_argument(
+        "--singles", action="store_true", help="also write the whole picture at every level of the sheet"
+    )
+
+
+def check_choice(options: argparse.Namespace) -> None:
+    """Refuse options that contradict each other.
+
+    Raises:
+        UsageError: Two do.
+    """
+    two = isinstance(options.level, tuple)
+    if options.level_map and not two:
+        raise UsageError("--level-map needs two levels, where it is black and where it is white: as -l 0:40")
+    if two and not options.level_map:
+        raise UsageError("two levels need a mask that says where each is taken: give --level-map MASK")
+    if options.sweep and (options.level is not None or options.grain):
+        raise UsageError("--sweep takes its levels instead of -l, --level-map and --grain; give only one")
+    if options.sweep and options.keep_times:
+        raise UsageError("--keep-times is for restored pictures, not for sheets: leave it out, or --sweep")
+    if not options.sweep and (options.region or options.singles):
+        raise UsageError("--region and --singles are for a sheet: give --sweep LEVEL,...")

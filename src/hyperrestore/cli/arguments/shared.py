@@ -1,0 +1,108 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from hyperrestore.cli.arguments.values import path, whole
+
+PICTURES = "PNG, JPEG, WebP, TIFF or AVIF file"
+
+Commands = Any  # argparse names the type of `add_subparsers` only privately
+
+
+def add_verbose(command: argparse.ArgumentParser, *, default: bool | str) -> None:
+    """Add -v, which is taken before the command and after it."""
+    command.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        default=default,
+        help="report on stderr what is loaded, estimated and written",
+    )
+
+
+def add_files(command: argparse.ArgumentParser) -> None:
+    """Add what every command that restores pictures takes; only upscaling changes their size."""
+    command.set_defaults(to_width=None, to_height=None, long_side=None, model=None)
+    command.set_defaults(grain=0.0, level_map=None, softness=None, sweep=None, region=None, singles=False)
+    add_inputs(
+        command,
+        "also accept folders, and restore all pictures in them; the results keep the folder structure, and "
+        "existing results are kept",
+    )
+    _add_results(command)
+    command.add_argument(
+        "--json", action="store_true", help="print a JSON object instead of a path for each picture"
+    )
+    command.add_argument(
+        "--report", type=path, metavar="FILE", help="write a JSON file with the outcome for each picture"
+    )
+    add_limit(command)
+    add_engine(command)
+
+
+def _add_results(command: argparse.ArgumentParser) -> None:
+    """Add where results go, in which format, and what becomes of existing files."""
+    command.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        help="output: a file for one picture; a folder for several, or if it ends with /",
+    )
+    command.add_argument(
+        "-f", "--format", metavar="SUFFIX", help="format of files in a folder: png, jpg, webp, tif, avif"
+    )
+    command.add_argument(
+        "-q", "--quality", type=whole(1, 100), metavar="1..100",
+        help="quality of JPEG (default 95, or that of the original if higher), WebP (95) and AVIF (90); for "
+        "the last two, 100 is lossless",
+    )  # fmt: skip
+    existing = command.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace existing files")
+    existing.add_argument(
+        "--skip-existing", action="store_true", help="write only the missing files; implied by -r"
+    )
+    command.add_argument(
+        "--keep-times", action="store_true",
+        help="copy each picture's modification and access times to its result; byte-for-byte copies keep "
+        "them anyway",
+    )  # fmt: skip
+
+
+def add_inputs(command: argparse.ArgumentParser, recursive: str) -> None:
+    """Add the pictures to read, and -r with its help text."""
+    command.add_argument(
+        "inputs", nargs="+", metavar="PICTURE", type=path, help=f"{PICTURES}; with -r also a folder"
+    )
+    command.add_argument("-r", "--recursive", action="store_true", help=recursive)
+
+
+def add_limit(command: argparse.ArgumentParser) -> None:
+    """Add the largest size that is accepted."""
+    command.add_argument(
+        "--max-pixels", type=whole(1), metavar="COUNT",
+        help="refuse pictures and results with more pixels (default 2^30)",
+    )  # fmt: skip
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    """Add a model of one's own."""
+    command.add_argument("--model", metavar="FILE", help="use this checkpoint instead of the built-in model")
+
+
+def add_engine(command: argparse.ArgumentParser) -> None:
+    """Add where and how a network is run."""
+    command.add_argument(
+        "-t", "--tile", type=whole(16), metavar="PIXELS",
+        help="side of a tile; smaller tiles need less memory and more time",
+    )  # fmt: skip
+    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps, torch")
+    command.add_argument(
+        "--precision",
+        default="auto",
+        help="auto (default: bf16 for 8-bit pictures if the device supports it), fp32, bf16 (fp32 on a CPU "
+        "without it), int8 (fastest; for 8-bit photos on the CPU: slightly less accurate on photos, much "
+        "less on flat graphics)",
+    )

@@ -1,0 +1,40 @@
+"""The options of `upscale`."""
+
+from __future__ import annotations
+
+from hyperrestore.cli.arguments.shared import Commands, add_files, add_model
+from hyperrestore.cli.arguments.values import number, whole
+
+
+def add_upscale(commands: Commands) -> None:
+    """Add `upscale`."""
+    command = commands.add_parser(
+        "upscale",
+        help="enlarge pictures to any size",
+        description="Enlarge pictures to any size, by a scale or to a width, a height or a long side; in a "
+        "batch, pictures that already have that size are left as they are. Bit depth, transparency, colour "
+        "profile and metadata are kept.",
+        epilog="Example: hyperrestore upscale photo.png -o large.png -s 2.5",
+    )
+    add_files(command)
+    size = command.add_mutually_exclusive_group(required=True)
+    size.add_argument(
+        "-s",
+        "--scale",
+        type=number,
+        dest="level",
+        help="factor for both sides, 1 to 4, or to 6 with a warning",
+    )
+    size.add_argument("--width", type=whole(1), dest="to_width", metavar="PIXELS", help="width of the result")
+    size.add_argument(
+        "--height", type=whole(1), dest="to_height", metavar="PIXELS", help="height of the result"
+    )
+    size.add_argument("--long-side", type=whole(1), metavar="PIXELS", help="longer side of the result")
+    command.add_argument(
+        "--softness", type=number, metavar="NUMBER",
+        help="how soft the picture is: the width of the kernel that shrank it, 1 (default) for antialiased "
+        "bicubic shrinking, 0 for a crisp and jagged picture, 2 for a blurred one; higher values sharpen "
+        "more; for models with this level",
+    )  # fmt: skip
+    command.set_defaults(tasks=("upscale",))
+    add_model(command)

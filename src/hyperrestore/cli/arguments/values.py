@@ -1,0 +1,77 @@
+"""The values of options: text -> numbers, paths, levels, regions; refused with what is allowed."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+
+def number(text: str) -> float:
+    """Any number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers, with commas between them."""
+    return [number(part) for part in text.split(",")]
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    value = number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    value = number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """A whole number from least to most."""
+
+    def parse(text: str) -> int:
+        digits = text.isascii() and text.isdecimal()
+        if digits and len(text) >= 20:
+            raise argparse.ArgumentTypeError(f"{text[:20]}... is too large a number")
+        value = int(text) if digits else -1
+        if not least <= value <= most:
+            limits = f"from {least} on" if most == math.inf else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {limits}")
+        return value
+
+    return parse
+
+
+def path(text: str) -> Path:
+    """The path of a file or a folder."""
+    if not text:  # the folder that one is in, to Path
+        raise argparse.ArgumentTypeError("a path has no name; give a file or a folder")
+    return Path(text)
+
+
+def level(text: str) -> float | tuple[float, float] | None:
+    """A number, two for a map, or None for "auto"."""
+    if text == "auto":
+        return None
+    black, colon, white = text.partition(":")
+    return (number(black), number(white)) if colon else number(text)
+
+
+def region(text: str) -> tuple[int, int, int, int]:
+    """X,Y,W,H -> left, top, width, height."""
+    parts = text.split(",")
+    if len(parts) != 4:
+        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y,W,H: left, top, width and height, pixels")
+    left, top, width, height = map(whole(0), parts)
+    return left, top, width, height

@@ -1,0 +1,122 @@
+"""A plan carried out: a file made of each file, with what is said of each and of all."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from hyperrestore.cli.output import printable, progress_bar, put, say
+from hyperrestore.cli.plan import Plan, say_what_is_not_read
+from hyperrestore.errors import ExtrapolationWarning
+
+if TYPE_CHECKING:
+    from hyperrestore.restore.batch import Failure, Report
+
+logger = logging.getLogger(__name__)
+
+
+def run_plan(
+    make: Callable[..., Report],
+    plan: Plan,
+    *,
+    size: Callable[[int, int], tuple[int, int]],
+    make_folders: bool,
+    quiet: bool,
+    as_json: bool,
+    finish: Callable[[Sequence[Report | Failure]], None],
+) -> list[Report | Failure]:
+    """Make all files, and say what became of each.
+
+    Args:
+        make: Makes one file of another.
+        plan: Which of which.
+        size: Width and height of a picture -> those of its result.
+        make_folders: Whether the folders of the results are to be made.
+        quiet: Whether warnings of levels were given already.
+        as_json: Print an object for each file, not its path.
+        finish: Called in the end, also after Ctrl-C, with what there is by then.
+    """
+    from hyperrestore.restore.batch import restore_files
+
+    labels = _labels(plan)
+    results: list[Report | Failure] = []
+    try:
+        with progress_bar(labels[0] if labels else "") as show, warnings.catch_warnings():
+            if quiet:
+                warnings.simplefilter("ignore", ExtrapolationWarning)
+            made = restore_files(
+                make,
+                plan.pairs,
+                size=size,
+                make_folders=make_folders,
+                progress=lambda index, share: show(share, 1, labels[index]),
+            )
+            with closing(made):
+                for result in made:
+                    results.append(result)
+                    _show(result, as_json=as_json)
+    finally:
+        finish(results)
+    return results
+
+
+def _labels(plan: Plan) -> list[str]:
+    """What the bar says while each picture is restored."""
+    names = [printable(source.name) for source, _ in plan.pairs]
+    if len(names) == 1:
+        return names
+    return [f"{number}/{len(names)} {name}" for number, name in enumerate(names, 1)]
+
+
+def _show(result: Report | Failure, *, as_json: bool) -> None:
+    """Say what became of a picture."""
+    from hyperrestore.restore.batch import Failure
+
+    if isinstance(result, Failure):
+        say(f"error: {result.error}")
+        return
+    for note in result.notes:
+        say(f"{result.source}: {note}")
+    logger.info(
+        "wrote %s: %d x %d pixels, %s, in %.2f s",
+        *(result.target, result.width, result.height),
+        ", ".join(f"{task} at {level}" for task, level in result.levels.items()) or "unchanged",
+        result.seconds,
+    )
+    put(json.dumps(asdict(result)) if as_json else result.target)
+
+
+def sum_up(results: Sequence[Report | Failure], plan: Plan, *, keeps_existing: bool) -> int:
+    """Say at the end of a batch what became of it; each failure was told when it came.
+
+    Args:
+        results: Of the pictures that were begun.
+        plan: What was to be done.
+        keeps_existing: Whether the same command, given again, goes on where this one ended.
+
+    Returns:
+        The exit code.
+    """
+    from hyperrestore.errors import DiskFullError
+    from hyperrestore.restore.batch import Failure
+    from hyperrestore.restore.closing import count_results
+
+    failed = [result.error for result in results if isinstance(result, Failure)]
+    left = len(plan.pairs) - len(results)
+    if plan.found.in_folder:
+        say_what_is_not_read(plan.found)
+        foreign, others = len(plan.found.foreign), plan.found.others
+        say(count_results(results, skipped=len(plan.skipped), left=left, foreign=foreign, others=others))
+    elif len(plan.pairs) > 1 and failed:
+        say(f"{len(failed)} of {len(plan.pairs)} pictures failed")
+    if left and any(isinstance(error, DiskFullError) for error in failed):
+        again = "" if keeps_existing else " with --skip-existing"
+        say(f"the disk is full: {left} more were not begun; make room and give the command again{again}")
+    if plan.found.unreadable or (plan.is_batch and failed):
+        return 1
+    return failed[0].exit_code if failed else 0

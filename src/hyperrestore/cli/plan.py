@@ -1,0 +1,124 @@
+"""Which files are made of which: inputs found, results named, conflicts refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hyperrestore.cli.output import say
+from hyperrestore.errors import UsageError
+
+if TYPE_CHECKING:
+    from hyperrestore.restore.folder import Inputs
+
+
+class Plan(NamedTuple):
+    """Which files are made of which.
+
+    Attributes:
+        pairs: Picture and result, of those that are to be made.
+        skipped: The same, of those that are kept.
+        found: All that was found among the inputs.
+    """
+
+    pairs: list[tuple[Path, Path]]
+    skipped: list[tuple[Path, Path]]
+    found: Inputs
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether several pictures, or a folder, were given."""
+        return self.found.in_folder or len(self.found.pictures) > 1
+
+
+def make_plan(
+    inputs: Sequence[Path],
+    out: str,
+    *,
+    suffix: str | None,
+    recursive: bool,
+    overwrite: bool,
+    skip_existing: bool,
+) -> Plan:
+    """Find the pictures and name their results.
+
+    Args:
+        inputs: Pictures, and with `recursive` folders.
+        out: Where to, as it was typed: a `/` at its end makes it a folder.
+        suffix: Of the files in a folder, with or without its dot; None for those of the pictures.
+        recursive: Look into folders, and keep results that are there already.
+        overwrite: Replace results that are there already.
+        skip_existing: Keep them.
+
+    Raises:
+        UsageError: An input is missing, results would fall together, or exist already.
+    """
+    from hyperrestore.picture.temporary import remove_leftovers
+    from hyperrestore.restore.folder import find_inputs, plan_targets
+
+    dotted = None if suffix is None else f".{suffix.lower().removeprefix('.')}"
+    found = find_inputs(inputs, out=Path(out), recursive=recursive)
+    pairs = plan_targets(found.pictures, out, suffix=dotted, in_folder=found.in_folder)
+    for folder in found.unreadable:
+        say(f"error: {folder}: cannot read this folder")
+    if sum(remove_leftovers(folder) for folder in {target.parent for _, target in pairs}):
+        say("removed what killed processes had left of unfinished pictures")
+    if overwrite:
+        skipped = []
+    elif recursive or skip_existing:
+        skipped = _find_skipped(pairs, always_said=skip_existing)
+    else:
+        _refuse_existing(pairs)
+        skipped = []
+    kept = set(skipped)
+    return Plan([pair for pair in pairs if pair not in kept], skipped, found)
+
+
+def _refuse_existing(pairs: Sequence[tuple[Path, Path]]) -> None:
+    """Refuse to replace a result."""
+    existing = [target for _, target in pairs if target.is_file()]
+    if existing:
+        others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise UsageError(
+            f"{min(existing)}{others}: exists already; give --overwrite, --skip-existing or another output"
+        )
+
+
+def _find_skipped(pairs: Sequence[tuple[Path, Path]], *, always_said: bool) -> list[tuple[Path, Path]]:
+    """The pictures whose results are there already, and are kept."""
+    from hyperrestore.restore.folder import find_finished
+
+    finished, older = find_finished(pairs)
+    if finished or always_said:
+        say(f"{len(finished)} of {len(pairs)} pictures exist already")
+    if older:
+        say(
+            f"warning: {min(older)}{f' and {len(older) - 1} more' if len(older) > 1 else ''}: older than the "
+            "picture that it is made of, and kept; --overwrite makes all anew"
+        )
+    return finished
+
+
+def check_mask(mask: Path, pairs: Sequence[tuple[Path, Path]], max_pixels: int) -> None:
+    """Refuse a mask that cannot be read, or that a batch would replace while others need it.
+
+    Raises:
+        PictureError: It cannot be read.
+        UsageError: It would be replaced.
+    """
+    from hyperrestore.run.level_map import level_rows
+
+    level_rows(mask, height=1, width=1, black=0, white=1, max_pixels=max_pixels)
+    place = os.path.realpath(mask)
+    if len(pairs) > 1 and any(os.path.realpath(target) == place for _, target in pairs):
+        raise UsageError(f"{mask}: the mask would be replaced by a result; write to another folder")
+
+
+def say_what_is_not_read(found: Inputs) -> None:
+    """Name the pictures of folders that are of a kind that is not read."""
+    from hyperrestore.picture.kinds import name_foreign
+
+    if found.foreign:
+        say(f"not read: {name_foreign(found.foreign)}")

@@ -1,0 +1,51 @@
+"""The models that a command repairs with: loaded, and asked whether they accept its levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hyperrestore.errors import UsageError
+
+if TYPE_CHECKING:
+    from hyperrestore.restore.restorer import Restorer
+    from hyperrestore.run.backend import Precision
+
+
+def load_restorer(model: str, *, device: str, precision: Precision) -> Restorer:
+    """Load a model, by its task or its path."""
+    from hyperrestore.restore.restorer import Restorer
+
+    return Restorer.load(model, device=device, precision=precision)
+
+
+def load_restorers(models: Mapping[str, str], *, device: str, precision: Precision) -> list[Restorer]:
+    """Load a model for each task.
+
+    Args:
+        models: By task, the model.
+        device: Where to run them.
+        precision: How to run them.
+
+    Raises:
+        UsageError: One is for another task.
+    """
+    restorers = [load_restorer(model, device=device, precision=precision) for model in models.values()]
+    for restorer, (task, model) in zip(restorers, models.items(), strict=True):
+        if restorer.task != task:
+            raise UsageError(f"{model}: is a model for {restorer.task}, not for {task}")
+    return restorers
+
+
+def check_levels(restorers: Sequence[Restorer], levels: Iterable[float], softness: float | None) -> None:
+    """Refuse levels that a model does not accept, before any picture is read.
+
+    Raises:
+        LevelError: There is one.
+    """
+    levels = list(levels)
+    for restorer in restorers:
+        for level in levels:
+            restorer.scale.check(level)
+        if softness is not None:
+            restorer.axis("softness").check(softness)
