@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         materialize,
     )
     from hyperrestore.picture.file import Picture, PictureInfo, read_picture, write_picture
-    from hyperrestore.restore.batch import restore_file
+    from hyperrestore.restore.file import restore_file
     from hyperrestore.restore.restorer import Restorer
     from hyperrestore.run.engine import Backend, Region, restore_region, run_tiled
 
@@ -45,7 +45,7 @@ __version__ = "0.15.0"
 # Where each public name lives. They are imported when they are first used, so that importing the package
 # is quick and loads torch only for what needs it.
 _HOMES = {
-    "restore.batch": ("restore_file",),
+    "restore.file": ("restore_file",),
     "run.engine": ("Backend", "Region", "restore_region", "run_tiled"),
     "errors": (
         "CheckpointError",

@@ -28,9 +28,12 @@ from hyperrestore.errors import ExtrapolationWarning, HyperrestoreError, Missing
 if TYPE_CHECKING:
     from hyperrestore.detect.findings import Findings
     from hyperrestore.level import Task
-    from hyperrestore.restore.batch import Failure, Report
+    from hyperrestore.restore.batch import Failure
+    from hyperrestore.restore.file import Report
     from hyperrestore.restore.folder import Inputs
     from hyperrestore.restore.restorer import Restorer
+
+ResultSize = Callable[[int, int], tuple[int, int]]  # of a picture -> of what becomes of it: width and height
 
 # Everything else is imported where it is used: `hyperrestore --help` answers at once.
 
@@ -155,9 +158,9 @@ def _restore(options: argparse.Namespace) -> int:
     _check_choice(options)
     plan = _plan(options)
     restorers = _load_all(options)
+    restore, result_size = _restoring(restorers, plan, options)
     if options.report:
         check_report(options.report)
-    restore = _restoring(restorers, plan, options)
     labels = [
         f"{number}/{len(plan.pairs)} {_printable(source.name)}"
         if len(plan.pairs) > 1
@@ -166,13 +169,11 @@ def _restore(options: argparse.Namespace) -> int:
     ]
     results: list[Report | Failure] = []
     try:
-        with _progress(labels[0] if labels else "") as show, warnings.catch_warnings():
-            if options.level is not None or options.sweep:
-                warnings.simplefilter("ignore", ExtrapolationWarning)  # said above, once
+        with _progress(labels[0] if labels else "") as show:
             made = restore_files(
                 restore,
                 plan.pairs,
-                size=functools.partial(_result_size, options, plan),
+                size=result_size,
                 # Where --out is a folder, not the one file.
                 make_folders=all(target != Path(options.out) for _, target in plan.pairs),
                 progress=lambda index, share: show(share, 1, labels[index]),
@@ -236,23 +237,21 @@ def _plan(options: argparse.Namespace) -> _Plan:
 
 
 def _load_all(options: argparse.Namespace) -> list[Restorer]:
-    """Load a model for each task, and check that it accepts the levels that were given."""
+    """Load a model for each task."""
     restorers = [_load(model, options) for model in _models(options).values()]
     for restorer, task in zip(restorers, options.tasks, strict=True):
         if restorer.task != task:
             raise UsageError(f"{options.model}: is a model for {restorer.task}, not for {task}")
-        levels = options.level if isinstance(options.level, tuple) else (options.level,)
-        for level in options.sweep or (one for one in levels if one is not None):
-            restorer.scale.check(level)
-        if options.softness is not None:
-            restorer.axis("softness").check(options.softness)
     return restorers
 
 
 def _restoring(
     restorers: Sequence[Restorer], plan: _Plan, options: argparse.Namespace
-) -> Callable[..., Report]:
-    """What makes a file of a file: a sheet of several levels, or the restored picture."""
+) -> tuple[Callable[..., Report], ResultSize]:
+    """What makes a file of a file, a sheet of several levels or the restored picture; and how large that is.
+
+    What the models do not accept is refused here, and what they extrapolate is said, once for all pictures.
+    """
     common: dict[str, Any] = {
         "tile": options.tile,
         "quality": options.quality,
@@ -260,38 +259,36 @@ def _restoring(
         "max_pixels": _max_pixels(options),
     }
     if options.sweep:
-        from hyperrestore.restore.sheet import check_singles, sweep_file
+        from hyperrestore.restore.sheet import check_singles, repairs_at, sweep_file
         from hyperrestore.run.engine import Region
 
         region = None
         if options.region:
             left, top, width, height = options.region
             region = Region(left, top, left + width, top + height)
+        sweep = repairs_at(restorers[0], options.sweep)
         if options.singles:
-            check_singles(plan.pairs, options.sweep)
+            check_singles(plan.pairs, sweep)
+        keep_singles = options.recursive or options.skip_existing
         return functools.partial(
-            sweep_file,
-            restorers[0],
-            levels=options.sweep,
-            region=region,
-            singles=options.singles,
-            keep_singles=options.recursive or options.skip_existing,
-            **common,
-        )
-    from hyperrestore.restore.batch import restore_file
+            sweep_file, restorers[0], repairs=sweep, region=region, singles=options.singles,
+            keep_singles=keep_singles, **common,
+        ), lambda width, height: (width, height)  # fmt: skip
+    from hyperrestore.restore.file import repair_file
+    from hyperrestore.restore.repair import Size, repairs_of
 
-    return functools.partial(
-        restore_file,
+    repairs = repairs_of(
         restorers,
-        level=options.level,
+        options.level,
         level_map=options.level_map,
         softness=options.softness,
         grain=options.grain,
-        keep_larger=plan.is_batch,
-        keep_times=options.keep_times,
-        **_sizes(options),
-        **common,
+        size=Size(**_sizes(options)),
     )
+    size = functools.partial(repairs[0].result_size, keep_larger=plan.is_batch)
+    return functools.partial(
+        repair_file, restorers, repairs, keep_larger=plan.is_batch, keep_times=options.keep_times, **common
+    ), size
 
 
 def _models(options: argparse.Namespace) -> dict[str, str]:
@@ -308,16 +305,6 @@ def _max_pixels(options: argparse.Namespace) -> int:
     from hyperrestore.picture.file import MAX_PIXELS
 
     return int(options.max_pixels or MAX_PIXELS)
-
-
-def _result_size(options: argparse.Namespace, plan: _Plan, width: int, height: int) -> tuple[int, int]:
-    """Width and height of what is made of a picture of this size."""
-    from hyperrestore.level import Task
-    from hyperrestore.run.enlarge import enlarged_size, is_as_large
-
-    if Task.UPSCALE not in options.tasks or (plan.is_batch and is_as_large(width, height, **_sizes(options))):
-        return width, height
-    return enlarged_size(width, height, scale=options.level, **_sizes(options))[:2]
 
 
 def _write_report(
