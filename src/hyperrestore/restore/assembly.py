@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from hyperrestore.errors import UsageError
-from hyperrestore.level import LevelScale, Task
+from hyperrestore.level import Task
 from hyperrestore.picture.file import MAX_PIXELS
-from hyperrestore.restore.repair import Mask, Repair
+from hyperrestore.restore.repair import Asked, Mask, Repair
 from hyperrestore.run.engine import (
     TILE,
     Backend,
@@ -44,16 +44,8 @@ from hyperrestore.run.tiles import spans
 from hyperrestore.run.transparency import VisibleOnly
 
 
-class Model(Protocol):
+class Model(Asked, Protocol):
     """A `Restorer`, as far as a repair needs it."""
-
-    @property
-    def task(self) -> Task:
-        """What it repairs."""
-
-    @property
-    def scales(self) -> tuple[LevelScale, ...]:
-        """Its levels: that of the task, and those of further axes."""
 
     def network(self, levels: tuple[float, ...], *, bits: int, pixels: int | None = None) -> Backend:
         """The network for levels that are checked already."""
