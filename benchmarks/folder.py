@@ -32,7 +32,8 @@ import pyvips
 
 from hyperrestore import Restorer
 from hyperrestore.picture.reader import open_picture
-from hyperrestore.restore.batch import Report, restore_file, restore_files
+from hyperrestore.restore.batch import restore_files
+from hyperrestore.restore.file import Report, restore_file
 from hyperrestore.run.engine import TILE, restore_rows
 
 # By name: suffix, bits, and how libvips is to save it.

@@ -31,13 +31,14 @@ SOURCE = Path(hyperrestore.__file__).parents[1]
 MEASURE = """
 import sys
 from hyperrestore import restore_file
-from hyperrestore.level import Task
+from hyperrestore.level import LevelScale, Task
 
 class Identity:
     halo, multiple, task = 96, 8, Task(sys.argv[1])
+    scales = (LevelScale("level", low=0, high=100, trained=(0, 100), origin=0, reference=50),)
     def __call__(self, window):
         return window
-    def at(self, level, *, bits, pixels=None):
+    def network(self, levels, *, bits, pixels=None):
         return self
     def release_memory(self):
         pass

@@ -16,12 +16,13 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 import pytest
 import pyvips
-from conftest import SOURCE, needs_linux, peak_memory
+from conftest import SIGMA, SOURCE, needs_linux, peak_memory
 from hypothesis import given
 from hypothesis import strategies as st
 from makers import names, photo
 
 import hyperrestore.restore.batch as batch
+import hyperrestore.restore.file as one_file
 from hyperrestore import PictureInfo, Restorer, read_picture, restore_file
 from hyperrestore.errors import DiskFullError, LevelError, PictureError, UsageError
 from hyperrestore.level import Task
@@ -30,7 +31,8 @@ from hyperrestore.picture.formats import SUFFIXES
 from hyperrestore.picture.temporary import remove_leftovers
 from hyperrestore.picture.vips import writing
 from hyperrestore.picture.writer import create_picture
-from hyperrestore.restore.batch import Failure, Report, restore_files
+from hyperrestore.restore.batch import Failure, restore_files
+from hyperrestore.restore.file import Report
 from hyperrestore.restore.folder import find_finished, find_inputs, make_folder, plan_targets
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -57,12 +59,14 @@ class Fake:
     """A Restorer whose networks are given."""
 
     task = Task.DENOISE
+    scales = (SIGMA,)
 
     def __init__(self, backend):
         self.backend = backend
         self.asked = []
 
-    def at(self, level, *, bits, pixels=None):
+    def network(self, levels, *, bits, pixels=None):
+        (level,) = levels
         self.asked.append((level, bits))
         return self.backend
 
@@ -624,8 +628,8 @@ def test_what_is_damaged_is_not_copied(tmp_path, denoiser, monkeypatch):
     whole = smooth(tmp_path / "a.jpg", Q=95).read_bytes()
     source = tmp_path / "cut.jpg"
     source.write_bytes(whole[:-400])
-    for held in (batch.HELD, 0):
-        monkeypatch.setattr(batch, "HELD", held)
+    for held in (one_file.HELD, 0):
+        monkeypatch.setattr(one_file, "HELD", held)
         with pytest.raises(PictureError, match="cannot be read"):
             restore_file(denoiser, source, tmp_path / "b.jpg", None)
     assert names(tmp_path) == ["a.jpg", "cut.jpg"]
@@ -635,7 +639,7 @@ def test_levels_are_found_in_the_rows_that_are_restored(tmp_path, denoiser, monk
     source = photo(tmp_path / "a.png", height=200, width=300)
     streamed = tmp_path / "streamed.png"
     with monkeypatch.context() as patch:
-        patch.setattr(batch, "HELD", 0)
+        patch.setattr(one_file, "HELD", 0)
         found = restore_file(denoiser, source, streamed, None)
     monkeypatch.setattr("hyperrestore.detect.findings.open_picture", None)  # it is not decoded again
     report = restore_file(denoiser, source, tmp_path / "held.png", None)

@@ -21,7 +21,8 @@ from makers import RECIPE, damaged, photo
 from PIL import Image, ImageCms
 
 import hyperrestore.learn.train
-import hyperrestore.restore.batch
+import hyperrestore.restore.assembly
+import hyperrestore.restore.file
 from hyperrestore import PictureInfo, Restorer, __version__, read_picture
 from hyperrestore.cli.arguments.parser import parser
 from hyperrestore.cli.main import COMMANDS, main
@@ -428,17 +429,17 @@ def test_a_report_says_what_became_of_each_picture(denoise):
 
 def test_an_interrupted_batch_is_reported(denoise, monkeypatch):
     sources = [photo(Path(f"{number}.png"), seed=number) for number in range(6)]
-    real = hyperrestore.restore.batch.restore_file
+    real = hyperrestore.restore.file.repair_file
 
-    def stop_at_the_fourth(restorers, source, target, **options):
+    def stop_at_the_fourth(restorers, repairs, source, target, **options):
         if source.name == "3.png":
             os.kill(os.getpid(), signal.SIGINT)
             while True:  # until it is told to give up
                 options["progress"](0, 1)
                 time.sleep(0.01)
-        return real(restorers, source, target, **options)
+        return real(restorers, repairs, source, target, **options)
 
-    monkeypatch.setattr(hyperrestore.restore.batch, "restore_file", stop_at_the_fourth)
+    monkeypatch.setattr(hyperrestore.restore.file, "repair_file", stop_at_the_fourth)
     code, lines, said = denoise(*sources, "-o", "out", "--report", "report.json")
     assert (code, said[-1]) == (130, "hyperrestore: interrupted")
     report = json.loads(Path("report.json").read_text())
@@ -449,14 +450,14 @@ def test_an_interrupted_batch_is_reported(denoise, monkeypatch):
 
 def test_a_full_disk_ends_the_batch_with_a_way_out(denoise, monkeypatch):
     sources = [photo(Path(f"{number}.png")) for number in range(9)]
-    real = hyperrestore.restore.batch.restore_file
+    real = hyperrestore.restore.file.repair_file
 
-    def full(restorers, source, target, **options):
+    def full(restorers, repairs, source, target, **options):
         if source.name == "1.png":
             raise DiskFullError(f"{target}: cannot be written (No space left on device)")
-        return real(restorers, source, target, **options)
+        return real(restorers, repairs, source, target, **options)
 
-    monkeypatch.setattr(hyperrestore.restore.batch, "restore_file", full)
+    monkeypatch.setattr(hyperrestore.restore.file, "repair_file", full)
     code, lines, said = denoise(*sources, "-o", "out")
     assert code == 1 and 1 <= len(lines) < 8
     assert "No space left" in said[0]
@@ -617,9 +618,9 @@ def test_existing_files_are_refused_before_any_work(denoise):
 def test_a_batch_that_was_stopped_goes_on(denoise, monkeypatch):
     sources = [photo(Path(f"{number}.png"), seed=number) for number in range(4)]
     denoise(*sources, "-o", "whole")
-    real = hyperrestore.restore.batch.restore_file
+    real = hyperrestore.restore.file.repair_file
 
-    def stop_at_the_third(restorers, source, target, **options):
+    def stop_at_the_third(restorers, repairs, source, target, **options):
         if source.name == "2.png":
             while not (Path("parts/0.png").exists() and Path("parts/1.png").exists()):
                 time.sleep(0.01)
@@ -627,10 +628,10 @@ def test_a_batch_that_was_stopped_goes_on(denoise, monkeypatch):
             while True:  # until it is told to give up
                 options["progress"](0, 1)
                 time.sleep(0.01)
-        return real(restorers, source, target, **options)
+        return real(restorers, repairs, source, target, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(hyperrestore.restore.batch, "restore_file", stop_at_the_third)
+        patch.setattr(hyperrestore.restore.file, "repair_file", stop_at_the_third)
         assert denoise(*sources, "-o", "parts")[0] == 130
     assert names(Path("parts")) in (["0.png", "1.png"], ["0.png", "1.png", "3.png"])
     assert denoise(*sources, "-o", "parts", "--skip-existing")[0] == 0
@@ -932,7 +933,7 @@ def test_a_signal_leaves_nothing_half_written(request, denoise, monkeypatch, nam
     inherited = signal.signal(number, before)  # under nohup SIGHUP is ignored, and would stay so
     request.addfinalizer(lambda: signal.signal(number, inherited))
     photo(Path("a.png"), height=64)
-    real = hyperrestore.restore.batch.restore_rows
+    real = hyperrestore.restore.assembly.restore_rows
 
     def interrupted(*arguments, **options):
         rows = real(*arguments, **options)
@@ -941,7 +942,7 @@ def test_a_signal_leaves_nothing_half_written(request, denoise, monkeypatch, nam
         os.kill(os.getpid(), number)
         yield from rows
 
-    monkeypatch.setattr(hyperrestore.restore.batch, "restore_rows", interrupted)
+    monkeypatch.setattr(hyperrestore.restore.assembly, "restore_rows", interrupted)
     code, lines, said = denoise("a.png", "-o", "out.png", "-t", "16")
     assert (code, lines, said) == (130, [], ["hyperrestore: interrupted"])
     assert names(Path()) == ["a.png"]

@@ -7,7 +7,7 @@ from makers import curve, display_profile, float_picture
 
 from hyperrestore.errors import PictureError
 from hyperrestore.picture.file import read_picture, write_picture
-from hyperrestore.restore.batch import restore_file
+from hyperrestore.restore.file import restore_file
 from hyperrestore.restore.restorer import Restorer
 
 

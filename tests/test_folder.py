@@ -12,7 +12,7 @@ from makers import damaged, photo
 from PIL import Image
 
 import hyperrestore.detect.findings
-import hyperrestore.restore.batch
+import hyperrestore.restore.file
 from hyperrestore import read_picture
 from hyperrestore.cli.main import main
 from hyperrestore.errors import UsageError
@@ -97,7 +97,7 @@ SIZES = ("scale", "width", "height", "long side")
 @pytest.fixture
 def spoiled(monkeypatch):
     """Files that root cannot open, that vanish before their turn, and that vanish once they are open."""
-    open_path, open_picture = Path.open, hyperrestore.restore.batch.open_picture
+    open_path, open_picture = Path.open, hyperrestore.restore.file.open_picture
 
     def refuse(path, *words, **options):
         # What is still being written lies in a folder of its own.
@@ -115,7 +115,7 @@ def spoiled(monkeypatch):
         return opened
 
     monkeypatch.setattr(Path, "open", refuse)
-    monkeypatch.setattr(hyperrestore.restore.batch, "open_picture", lose)
+    monkeypatch.setattr(hyperrestore.restore.file, "open_picture", lose)
     monkeypatch.setattr(hyperrestore.detect.findings, "open_picture", lose)
 
 

@@ -12,7 +12,8 @@ from PIL import ImageCms
 import hyperrestore
 from hyperrestore.picture.file import read_picture, write_picture
 from hyperrestore.picture.info import PictureInfo
-from hyperrestore.restore.batch import restore_file
+from hyperrestore.restore.file import restore_file
+from hyperrestore.restore.repair import repair_at
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region
 from hyperrestore.run.linear_light import in_linear_light, to_linear, to_perceptual
@@ -168,12 +169,13 @@ def test_the_page_shows_what_is_saved(tmp_path, tiny_model, photo, hidden):
     restorer = Restorer.load(tiny_model, precision="fp32")
     restore_file(restorer, tmp_path / "a.tif", tmp_path / "out.tif", 30)
     kept = keep_photo(tmp_path / "a.tif", identity="x", name="a.tif", max_pixels=2**20)
-    rows = kept.restored(restorer, 30, Region(10, 20, 110, 100), 1)
+    rows = kept.restored(restorer, repair_at(restorer, 30), Region(10, 20, 110, 100), 1)
     saved = np.rint(read_picture(tmp_path / "out.tif").pixels[:, 20:100, 10:110] * 65535)
     assert np.abs(rows - saved).max() <= 1
     small = kept.size(2)
     kept.prepare(2)
-    assert kept.restored(restorer, 30, Region(0, 0, *small), 2).shape == (3, *small[::-1])
+    reduced = kept.restored(restorer, repair_at(restorer, 30), Region(0, 0, *small), 2)
+    assert reduced.shape == (3, *small[::-1])
 
 
 def test_a_level_for_each_pixel_in_linear_light(tiny_model, photo):

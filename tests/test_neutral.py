@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from hyperrestore.picture.file import Picture, read_picture, write_picture
 from hyperrestore.picture.info import PictureInfo
-from hyperrestore.restore.batch import restore_file
+from hyperrestore.restore.file import restore_file
+from hyperrestore.restore.repair import repair_at
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region
 from hyperrestore.run.neutral import only_neutral_seen, without_tint
@@ -83,9 +84,10 @@ def test_so_it_is_on_the_page(tmp_path, tiny_model, grey):
 
     write_picture(tmp_path / "in.png", as_colour(grey))
     photo = keep_photo(tmp_path / "in.png", identity="x", name="in.png", max_pixels=2**20)
+    restorer = Restorer.load(tiny_model)
     for reduce in (1, 2):
         photo.prepare(reduce)
-        rows = photo.restored(Restorer.load(tiny_model), 30, Region(5, 3, 50, 40), reduce)
+        rows = photo.restored(restorer, repair_at(restorer, 30), Region(5, 3, 50, 40), reduce)
         assert_neutral(rows)
         assert len(rows) == 3
 

@@ -8,7 +8,8 @@ import pytest
 
 from hyperrestore import __version__
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
-from hyperrestore.restore.batch import Failure, Report
+from hyperrestore.restore.batch import Failure
+from hyperrestore.restore.file import Report
 from hyperrestore.restore.report import check_report, write_report
 from hyperrestore.restore.restorer import MODELS
 

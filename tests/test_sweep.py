@@ -8,7 +8,7 @@ from hyperrestore import Region, Restorer
 from hyperrestore.errors import LevelError, UsageError
 from hyperrestore.picture.file import Picture, read_picture, write_picture
 from hyperrestore.picture.info import PictureInfo
-from hyperrestore.restore.sheet import GAP, sweep, telling_region
+from hyperrestore.restore.sheet import GAP, repairs_at, sweep, telling_region
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def panels(sheet, region):
 def test_every_panel_is_that_part_of_the_result(restorer, rng, channels):
     picture = picture_of(rng.random((channels, 150, 260), np.float32), icc_profile=b"profile")
     region, levels = Region(20, 10, 220, 110), (5, 20, 60)
-    sheet = sweep(restorer, picture, levels, region=region)
+    sheet = sweep(restorer, picture, repairs_at(restorer, levels), region=region)
     shown = panels(sheet.pixels, region)
     expected = [picture, *(restorer(picture, level) for level in levels)]
     for panel, whole in zip(shown, expected, strict=False):
@@ -47,7 +47,7 @@ def test_every_panel_is_that_part_of_the_result(restorer, rng, channels):
 
 def test_labels_differ_and_are_dark_on_light(restorer, rng):
     picture = picture_of(np.full((3, 100, 120), 0.5, np.float32))
-    sheet = sweep(restorer, picture, (5, 60), region=Region(0, 0, 120, 100)).pixels[0]
+    sheet = sweep(restorer, picture, repairs_at(restorer, (5, 60)), region=Region(0, 0, 120, 100)).pixels[0]
     below = sheet[GAP + 100 + GAP // 2 : GAP + 100 + GAP + 20]
     assert below.min() < 0.2 and below.max() == 1.0
     assert np.median(below) == 1.0
@@ -55,7 +55,7 @@ def test_labels_differ_and_are_dark_on_light(restorer, rng):
 
 def test_tiny_pictures_and_16_bit_files(restorer, rng, tmp_path):
     picture = picture_of(rng.random((3, 1, 1), np.float32), bits=16)
-    sheet = sweep(restorer, picture, [10])
+    sheet = sweep(restorer, picture, repairs_at(restorer, [10]))
     write_picture(tmp_path / "sheet.png", sheet)
     assert read_picture(tmp_path / "sheet.png").info.bits == 8
 
@@ -65,18 +65,18 @@ def test_the_region_is_where_the_levels_differ_most(rng, monkeypatch):
     restorer = Restorer.load("denoise")
     pixels = np.full((3, 220, 288), 0.5, np.float32)
     pixels[:, -90:-10, -90:-10] += rng.normal(0, 0.1, (3, 80, 80)).astype(np.float32)
-    assert telling_region(restorer, picture_of(pixels), (40, 2)) == (192, 124, 288, 220)
+    assert telling_region(restorer, picture_of(pixels), repairs_at(restorer, (40, 2))) == (192, 124, 288, 220)
     small = picture_of(pixels[:, :50, :60])
-    assert telling_region(restorer, small, (2, 40)) == (0, 0, 60, 50)
+    assert telling_region(restorer, small, repairs_at(restorer, (2, 40))) == (0, 0, 60, 50)
 
 
 def test_what_makes_no_sheet_is_refused(restorer, upscale_model, rng):
     picture = picture_of(rng.random((3, 20, 30), np.float32))
     with pytest.raises(UsageError, match="at least one level"):
-        sweep(restorer, picture, [])
+        repairs_at(restorer, [])
     with pytest.raises(LevelError):
-        sweep(restorer, picture, [10, 500])
+        repairs_at(restorer, [10, 500])
     with pytest.raises(UsageError, match="not a part"):
-        sweep(restorer, picture, [10], region=Region(0, 0, 31, 20))
+        sweep(restorer, picture, repairs_at(restorer, [10]), region=Region(0, 0, 31, 20))
     with pytest.raises(UsageError, match="upscaling"):
-        sweep(Restorer.load(upscale_model), picture, [2])
+        repairs_at(Restorer.load(upscale_model), [2])

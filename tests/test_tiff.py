@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import pyvips
 import tifffile
+from conftest import SCALE, SIGMA
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from makers import IPTC, XMP, copy, exif, integers, picture_of, refused
@@ -34,11 +35,12 @@ class Same:
 
     def __init__(self, task=Task.DENOISE):
         self.task = task
+        self.scales = (SCALE if task == Task.UPSCALE else SIGMA,)
 
     def __call__(self, window):
         return window
 
-    def at(self, level, *, bits, pixels=None):
+    def network(self, levels, *, bits, pixels=None):
         return self
 
     def release_memory(self):

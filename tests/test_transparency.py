@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hyperrestore.detect.findings import inspect
 from hyperrestore.picture.file import Picture, read_picture, write_picture
 from hyperrestore.picture.info import PictureInfo
-from hyperrestore.restore.batch import restore_file
+from hyperrestore.restore.file import restore_file
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region
 from hyperrestore.run.transparency import CELL, VisibleOnly, VisibleRows, find_surroundings, hidden_pixels

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hyperrestore.network.hyper import Hypernetwork, hyperize, materialize
     from hyperrestore.picture.file import Picture, read_picture, write_picture
     from hyperrestore.picture.info import PictureInfo
-    from hyperrestore.restore.batch import restore_file
+    from hyperrestore.restore.file import restore_file
     from hyperrestore.restore.restorer import Restorer
     from hyperrestore.run.engine import Backend, Region, restore_region, run_tiled
 
@@ -47,7 +47,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 # Where each public name lives. They are imported when they are first used, so that importing the package
 # is quick and loads torch only for what needs it.
 _HOMES = {
-    "restore.batch": ("restore_file",),
+    "restore.file": ("restore_file",),
     "run.engine": ("Backend", "Region", "restore_region", "run_tiled"),
     "errors": (
         "CheckpointError",

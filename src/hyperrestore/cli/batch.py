@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from hyperrestore.cli.output import printable, progress_bar, put, say
 from hyperrestore.cli.plan import Plan, say_what_is_not_read
-from hyperrestore.errors import ExtrapolationWarning
 
 if TYPE_CHECKING:
-    from hyperrestore.restore.batch import Failure, Report
+    from hyperrestore.restore.batch import Failure
+    from hyperrestore.restore.file import Report
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +25,6 @@ def run_plan(
     *,
     size: Callable[[int, int], tuple[int, int]],
     make_folders: bool,
-    quiet: bool,
     as_json: bool,
     finish: Callable[[Sequence[Report | Failure]], None],
 ) -> list[Report | Failure]:
@@ -37,7 +35,6 @@ def run_plan(
         plan: Which of which.
         size: Width and height of a picture -> those of its result.
         make_folders: Whether the folders of the results are to be made.
-        quiet: Whether warnings of levels were given already.
         as_json: Print an object for each file, not its path.
         finish: Called in the end, also after Ctrl-C, with what there is by then.
     """
@@ -46,9 +43,7 @@ def run_plan(
     labels = _labels(plan)
     results: list[Report | Failure] = []
     try:
-        with progress_bar(labels[0] if labels else "") as show, warnings.catch_warnings():
-            if quiet:
-                warnings.simplefilter("ignore", ExtrapolationWarning)
+        with progress_bar(labels[0] if labels else "") as show:
             made = restore_files(
                 make,
                 plan.pairs,

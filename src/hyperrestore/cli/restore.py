@@ -7,16 +7,19 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hyperrestore.cli.arguments.restore import check_choice
 from hyperrestore.cli.batch import run_plan, sum_up
 from hyperrestore.cli.plan import Plan, check_mask, make_plan
-from hyperrestore.cli.restorers import check_levels, load_restorers
+from hyperrestore.cli.restorers import load_restorers
 
 if TYPE_CHECKING:
-    from hyperrestore.restore.batch import Failure, Report
+    from hyperrestore.restore.batch import Failure
+    from hyperrestore.restore.file import Report
     from hyperrestore.restore.restorer import Restorer
+
+ResultSize = Callable[[int, int], tuple[int, int]]  # of a picture -> of what becomes of it: width and height
 
 # What the report says was asked for.
 SETTINGS = (
@@ -46,72 +49,74 @@ def run_restore(options: argparse.Namespace) -> int:
         check_mask(options.level_map, plan.pairs, max_pixels)
     models = {task: options.model or task for task in options.tasks}
     restorers = load_restorers(models, device=options.device, precision=options.precision)
-    levels = options.sweep or _levels(options.level)
-    check_levels(restorers, levels, options.softness)
+    make, result_size = (_making_sheets if options.sweep else _restoring)(
+        options, restorers, plan, max_pixels
+    )
     if options.report:
         check_report(options.report)
-    make = _making_sheets if options.sweep else _restoring
     keeps_existing = options.recursive or options.skip_existing
     results = run_plan(
-        make(options, restorers, plan, max_pixels),
+        make,
         plan,
-        size=functools.partial(_result_size, options.tasks, options.level, _sizes(options), plan.is_batch),
+        size=result_size,
         # Where --out is a folder, not the one file.
         make_folders=all(target != Path(options.out) for _, target in plan.pairs),
-        quiet=bool(levels),
         as_json=options.json,
         finish=functools.partial(_write_report, options, models, plan, start),
     )
     return sum_up(results, plan, keeps_existing=keeps_existing)
 
 
-def _levels(level: float | tuple[float, float] | None) -> tuple[float, ...]:
-    """The levels that were asked for: none, one, or the two of a map."""
-    if level is None:
-        return ()
-    return level if isinstance(level, tuple) else (level,)
-
-
 def _restoring(
     options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
-) -> Callable[..., Report]:
-    """What makes a restored picture of a picture."""
-    from hyperrestore.restore.batch import restore_file
+) -> tuple[Callable[..., Report], ResultSize]:
+    """What makes a restored picture of a picture, and how large that is.
 
-    return functools.partial(
-        restore_file,
+    What the models do not accept is refused here, and what they extrapolate is said, once for all pictures.
+    """
+    from hyperrestore.restore.file import repair_file
+    from hyperrestore.restore.repair import Size, repairs_of
+
+    repairs = repairs_of(
         restorers,
-        level=options.level,
+        options.level,
         level_map=options.level_map,
         softness=options.softness,
         grain=options.grain,
+        size=Size(to_width=options.to_width, to_height=options.to_height, long_side=options.long_side),
+    )
+    restore = functools.partial(
+        repair_file,
+        restorers,
+        repairs,
         keep_larger=plan.is_batch,
         keep_times=options.keep_times,
-        **_sizes(options),
         tile=options.tile,
         quality=options.quality,
         overwrite=options.overwrite,
         max_pixels=max_pixels,
     )
+    return restore, functools.partial(repairs[0].result_size, keep_larger=plan.is_batch)
 
 
 def _making_sheets(
     options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
-) -> Callable[..., Report]:
-    """What makes a sheet of several levels of a picture."""
-    from hyperrestore.restore.sheet import check_singles, sweep_file
+) -> tuple[Callable[..., Report], ResultSize]:
+    """What makes a sheet of several levels of a picture; it refuses and warns as `_restoring` does."""
+    from hyperrestore.restore.sheet import check_singles, repairs_at, sweep_file
     from hyperrestore.run.engine import Region
 
     region = None
     if options.region:
         left, top, width, height = options.region
         region = Region(left, top, left + width, top + height)
+    repairs = repairs_at(restorers[0], options.sweep)
     if options.singles:
-        check_singles(plan.pairs, options.sweep)
-    return functools.partial(
+        check_singles(plan.pairs, repairs)
+    make_sheet = functools.partial(
         sweep_file,
         restorers[0],
-        levels=options.sweep,
+        repairs=repairs,
         region=region,
         singles=options.singles,
         keep_singles=options.recursive or options.skip_existing,
@@ -120,23 +125,7 @@ def _making_sheets(
         overwrite=options.overwrite,
         max_pixels=max_pixels,
     )
-
-
-def _sizes(options: argparse.Namespace) -> dict[str, Any]:
-    """Sizes that were asked for, instead of a scale."""
-    return {name: getattr(options, name) for name in ("to_width", "to_height", "long_side")}
-
-
-def _result_size(
-    tasks: Sequence[str], scale: float, sizes: dict[str, Any], in_batch: bool, width: int, height: int
-) -> tuple[int, int]:
-    """Width and height of what is made of a picture of this size."""
-    from hyperrestore.level import Task
-    from hyperrestore.run.enlarge import enlarged_size, is_as_large
-
-    if Task.UPSCALE not in tasks or (in_batch and is_as_large(width, height, **sizes)):
-        return width, height
-    return enlarged_size(width, height, scale=scale, **sizes)[:2]
+    return make_sheet, lambda width, height: (width, height)
 
 
 def _write_report(

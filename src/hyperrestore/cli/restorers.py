@@ -1,8 +1,8 @@
-"""The models that a command repairs with: loaded, and asked whether they accept its levels."""
+"""The models that a command repairs with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hyperrestore.errors import UsageError
@@ -35,17 +35,3 @@ def load_restorers(models: Mapping[str, str], *, device: str, precision: Precisi
         if restorer.task != task:
             raise UsageError(f"{model}: is a model for {restorer.task}, not for {task}")
     return restorers
-
-
-def check_levels(restorers: Sequence[Restorer], levels: Iterable[float], softness: float | None) -> None:
-    """Refuse levels that a model does not accept, before any picture is read.
-
-    Raises:
-        LevelError: There is one.
-    """
-    levels = list(levels)
-    for restorer in restorers:
-        for level in levels:
-            restorer.scale.check(level)
-        if softness is not None:
-            restorer.axis("softness").check(softness)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from hyperrestore.detect.findings import Findings
 from hyperrestore.level import Task
-from hyperrestore.restore.batch import COPIED, Failure, Report
+from hyperrestore.restore.batch import Failure
+from hyperrestore.restore.file import COPIED, Report
 
 ALWAYS = (
     "restored",

@@ -16,7 +16,8 @@ from typing import Any
 from hyperrestore import __version__
 from hyperrestore.atomic import write_atomically
 from hyperrestore.errors import PictureError, UsageError
-from hyperrestore.restore.batch import Failure, Report
+from hyperrestore.restore.batch import Failure
+from hyperrestore.restore.file import Report
 from hyperrestore.restore.folder import make_folder
 from hyperrestore.restore.restorer import model_path
 

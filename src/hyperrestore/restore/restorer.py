@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar, get_args
+from typing import TypeVar, get_args
 
 import numpy as np
 
 from hyperrestore.arrays import Pixels
 from hyperrestore.errors import CheckpointError, UsageError
-from hyperrestore.floats import check_picture
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.network.checkpoint import Description, read_description
 from hyperrestore.picture.file import Picture, enlarged_picture
+from hyperrestore.restore.in_memory import pixels_of, restore_part
+from hyperrestore.restore.repair import Level, check_levels, no_such_level, repair_at
 from hyperrestore.run.backend import MapBackend, NetworkBackend, Precision
-from hyperrestore.run.engine import TILE, Backend, Grain, Region, restore_region
-from hyperrestore.run.enlarge import enlarged_region, enlarged_size
+from hyperrestore.run.engine import TILE, Region
 from hyperrestore.run.int8 import load_ranges
-from hyperrestore.run.linear_light import LinearResult, in_linear_light, to_linear, to_perceptual
 from hyperrestore.run.openvino import OpenVINOModel
 from hyperrestore.run.pytorch import TorchModel
-from hyperrestore.run.subpixels import Upscaled, has_subpixels, tile_of
-from hyperrestore.run.transparency import VisibleOnly, VisibleRows, find_surroundings
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -33,10 +29,7 @@ MODELS = Path(__file__).parents[1] / "models"
 # 0.3 steps of 255 strong (standard deviation) there, 3 at one and a half times the largest trained scale.
 KERNELS_FOLLOW = 1.125
 
-NO_MAP = "a map of levels is not for upscaling: its level is the size of the result"
-
 Image = TypeVar("Image", Picture, Pixels)
-Level = float | Mapping[str, float]  # one, or several by their units
 
 
 def model_path(model: str | Path) -> Path:
@@ -137,17 +130,21 @@ class Restorer:
         """Further levels that the model takes, as the softness of a picture that is enlarged."""
         return self.description.axes
 
+    @property
+    def scales(self) -> tuple[LevelScale, ...]:
+        """All levels that the model takes: `scale`, and `axes`."""
+        return self.description.scales
+
     def axis(self, unit: str) -> LevelScale:
         """What one of the levels means.
 
         Raises:
             UsageError: The model has no such level.
         """
-        for scale in self.description.scales:
+        for scale in self.scales:
             if scale.unit == unit:
                 return scale
-        known = ", ".join(scale.unit for scale in self.description.scales)
-        raise UsageError(f"this model has no level {unit!r}; it takes {known}")
+        raise UsageError(no_such_level(self.scales, unit))
 
     def at(self, level: Level, *, bits: int = 16, pixels: int | None = None) -> NetworkBackend:
         """Generate the network for one level.
@@ -167,22 +164,22 @@ class Restorer:
             LevelError: The model does not accept the level.
             UsageError: The model has no such level; the precision is "int8", and there are more than 8 bits.
         """
-        levels = self._levels(level)
+        return self.network(check_levels(self.scales, level), bits=bits, pixels=pixels)
+
+    def network(
+        self, levels: tuple[float, ...], *, bits: int = 16, pixels: int | None = None
+    ) -> NetworkBackend:
+        """The network for levels that are checked already, one for each of `scales`; see `at`.
+
+        Raises:
+            UsageError: The precision is "int8", and there are more than 8 bits.
+        """
         network = self._model.at(
             self._of_kernels(levels), precision=self._precision, bits=bits, pixels=pixels
         )
         if levels[0] == self._harmless and levels[1:] <= tuple(axis.origin for axis in self.axes):
             return replace(network, infer=partial(_nothing, network.subpixels), residual=True)
         return network
-
-    def _levels(self, level: Level) -> tuple[float, ...]:
-        """A level for each axis, checked."""
-        given = dict(level) if isinstance(level, Mapping) else {self.scale.unit: level}
-        for unit in given:
-            self.axis(unit)
-        if self.scale.unit not in given:
-            raise UsageError(f"the level {self.scale.unit!r} is missing; give it by that name")
-        return tuple(axis.check(given.get(axis.unit, axis.origin)) for axis in self.description.scales)
 
     def _of_kernels(self, levels: tuple[float, ...]) -> tuple[float, ...]:
         """The levels that kernels are generated for, which follow no scale far beyond the trained ones."""
@@ -205,7 +202,7 @@ class Restorer:
             CheckpointError: The model has no graph for it.
         """
         if self.task == Task.UPSCALE:
-            raise UsageError(NO_MAP)
+            raise UsageError("a map of levels is not for upscaling: its level is the size of the result")
         return replace(self._model.mapped(precision=self._precision, bits=bits), harmless=self._harmless)
 
     @property
@@ -226,7 +223,7 @@ class Restorer:
                 spaced as sRGB is.
             level: In the unit of `scale`; or several by their units, as for `at`; or an array (h, w), a level
                 for each pixel.
-            grain: Share of the luminance noise that is put back, 0 to 1.
+            grain: Share of the luminance noise that is put back, 0 to 1; for a model that takes noise out.
             size: Side of a tile, pixels of the result (see `run_tiled`).
 
         Returns:
@@ -237,12 +234,13 @@ class Restorer:
         Raises:
             LevelError: The model does not accept the level.
             UsageError: The image is no picture, or no floats about [0, 1] (see `floats`), the levels have
-                another size, the grain is not within 0 to 1, or there are too many bits for the precision.
+                another size, the grain is not within 0 to 1 or for another task, or there are too many bits
+                for the precision.
         """
-        height, width = _pixels_of(image).shape[1:]
-        if self.task == Task.UPSCALE:
-            width, height = self.result_size(width, height, _one(level))
-        restored = self.region(image, level, Region(0, 0, width, height), grain=grain, size=size)
+        height, width = pixels_of(image).shape[1:]
+        repair = repair_at(self, level, grain=grain)
+        width, height = repair.result_size(width, height)
+        restored = restore_part(self, repair, image, Region(0, 0, width, height), tile=size)
         if not isinstance(image, Picture):
             return restored
         if restored.shape == image.pixels.shape:
@@ -275,40 +273,8 @@ class Restorer:
             LevelError: The model does not accept the level.
             UsageError: As for a call, or the region is not within the result.
         """
-        pixels = _pixels_of(image)
-        before = pixels.shape[1:]
-        backend, levels = self._backend(image, pixels.shape[1:], level, grain)
-        seen, visible_only, linear = _as_seen(image, pixels)
-        height, width = before
-        if self.task == Task.UPSCALE:
-            width, height = self.result_size(width, height, _one(level))
-
-        def read(part: Region) -> Pixels:
-            rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
-            return _with_levels(seen[:, rows, columns], None if levels is None else levels[rows, columns])
-
-        def read_enlarged(part: Region) -> Pixels:
-            return _enlarged(seen, part, to=(height, width))
-
-        if has_subpixels(backend):
-            finish = to_linear if linear else None
-            upscaled = Upscaled(
-                backend, size=before, to=(height, width), visible_only=visible_only, finish=finish
-            )
-            tile = min(tile_of(size, width / before[1]), tile_of(None, 1))
-            return upscaled.region(read, region, tile=tile).astype(pixels.dtype, copy=False)
-        if visible_only:
-            backend = VisibleOnly(backend)
-        if linear:
-            backend = LinearResult(backend)
-        return restore_region(
-            backend,
-            read_enlarged if self.task == Task.UPSCALE else read,
-            region,
-            height=height,
-            width=width,
-            size=size,
-        )
+        pixels_of(image)  # what is no picture is refused first
+        return restore_part(self, repair_at(self, level, grain=grain), image, region, tile=size)
 
     def result_size(self, width: int, height: int, level: Level) -> tuple[int, int]:
         """Width and height of the result for a picture of that size; only upscaling changes them.
@@ -316,97 +282,9 @@ class Restorer:
         Raises:
             LevelError: The model does not accept the level.
         """
-        scale = self._levels(level)[0]
-        return enlarged_size(width, height, scale=scale)[:2] if self.task == Task.UPSCALE else (width, height)
-
-    def _backend(
-        self, image: Picture | Pixels, shape: tuple[int, int], level: Level | Pixels, grain: float
-    ) -> tuple[Backend, Pixels | None]:
-        """What restores a picture at a level, or at levels; and these, if they are several."""
-        height, width = shape
-        bits = image.info.bits if isinstance(image, Picture) else 16
-        levels = np.asarray(level) if isinstance(level, np.ndarray) and level.ndim else None
-        if levels is None:
-            one = _one(level)
-            size = self.result_size(width, height, one) if self.task == Task.UPSCALE else (width, height)
-            backend: Backend = self.at(one, bits=bits, pixels=math.prod(size))
-        else:
-            if levels.shape != (height, width) or levels.dtype.kind not in "iuf":
-                raise UsageError(
-                    f"levels of shape {levels.shape} and type {levels.dtype} do not fit: a picture of "
-                    f"{width} x {height} pixels takes numbers ({height}, {width})"
-                )
-            self.scale.check(float(levels.min()))
-            self.scale.check(float(levels.max()))
-            backend = self.mapped(bits=bits)
-        if grain and self.task == Task.UPSCALE:
-            raise UsageError("grain is put back where noise was taken out, not by upscaling")
-        return (Grain(backend, grain) if grain else backend), levels
-
-
-def _enlarged(pixels: Pixels, part: Region, *, to: tuple[int, int]) -> Pixels:
-    """A part of a picture enlarged to that height and width, to the bit that part of the whole."""
-    return enlarged_region(
-        lambda seen: pixels[:, seen.top : seen.bottom, seen.left : seen.right],
-        part,
-        size=pixels.shape[1:],
-        to=to,
-    ).astype(pixels.dtype)
-
-
-def _with_levels(pixels: Pixels, levels: Pixels | None) -> Pixels:
-    """A picture (c, h, w) with its levels (h, w) as the last channel, if there are some."""
-    return pixels if levels is None else np.concatenate([pixels, levels[None].astype(pixels.dtype)])
-
-
-def _one(level: Level | Pixels) -> Level:
-    """A level that is not one for each pixel; an array of no dimensions is a number."""
-    if not isinstance(level, np.ndarray):
-        return level
-    if level.ndim:
-        raise UsageError(NO_MAP)
-    number: float = level.item()
-    return number
+        return repair_at(self, level).result_size(width, height)
 
 
 def _nothing(subpixels: int, batch: Pixels) -> Pixels:
     """What is added to a picture (1, 3, h, w) where nothing is to be repaired."""
     return np.zeros((*batch.shape[:2], *(side * subpixels for side in batch.shape[2:])), batch.dtype)
-
-
-class _Seen(NamedTuple):
-    pixels: Pixels
-    visible_only: bool  # whether these are the rows of `VisibleRows`
-    linear: bool  # whether they were encoded, so that the result has to be decoded
-
-
-def _as_seen(image: Picture | Pixels, pixels: Pixels) -> _Seen:
-    """What the network is to see of a picture."""
-    if not isinstance(image, Picture):
-        return _Seen(pixels, visible_only=False, linear=False)
-    linear = in_linear_light(image.info)
-    if linear:
-        pixels = to_perceptual(pixels)
-    without = _without_hidden(image, pixels)
-    return _Seen(pixels if without is None else without, visible_only=without is not None, linear=linear)
-
-
-def _without_hidden(image: Picture, pixels: Pixels) -> Pixels | None:
-    """The rows of `VisibleRows`; None where nothing is hidden."""
-    if image.alpha is None:
-        return None
-    bands = np.concatenate([pixels, image.alpha])
-
-    def read(top: int, bottom: int) -> Pixels:
-        return bands[:, top:bottom]
-
-    surroundings = find_surroundings(read, height=bands.shape[1])
-    if surroundings is None:
-        return None
-    return VisibleRows(read, surroundings, bits=image.info.bits).rows(0, bands.shape[1])
-
-
-def _pixels_of(image: Picture | Pixels) -> Pixels:
-    pixels = image.pixels if isinstance(image, Picture) else np.asarray(image)
-    check_picture(pixels)
-    return pixels

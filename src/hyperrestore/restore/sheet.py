@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import product
@@ -18,7 +18,9 @@ from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
 from hyperrestore.picture.file import Picture, read_picture, write_picture
 from hyperrestore.picture.reader import MAX_PIXELS
-from hyperrestore.restore.batch import Report, restore_file
+from hyperrestore.restore.file import Report, repair_file
+from hyperrestore.restore.in_memory import restore_part
+from hyperrestore.restore.repair import Repair, repair_at
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region
 
@@ -28,11 +30,29 @@ GAP, LETTERS = 8, 20  # between panels, and the height of their labels, pixels
 PAPER, INK = 1.0, 0.0
 
 
+def repairs_at(restorer: Restorer, levels: Sequence[float]) -> dict[float, Repair]:
+    """What is asked for by a sheet: levels, in its order, and the repair at each.
+
+    Args:
+        restorer: A model that does not upscale.
+        levels: In the model's unit; one that is given twice counts once.
+
+    Raises:
+        LevelError: The model does not accept a level.
+        UsageError: No levels, or a model that upscales.
+    """
+    if not levels:
+        raise UsageError("a sweep needs at least one level")
+    if restorer.task == Task.UPSCALE:
+        raise UsageError("a sweep is for levels that leave the size as it is, not for upscaling")
+    return {float(level): repair_at(restorer, level) for level in levels}
+
+
 def sweep_file(
     restorer: Restorer,
     source: str | Path,
     target: str | Path,
-    levels: Sequence[float],
+    repairs: Mapping[float, Repair],
     *,
     region: Region | None = None,
     singles: bool = False,
@@ -50,7 +70,7 @@ def sweep_file(
         restorer: A model that does not upscale.
         source: Picture to read; it is held in memory as a whole.
         target: The sheet, all or nothing; its suffix chooses the format.
-        levels: In the model's unit.
+        repairs: As `repairs_at` makes them.
         region: See `sweep`.
         singles: Whether the whole picture is written at every level, too, beside the sheet and before it: as
             `single_path` names it.
@@ -60,18 +80,17 @@ def sweep_file(
         overwrite: Whether existing files may be replaced.
         max_pixels: The most pixels that are accepted.
         progress: Called with the number of steps done and of all steps.
-        turn: Entered while the network runs (see `batch.restore_file`).
+        turn: Entered while the network runs (see `file.repair_file`).
 
     Returns:
         What was done; the notes name the region, and the other files.
 
     Raises:
-        PictureError: As `batch.restore_file`.
+        PictureError: As `file.repair_file`.
         UsageError: As `sweep`, or a file exists and `overwrite` is not set.
-        LevelError: The model does not accept a level.
     """
     start = time.perf_counter()
-    wholes = {single_path(target, level): level for level in levels} if singles else {}
+    wholes = {single_path(target, level): level for level in repairs} if singles else {}
     existing = [path for path in wholes if path.exists()]
     if existing and not (overwrite or keep_singles):
         raise UsageError(f"{existing[0]}: exists already; name the sheet otherwise, or allow overwriting")
@@ -79,8 +98,8 @@ def sweep_file(
     picture = read_picture(source, max_pixels=max_pixels)
     try:
         with turn or nullcontext():
-            region = region or telling_region(restorer, picture, levels)
-            sheet = sweep(restorer, picture, levels, region=region)
+            region = region or telling_region(restorer, picture, repairs)
+            sheet = sweep(restorer, picture, repairs, region=region)
     except UsageError as error:
         raise type(error)(f"{source}: {error}") from error
     shown = (region.left, region.top, region.right - region.left, region.bottom - region.top)
@@ -89,11 +108,11 @@ def sweep_file(
     for done, (single, level) in enumerate(wholes.items(), 2):
         if single in existing and not overwrite:
             continue
-        report = restore_file(
-            restorer,
+        report = repair_file(
+            [restorer],
+            [repairs[level]],
             source,
             single,
-            level,
             tile=tile,
             quality=quality,
             overwrite=overwrite,
@@ -107,23 +126,23 @@ def sweep_file(
     notes += [*picture.info.notes, *write_picture(target, sheet, quality=quality, overwrite=overwrite)]
     height, width = sheet.pixels.shape[1:]
     seconds = round(time.perf_counter() - start, 3)
-    shown_levels = {str(restorer.task): tuple(map(float, levels))}
+    shown_levels = {str(restorer.task): tuple(repairs)}
     return Report(str(source), str(target), shown_levels, width, height, seconds, tuple(notes))
 
 
-def check_singles(pairs: Sequence[tuple[Path, Path]], levels: Sequence[float]) -> None:
+def check_singles(pairs: Sequence[tuple[Path, Path]], repairs: Mapping[float, Repair]) -> None:
     """Refuse a batch of sheets whose whole pictures would replace something else of the batch.
 
     Args:
         pairs: Sources and sheets.
-        levels: In the model's unit.
+        repairs: As `repairs_at` makes them.
 
     Raises:
         UsageError: A whole picture would be written over a source, a sheet or another whole picture.
     """
     taken = {os.path.realpath(path): path for pair in pairs for path in pair}
     for source, sheet in pairs:
-        for single in {single_path(sheet, level) for level in levels}:
+        for single in {single_path(sheet, level) for level in repairs}:
             place = os.path.realpath(single)
             if place in taken:
                 raise UsageError(
@@ -145,14 +164,14 @@ def single_path(sheet: str | Path, level: float) -> Path:
 
 
 def sweep(
-    restorer: Restorer, picture: Picture, levels: Sequence[float], *, region: Region | None = None
+    restorer: Restorer, picture: Picture, repairs: Mapping[float, Repair], *, region: Region | None = None
 ) -> Picture:
     """Restore one region of a picture at several levels, side by side.
 
     Args:
         restorer: A model that does not upscale.
         picture: What is to be restored.
-        levels: In the model's unit, in the order of the sheet.
+        repairs: As `repairs_at` makes them.
         region: Pixels of the picture; None for the one where the levels differ most (see `telling_region`).
 
     Returns:
@@ -160,19 +179,13 @@ def sweep(
         the colour space of the picture, 8 bits and no alpha.
 
     Raises:
-        LevelError: The model does not accept a level.
-        UsageError: No levels, a model that upscales, or a region that is not within the picture.
+        UsageError: The region is not within the picture.
     """
-    levels = tuple(dict.fromkeys(levels))
-    if not levels:
-        raise UsageError("a sweep needs at least one level")
-    if restorer.task == Task.UPSCALE:
-        raise UsageError("a sweep is for levels that leave the size as it is, not for upscaling")
     if region is None:
-        region = telling_region(restorer, picture, levels)
-    restored = [restorer.region(picture, level, region) for level in levels]
+        region = telling_region(restorer, picture, repairs)
+    restored = [restore_part(restorer, repair, picture, region) for repair in repairs.values()]
     rows, columns = slice(region.top, region.bottom), slice(region.left, region.right)
-    names = [f"{restorer.scale.unit} {level:g}" for level in levels]
+    names = [f"{restorer.scale.unit} {level:g}" for level in repairs]
     sheet = _sheet([picture.pixels[:, rows, columns], *restored], ["input", *names])
     channels, height, width = sheet.shape
     info = replace(
@@ -192,7 +205,7 @@ def sweep(
     return Picture(sheet, None, info)
 
 
-def telling_region(restorer: Restorer, picture: Picture, levels: Sequence[float]) -> Region:
+def telling_region(restorer: Restorer, picture: Picture, repairs: Mapping[float, Repair]) -> Region:
     """The region, among some spread over a picture, in which the weakest and the strongest level differ most.
 
     That is where there is something to choose: detail that a strong level takes away, or noise that a weak
@@ -201,7 +214,7 @@ def telling_region(restorer: Restorer, picture: Picture, levels: Sequence[float]
     Args:
         restorer: The model.
         picture: What is to be restored.
-        levels: In the model's unit.
+        repairs: As `repairs_at` makes them.
 
     Returns:
         A region with sides of at most `SIDE` pixels.
@@ -214,10 +227,10 @@ def telling_region(restorer: Restorer, picture: Picture, levels: Sequence[float]
     ]
     if len(candidates) == 1:
         return candidates[0]
-    by_strength = sorted(levels, key=restorer.scale.strength)
+    by_strength = sorted(repairs, key=restorer.scale.strength)
     # Level by level: a network is generated once for all regions.
     weak, strong = (
-        [restorer.region(picture, level, part) for part in candidates]
+        [restore_part(restorer, repairs[level], picture, part) for part in candidates]
         for level in (by_strength[0], by_strength[-1])
     )
     differences = [np.abs(one - other).mean() for one, other in zip(weak, strong, strict=True)]

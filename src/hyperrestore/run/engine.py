@@ -13,7 +13,6 @@ from hyperrestore.arrays import Pixels, Rows
 from hyperrestore.colour import full_range_luma
 from hyperrestore.errors import UsageError
 from hyperrestore.floats import check_floats
-from hyperrestore.level import as_number
 from hyperrestore.run.tiles import Span, round_up, spans
 
 TILE = 1536
@@ -60,14 +59,9 @@ class Grain:
     Args:
         backend: What takes noise away.
         share: 0 for none of it, up to 1 for all.
-
-    Raises:
-        UsageError: The share is not within 0 to 1.
     """
 
     def __init__(self, backend: Backend, share: float) -> None:
-        if not 0 <= as_number(share) <= 1:
-            raise UsageError(f"grain {share!r} is not accepted: give a number from 0 to 1")
         self.backend, self.share = backend, share
         self.halo, self.multiple = backend.halo, backend.multiple
 
@@ -167,9 +161,7 @@ def restore_region(
         >>> restore_region(Restorer.load("denoise").at(25), read, part, height=4000, width=6000).shape
         (3, 40, 20)
     """
-    if not (0 <= region.left < region.right <= width and 0 <= region.top < region.bottom <= height):
-        corners = f"from column {region.left} and row {region.top} to {region.right} and {region.bottom}"
-        raise UsageError(f"a region {corners} is not a part of a picture of {width} x {height} pixels")
+    check_region(region, height=height, width=width)
     # Windows of the part start where windows of the whole may start, and see as far as the network does.
     seen = Region(
         left=max(0, region.left - backend.halo) // backend.multiple * backend.multiple,
@@ -180,6 +172,17 @@ def restore_region(
     restored = run_tiled(backend, read(seen), size=size)
     top, left = region.top - seen.top, region.left - seen.left
     return restored[:, top : top + region.bottom - region.top, left : left + region.right - region.left]
+
+
+def check_region(region: Region, *, height: int, width: int) -> None:
+    """Refuse a region that is no part of a picture.
+
+    Raises:
+        UsageError: It is empty, or not within the picture.
+    """
+    if not (0 <= region.left < region.right <= width and 0 <= region.top < region.bottom <= height):
+        corners = f"from column {region.left} and row {region.top} to {region.right} and {region.bottom}"
+        raise UsageError(f"a region {corners} is not a part of a picture of {width} x {height} pixels")
 
 
 def restore_rows(

@@ -140,13 +140,13 @@ def enlarged_region(
     """A part of an enlarged picture; the same as `degrade.resize_bicubic`, cut to the region.
 
     Args:
-        read: Gives any region of the picture as (c, h, w), values in [0, 1].
+        read: Gives any region of the picture as (c, h, w), floats in [0, 1].
         region: Of the result.
         size: Height and width of the picture, pixels.
         to: Height and width of the result, pixels; not smaller.
 
     Returns:
-        (c, bottom - top, right - left), not clipped.
+        (c, bottom - top, right - left), in the type of what was read, not clipped.
     """
     (rows, row_weights), (columns, column_weights) = (
         (places[part], weights[part].astype(np.float32))
@@ -156,7 +156,8 @@ def enlarged_region(
     )
     left, top = int(columns.min()), int(rows.min())
     seen = read(Region(left, top, int(columns.max()) + 1, int(rows.max()) + 1))
-    return _taller(_wider(seen, columns - left, column_weights), rows - top, row_weights)
+    enlarged = _taller(_wider(seen, columns - left, column_weights), rows - top, row_weights)
+    return enlarged.astype(seen.dtype, copy=False)
 
 
 class Enlargement:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from hyperrestore.level import Task
+from hyperrestore.restore.repair import Size
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Suffix = Literal["png", "jpg", "webp", "tif", "avif"]
@@ -101,6 +102,11 @@ class JobWanted(BaseModel):
     grain: float = Field(0.0, ge=0, le=1, description="Share of the luminance noise that is put back.")
     format: Suffix | None = Field(None, description="By default the photo's own.")
     quality: int | None = Field(None, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
+
+    @property
+    def size(self) -> Size:
+        """How large the result is to be, where no scale says it."""
+        return Size(self.to_width, self.to_height, self.long_side)
 
 
 class JobTold(BaseModel):

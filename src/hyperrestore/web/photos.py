@@ -20,13 +20,13 @@ from hyperrestore.picture.formats import FORMATS, Format
 from hyperrestore.picture.info import PictureInfo
 from hyperrestore.picture.reader import open_picture
 from hyperrestore.picture.vips import vips_library
+from hyperrestore.restore.assembly import Seen, Step, assemble, stored, with_levels
+from hyperrestore.restore.repair import Repair
 from hyperrestore.restore.restorer import Restorer
-from hyperrestore.run.engine import TILE, Backend, Grain, Region, from_floats, restore_region, to_floats
-from hyperrestore.run.enlarge import enlarged_region
+from hyperrestore.run.engine import Region
 from hyperrestore.run.level_map import level_rows
-from hyperrestore.run.linear_light import LinearResult, in_linear_light, perceptual_rows, to_linear
-from hyperrestore.run.subpixels import Upscaled, has_subpixels, tile_of
-from hyperrestore.run.transparency import VisibleOnly, VisibleRows, find_surroundings
+from hyperrestore.run.linear_light import in_linear_light, perceptual_rows
+from hyperrestore.run.transparency import VisibleRows, find_surroundings
 
 REDUCTIONS = (1, 2, 4, 8, 16, 32, 64)
 _STRIP = 512  # rows moved at a time; a multiple of two
@@ -154,14 +154,11 @@ class Photo:
     def restored(
         self,
         restorer: Restorer,
-        level: float,
+        repair: Repair,
         region: Region,
         reduce: int,
         *,
         level_map: LevelMap | None = None,
-        black: float = 0.0,
-        softness: float | None = None,
-        grain: float = 0.0,
         quick: bool = False,
         between: Callable[[], None] | None = None,
     ) -> Rows:
@@ -169,68 +166,39 @@ class Photo:
 
         Args:
             restorer: The model.
-            level: In its unit.
+            repair: What is asked of it for the whole photo; its levels are given.
             region: Of the result, pixels.
             reduce: How much smaller a photo is restored instead; with 1 it is the result's region. Shrinking
                 averages damage away, so the levels are weaker then (see `reduced_level`).
-            level_map: Where it is white, `level` holds.
-            black: The level where it is black.
-            softness: How soft the photo is, for a model that has that level; None for 1.
-            grain: Share of the luminance noise that is put back, 0 to 1.
+            level_map: Where it is white and black, the levels of the repair's mask hold.
             quick: Whether it may differ by a rounding, and is there sooner (as of a small picture).
             between: Called before every window of work in the background; others may be served meanwhile, and
                 what it raises ends the work.
 
         Raises:
-            UsageError: The model does not accept a level, or takes no map.
+            UsageError: The precision of the model is not for this photo.
         """
         inputs = self.inputs[reduce]
-        level, black = (reduced_level(restorer, one, reduce) for one in (level, black))
-        width, height = restorer.result_size(inputs.width, inputs.height, level)
-
-        def read(part: Region) -> Pixels:
-            pixels = to_floats(inputs.read(part))
-            if level_map is None:
-                return pixels
-            return np.concatenate([pixels, level_map.levels(part, reduce, black=black, white=level)])
-
-        def read_enlarged(part: Region) -> Pixels:
-            return enlarged_region(read, part, size=(inputs.height, inputs.width), to=(height, width))
-
-        backend: Backend
-        if level_map is None:
-            asked = level if softness is None else {restorer.scale.unit: level, "softness": softness}
-            backend = restorer.at(asked, bits=self.info.bits, pixels=0 if quick else width * height)
-        else:
-            restorer.scale.check(black)
-            backend = restorer.mapped(bits=self.info.bits)
-        if grain:
-            backend = Grain(backend, grain)
-        visible_only = inputs.channels > self.info.channels
-        linear = in_linear_light(self.info)
-        if has_subpixels(backend):
-            upscaled = Upscaled(
-                backend if between is None else Interrupted(backend, between),
-                size=(inputs.height, inputs.width),
-                to=(height, width),
-                visible_only=visible_only,
-                finish=to_linear if linear else None,
-            )
-            side = tile_of(None if between is None else _BACKGROUND_TILE, width / inputs.width)
-            return _stored(upscaled.region(inputs.read, region, tile=side), self.info)
-        if visible_only:
-            backend = VisibleOnly(backend)
-        if linear:
-            backend = LinearResult(backend)
-        pixels = restore_region(
-            backend if between is None else Interrupted(backend, between),
-            read_enlarged if restorer.task == Task.UPSCALE else read,
-            region,
-            height=height,
-            width=width,
-            size=TILE if between is None else _BACKGROUND_TILE,
+        levels = repair.levels_for(self.info.width, self.info.height)
+        read: Callable[[Region], Rows] = inputs.read
+        if level_map is not None:
+            black, white = (reduced_level(restorer, level, reduce) for level in repair.ends)
+            read = with_levels(read, lambda part: level_map.levels(part, reduce, black=black, white=white))
+        elif levels is not None:
+            levels = (reduced_level(restorer, levels[0], reduce), *levels[1:])
+        seen = Seen(
+            inputs.width,
+            inputs.height,
+            self.info.bits,
+            visible_only=inputs.channels > self.info.channels,
+            linear=in_linear_light(self.info),
         )
-        return _stored(pixels, self.info)
+        assembly = assemble([Step(restorer, levels, repair.grain)], seen, quick=quick)
+        if between is None:
+            pixels = assembly.region(read, region)
+        else:
+            pixels = assembly.region(read, region, tile=_BACKGROUND_TILE, before=between)
+        return stored(pixels, self.info.dtype)
 
     def shown_result(self, rows: Rows, region: Region, reduce: int, size: tuple[int, int]) -> bytes:
         """A region of a result of that width and height as PNG; `rows` as `restored` gives them."""
@@ -250,41 +218,6 @@ class Photo:
         )
         alpha: Rows = part.rint().cast(kind["format"]).numpy()
         return alpha.reshape(1, *alpha.shape[:2])
-
-
-def _stored(pixels: Pixels, info: PictureInfo) -> Rows:
-    """Pixels in the depth of the photo."""
-    rows = np.empty(pixels.shape, info.dtype)
-    from_floats(pixels, rows)
-    return rows
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """A backend that calls something before every window."""
-
-    backend: Backend
-    between: Callable[[], None]
-
-    @property
-    def halo(self) -> int:
-        """Receptive radius, pixels."""
-        return self.backend.halo
-
-    @property
-    def multiple(self) -> int:
-        """Product of the strides, pixels."""
-        return self.backend.multiple
-
-    @property
-    def subpixels(self) -> int:
-        """Sub-pixels along each side of a pixel."""
-        return getattr(self.backend, "subpixels", 1)
-
-    def __call__(self, window: Pixels, /) -> Pixels:
-        """Restore a window."""
-        self.between()
-        return self.backend(window)
 
 
 def read_info(path: Path, *, max_pixels: int) -> tuple[Format, PictureInfo]:

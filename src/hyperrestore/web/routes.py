@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
@@ -24,6 +24,7 @@ from hyperrestore import __version__
 from hyperrestore.arrays import Rows
 from hyperrestore.errors import PictureError
 from hyperrestore.level import Task
+from hyperrestore.restore.repair import ANY_SIZE, Mask, Repair, Size
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region
 from hyperrestore.run.enlarge import enlarged_size
@@ -128,14 +129,6 @@ FoundPage = Annotated[Page, Depends(_page)]
 FoundPhoto = Annotated[Photo, Depends(_photo)]
 FoundJob = Annotated[Job, Depends(_job)]
 CHANGES: Any = [Depends(_own_header)]
-
-
-class Size(NamedTuple):
-    """How large the result of upscaling is to be, pixels, where no scale says it; one of them at most."""
-
-    to_width: int | None
-    to_height: int | None
-    long_side: int | None
 
 
 @dataclass(frozen=True)
@@ -304,13 +297,12 @@ async def show_region(
         raise HTTPException(422, f"reduce {view.reduce} is not accepted; give one of {REDUCTIONS}")
     width, height = photo.size(view.reduce)
     restorer = None if view.task is None else shared.restorers[view.task]
-    level = None
+    repair = level_map = None
     if restorer is not None:
-        level = _level(restorer, photo, view.level, view.size)
-        if level is None:
+        repair, level_map = _repair(restorer, page, photo, view)
+        if repair.is_automatic:
             raise HTTPException(422, f"{view.task} needs a level; give one in {restorer.scale.unit}")
-        width, height = _result_size(shared, restorer, width, height, level)
-        _check_extras(restorer, mapped=view.map is not None, map_level=view.map_level, grain=view.grain)
+        width, height = _result_size(shared, repair, width, height)
     region = view.region
     if region.right > width or region.bottom > height:
         raise HTTPException(
@@ -319,15 +311,12 @@ async def show_region(
         )  # fmt: skip
     if (region.right - region.left) * (region.bottom - region.top) > shared.limits.view_pixels:
         raise HTTPException(422, f"a region has at most {shared.limits.view_pixels} pixels; ask for parts")
-    level_map = None if view.map is None else _map(page, photo, view.map)
     if view.reduce not in photo.inputs or (level_map and view.reduce not in level_map.shares):
         await _unless_gone(request, page, shared.files.submit(prepare, photo, level_map, view.reduce))
-    if restorer is None or level is None:
+    if repair is None:
         showing = shared.encoder.submit(photo.shown, region, view.reduce)
     else:
-        wanted = level
-        black = weakest(restorer.scale) if view.map_level is None else view.map_level
-
+        wanted = repair
         left = threading.Event()
 
         def between() -> None:
@@ -337,13 +326,11 @@ async def show_region(
 
         def restore() -> Rows:
             return photo.restored(
-                shared.last_used.get(restorer.task, mapped=level_map is not None),
+                shared.last_used.get(wanted.task, mapped=level_map is not None),
                 wanted,
                 region,
                 view.reduce,
                 level_map=level_map,
-                black=black,
-                grain=view.grain,
                 quick=view.quick,
                 between=between if view.background else None,
             )
@@ -401,18 +388,11 @@ async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: R
     """Restore the whole photo, as the command line does; events tell how far it is."""
     wanted = await _wanted(request)
     restorer = shared.restorers[wanted.task]
-    size = Size(wanted.to_width, wanted.to_height, wanted.long_side)
-    level = _level(restorer, photo, wanted.level, size)
-    if level is None and (wanted.map is not None or wanted.map_level is not None):
-        raise HTTPException(
-            422, f"a map needs the level where it is white; give one in {restorer.scale.unit}"
-        )
+    repair, level_map = _repair(restorer, page, photo, wanted)
     width, height = photo.info.width, photo.info.height
-    if level is not None:
-        width, height = _result_size(shared, restorer, width, height, level)
+    if not repair.is_automatic:
+        width, height = _result_size(shared, repair, width, height)
     check_disk(shared, 2 * width * height * photo.info.channels * photo.info.dtype.itemsize)  # rows, and file
-    _check_extras(restorer, mapped=wanted.map is not None, map_level=wanted.map_level, grain=wanted.grain)
-    level_map = None if wanted.map is None else _map(page, photo, wanted.map)
     ended = [job for job in page.jobs.values() if job.ended]
     if len(page.jobs) >= JOBS:
         if not ended:
@@ -420,7 +400,7 @@ async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: R
         forget(page, ended[0])
     suffix = f".{wanted.format}" if wanted.format else photo.format.suffixes[0]
     identity = new_identity()
-    how = f"-{width}x{height}" if any(size) else "" if wanted.level is None else f"-{wanted.level:g}"
+    how = f"-{width}x{height}" if any(wanted.size) else "" if wanted.level is None else f"-{wanted.level:g}"
     name = f"{PurePath(photo.name).stem}-{wanted.task}{how}{suffix}"
     job = Job(identity, photo, wanted, page.folder / f"{identity}{suffix}", name)
     if level_map is not None:  # whose file may be removed before the job begins
@@ -498,22 +478,30 @@ def _done(job: Job) -> Job:
     return job
 
 
-def _level(restorer: Restorer, photo: Photo, level: float | None, size: Size) -> float | None:
-    """The level that is asked for, of upscaling also by a size; None where it is to be found out."""
-    if restorer.task != Task.UPSCALE:
-        if any(size):
-            raise HTTPException(422, f"{restorer.task} keeps the size of a photo; task upscale takes another")
-        return level
-    if level is not None and not any(size):
-        return level
-    return enlarged_size(photo.info.width, photo.info.height, scale=level, **size._asdict())[2]
+def _repair(
+    restorer: Restorer, page: Page, photo: Photo, wanted: View | JobWanted
+) -> tuple[Repair, LevelMap | None]:
+    """What is asked for, with the map of levels; a scale stands for a size."""
+    level, size = wanted.level, wanted.size
+    if restorer.task == Task.UPSCALE and any(size):
+        *_, level = enlarged_size(photo.info.width, photo.info.height, scale=level, **size._asdict())
+        size = ANY_SIZE
+    if level is None and (wanted.map is not None or wanted.map_level is not None):
+        raise HTTPException(
+            422, f"a map needs the level where it is white; give one in {restorer.scale.unit}"
+        )
+    if wanted.map is None or level is None:
+        return Repair(restorer.task, restorer.scales, level, grain=wanted.grain, size=size), None
+    level_map = _map(page, photo, wanted.map)
+    black = weakest(restorer.scale) if wanted.map_level is None else wanted.map_level
+    mask = Mask(level_map.mask, black, level)
+    repair = Repair(restorer.task, restorer.scales, level_map=mask, grain=wanted.grain, size=size)
+    return repair, level_map
 
 
-def _result_size(
-    shared: Shared, restorer: Restorer, width: int, height: int, level: float
-) -> tuple[int, int]:
+def _result_size(shared: Shared, repair: Repair, width: int, height: int) -> tuple[int, int]:
     """Width and height of a result, if it is not too large."""
-    width, height = restorer.result_size(width, height, level)
+    width, height = repair.result_size(width, height)
     if width * height > shared.limits.result_pixels:
         raise HTTPException(
             422,
@@ -625,16 +613,6 @@ async def _unless_gone(request: Request, page: Page, future: Future[Result]) -> 
     finally:
         leaving.cancel()
         waiting.cancel()
-
-
-def _check_extras(restorer: Restorer, *, mapped: bool, map_level: float | None, grain: float) -> None:
-    """Refuse maps and grain where the task has no use for them."""
-    if mapped and restorer.task == Task.UPSCALE:
-        raise HTTPException(422, "a map of levels is not for upscaling: its level is the size of the result")
-    if mapped and map_level is not None:
-        restorer.scale.check(map_level)
-    if grain and restorer.task != Task.DENOISE:
-        raise HTTPException(422, f"grain is noise that is put back, and {restorer.task} takes none out")
 
 
 def _map(page: Page, photo: Photo, identity: str) -> LevelMap:

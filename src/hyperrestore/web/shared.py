@@ -15,7 +15,7 @@ from typing import Any
 
 from hyperrestore.errors import HyperrestoreError, PictureError
 from hyperrestore.level import LevelScale, Task
-from hyperrestore.restore.batch import restore_file
+from hyperrestore.restore.file import restore_file
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.web.messages import Limits
 from hyperrestore.web.pages import Job, Page, Pages

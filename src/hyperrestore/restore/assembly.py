@@ -1,0 +1,322 @@
+"""A repair and a picture -> all that stands around a network, and the rows or a region of the result.
+
+    Seen       what networks are shown of a picture: how large, without hidden colours or not, encoded or not
+    Step       one model, at the levels that hold for this picture
+    assemble   networks, grain, one after the other, hidden colours, linear light, enlargement -> Assembly
+    Assembly   .rows: the whole result from top to bottom; .region: a part of it
+
+The command line, Python, folders, sheets and the page all restore by these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Protocol
+
+import numpy as np
+
+from hyperrestore.arrays import Pixels, Rows
+from hyperrestore.errors import UsageError
+from hyperrestore.level import Task
+from hyperrestore.picture.reader import MAX_PIXELS
+from hyperrestore.restore.repair import Asked, Mask, Repair
+from hyperrestore.run.engine import (
+    TILE,
+    Backend,
+    Chain,
+    Grain,
+    Region,
+    check_region,
+    from_floats,
+    restore_region,
+    restore_rows,
+    to_floats,
+)
+from hyperrestore.run.enlarge import STRIP, Enlargement, enlarged_region, enlarged_size
+from hyperrestore.run.level_map import level_rows
+from hyperrestore.run.linear_light import LinearResult, to_linear
+from hyperrestore.run.subpixels import TILE as SMALL_TILE
+from hyperrestore.run.subpixels import SubpixelBackend, Upscaled, has_subpixels, tile_of
+from hyperrestore.run.tiles import spans
+from hyperrestore.run.transparency import VisibleOnly
+
+
+class Model(Asked, Protocol):
+    """A `Restorer`, as far as a repair needs it."""
+
+    def network(self, levels: tuple[float, ...], *, bits: int, pixels: int | None = None) -> Backend:
+        """The network for levels that are checked already."""
+
+    def mapped(self, *, bits: int) -> Backend:
+        """The network for a level of each pixel."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What networks are shown of a picture.
+
+    Attributes:
+        width: Pixels.
+        height: Pixels.
+        bits: Depth of its samples.
+        visible_only: Whether it is read as the rows of `transparency.VisibleRows`.
+        linear: Whether it was encoded (see `linear_light`), so that the result has to be decoded.
+    """
+
+    width: int
+    height: int
+    bits: int
+    visible_only: bool
+    linear: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """One model, and what it is to do with one picture.
+
+    Attributes:
+        model: The model.
+        levels: One for each axis, checked; None where they are read with the picture, from a map.
+        grain: Share of the noise that is put back.
+    """
+
+    model: Model
+    levels: tuple[float, ...] | None
+    grain: float = 0.0
+
+    @classmethod
+    def of(cls, model: Model, repair: Repair, width: int, height: int) -> Step:
+        """A repair whose levels are given, for a picture of that size, pixels."""
+        return cls(model, repair.levels_for(width, height), repair.grain)
+
+    def network(self, bits: int, pixels: int) -> Backend:
+        """What makes of a window of the picture one of the result."""
+        if self.levels is None:
+            backend = self.model.mapped(bits=bits)
+        else:
+            backend = self.model.network(self.levels, bits=bits, pixels=pixels)
+        return Grain(backend, self.grain) if self.grain else backend
+
+
+def assemble(steps: Sequence[Step], seen: Seen, *, quick: bool = False) -> Assembly:
+    """Put together what restores a picture.
+
+    Args:
+        steps: In the order in which they repair it; only one alone may upscale. None leaves it as it is.
+        seen: The picture.
+        quick: Whether the graph of small pictures is taken (see `Restorer.at`), which is there sooner and may
+            differ by a rounding.
+
+    Raises:
+        LevelError: The result would be too large.
+        UsageError: A model has no map of levels, or the picture has too many bits for its precision.
+    """
+    width, height = seen.width, seen.height
+    for step in steps:
+        if step.model.task == Task.UPSCALE and step.levels is not None:
+            width, height, _ = enlarged_size(width, height, scale=step.levels[0])
+    networks = [step.network(seen.bits, 0 if quick else width * height) for step in steps]
+    return Assembly(networks[0] if len(networks) == 1 else Chain(networks), seen, (height, width))
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Networks, and all that stands around them for one picture.
+
+    Attributes:
+        backend: The networks.
+        seen: The picture.
+        to: Height and width of the result, pixels.
+    """
+
+    backend: Backend
+    seen: Seen
+    to: tuple[int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the picture, pixels."""
+        return self.seen.height, self.seen.width
+
+    def rows(
+        self,
+        read: Callable[[int, int], Rows],
+        *,
+        tile: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, tiles: None,
+    ) -> Iterator[Rows]:
+        """The whole result from top to bottom, in memory for one row of tiles.
+
+        Args:
+            read: Gives the rows of the picture as networks are to see it. It is asked for every row once,
+                from top to bottom.
+            tile: Side of a tile, pixels of the result; None for the usual.
+            progress: Called with the number of tiles done and of all tiles.
+
+        Returns:
+            Rows (c, rows, width) in the precision that `read` gives.
+
+        Raises:
+            UsageError: `tile` is below 1.
+        """
+        check_tile(tile)
+        done = count(1)
+        if has_subpixels(self.backend):
+            small = tile_of(tile, self.to[1] / self.size[1])
+            upscaled = self._upscaled(Watched(self.backend, after=lambda: progress(next(done), windows)))
+            windows = upscaled.windows(small)
+            return upscaled.rows(read, tile=small)
+        enlarged = self.size != self.to
+        side = tile or (TILE * 2 // 3 if enlarged else TILE)
+        backend = self._whole_backend()
+        down, across = (
+            len(spans(length, size=side, halo=backend.halo, multiple=backend.multiple)) for length in self.to
+        )
+        if enlarged:
+            read = Enlargement(read, size=self.size, to=self.to).rows
+        watched = Watched(backend, after=lambda: progress(next(done), down * across))
+        return restore_rows(watched, read, height=self.to[0], width=self.to[1], size=side)
+
+    def region(
+        self,
+        read: Callable[[Region], Rows],
+        region: Region,
+        *,
+        tile: int | None = None,
+        before: Callable[[], None] = lambda: None,
+    ) -> Pixels:
+        """A part of the result: the same as `rows` gives, as floats.
+
+        Args:
+            read: Gives any region of the picture as networks are to see it, (c, h, w).
+            region: Of the result, pixels.
+            tile: Side of a tile, pixels of the result; None for the usual.
+            before: Called before every tile; what it raises ends the work.
+
+        Returns:
+            (c, bottom - top, right - left), clipped to [0, 1].
+
+        Raises:
+            UsageError: The region is not within the result, or `tile` is below 1.
+        """
+        check_tile(tile)
+        height, width = self.to
+        check_region(region, height=height, width=width)
+        if has_subpixels(self.backend):
+            upscaled = self._upscaled(Watched(self.backend, before=before))
+            small = min(tile_of(tile, width / self.size[1]), SMALL_TILE)
+            return upscaled.region(read, region, tile=small)
+
+        def floats(part: Region) -> Pixels:
+            return to_floats(read(part))
+
+        def enlarged(part: Region) -> Pixels:
+            return enlarged_region(floats, part, size=self.size, to=self.to)
+
+        return restore_region(
+            Watched(self._whole_backend(), before=before),
+            floats if self.size == self.to else enlarged,
+            region,
+            height=height,
+            width=width,
+            size=TILE if tile is None else tile,
+        )
+
+    def _upscaled(self, backend: SubpixelBackend) -> Upscaled:
+        return Upscaled(
+            backend,
+            size=self.size,
+            to=self.to,
+            visible_only=self.seen.visible_only,
+            finish=to_linear if self.seen.linear else None,
+        )
+
+    def _whole_backend(self) -> Backend:
+        """What makes windows of the result of windows of the picture, in its size, as it is seen."""
+        backend = VisibleOnly(self.backend) if self.seen.visible_only else self.backend
+        return LinearResult(backend) if self.seen.linear else backend
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A backend that calls something before and after every window."""
+
+    backend: Backend
+    before: Callable[[], None] = lambda: None
+    after: Callable[[], None] = lambda: None
+
+    @property
+    def halo(self) -> int:
+        """Receptive radius, pixels."""
+        return self.backend.halo
+
+    @property
+    def multiple(self) -> int:
+        """Product of the strides, pixels."""
+        return self.backend.multiple
+
+    @property
+    def subpixels(self) -> int:
+        """Sub-pixels along each side of a pixel."""
+        return getattr(self.backend, "subpixels", 1)
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """Restore a window."""
+        self.before()
+        restored = self.backend(window)
+        self.after()
+        return restored
+
+
+def with_levels(read: Callable[..., Rows], levels: Callable[..., Pixels]) -> Callable[..., Pixels]:
+    """Rows or regions of a picture as floats, with their levels as the last channel."""
+
+    def together(*place: Any) -> Pixels:
+        pixels = to_floats(read(*place))
+        return np.concatenate([pixels, levels(*place).astype(pixels.dtype, copy=False)])
+
+    return together
+
+
+def map_rows(
+    level_map: Mask | Pixels, *, height: int, width: int, max_pixels: int = MAX_PIXELS
+) -> Callable[[int, int], Pixels]:
+    """Rows of a map of levels, (1, rows, width), for a picture of that size; see `level_map.level_rows`.
+
+    Raises:
+        PictureError: A mask cannot be read, or has transparency.
+        UsageError: An array has another size than the picture.
+    """
+    if isinstance(level_map, Mask):
+        black, white = level_map.black, level_map.white
+        return level_rows(
+            level_map.path, height=height, width=width, black=black, white=white, max_pixels=max_pixels
+        )
+    if level_map.shape != (height, width):
+        raise UsageError(
+            f"levels of shape {level_map.shape} and type {level_map.dtype} do not fit: a picture of "
+            f"{width} x {height} pixels takes numbers ({height}, {width})"
+        )
+    return lambda top, bottom: level_map[None, top:bottom]
+
+
+def stored(rows: Rows, dtype: np.dtype[Any]) -> Rows:
+    """Rows in another depth, as that of a file."""
+    if rows.dtype == dtype:
+        return rows
+    result = np.empty(rows.shape, dtype)
+    for top in range(0, rows.shape[1], STRIP):
+        from_floats(rows[:, top : top + STRIP], result[:, top : top + STRIP])
+    return result
+
+
+def check_tile(tile: int | None) -> None:
+    """Refuse a tile without pixels.
+
+    Raises:
+        UsageError: It is one.
+    """
+    if tile is not None and tile < 1:
+        raise UsageError(f"a tile of {tile} pixels was asked for; give at least 1")

@@ -1,0 +1,366 @@
+"""A picture file, and what is asked of it -> the restored file, in memory for one row of tiles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from hyperrestore.arrays import Rows
+from hyperrestore.detect.findings import inspect
+from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.picture.info import PictureInfo
+from hyperrestore.picture.reader import MAX_PIXELS, PictureReader, open_picture
+from hyperrestore.picture.writer import PictureWriter, copy_picture, create_picture
+from hyperrestore.restore.assembly import (
+    Assembly,
+    Seen,
+    Step,
+    assemble,
+    check_tile,
+    map_rows,
+    stored,
+    with_levels,
+)
+from hyperrestore.restore.repair import Repair, Size, repairs_of
+from hyperrestore.restore.restorer import Restorer
+from hyperrestore.run.engine import TILE
+from hyperrestore.run.linear_light import in_linear_light, perceptual_rows
+from hyperrestore.run.transparency import Surroundings, VisibleRows, find_surroundings
+
+Read = Callable[[int, int], Rows]  # the rows from top up to, not including, bottom
+
+LARGE = 2**25  # pixels from which on a network gives back its memory before the picture is encoded
+HELD = 2**27  # bytes of a picture that is decoded as a whole before the network runs
+COPIED = "copied byte for byte"  # the note of such a copy
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of one picture.
+
+    Attributes:
+        source: The file that was read.
+        target: The file that was written.
+        levels: By task, in its unit; empty where nothing was to be repaired. Of a map of levels, those where
+            it is black and white; of a sheet, all that it shows.
+        width: Of the result, pixels.
+        height: Of the result, pixels.
+        seconds: From opening to finished file.
+        notes: One plain sentence for everything that was converted or could not be kept.
+    """
+
+    source: str
+    target: str
+    levels: Mapping[str, float | tuple[float, ...]]
+    width: int
+    height: int
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def restore_file(
+    restorers: Restorer | Sequence[Restorer],
+    source: str | Path,
+    target: str | Path,
+    level: float | tuple[float, float] | None,
+    *,
+    level_map: str | Path | None = None,
+    softness: float | None = None,
+    grain: float = 0.0,
+    to_width: int | None = None,
+    to_height: int | None = None,
+    long_side: int | None = None,
+    tile: int | None = None,
+    quality: int | None = None,
+    overwrite: bool = False,
+    keep_larger: bool = False,
+    keep_times: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    progress: Callable[[int, int], None] = lambda done, tiles: None,
+    turn: AbstractContextManager[object] | None = None,
+) -> Report:
+    """Restore one picture file; `repair_file` says more of how, and of the parameters from `tile` on.
+
+    Args:
+        restorers: The model, or several that repair the picture one after the other; only one may upscale.
+        source: Picture to read.
+        target: File to write, all or nothing; its suffix chooses the format.
+        level: In the model's unit; of a model that upscales, the scale, or None where a size is given. For
+            the others None means that levels are found out from the picture (see `hyperrestore.inspect`), and
+            what needs no repair is left as it is; the report says so. Several models need None. With a map,
+            the levels where it is black and where it is white.
+        level_map: A mask, a picture of any size, that says which level is for which pixel (see
+            `level_map.level_rows`); for one model that does not upscale.
+        softness: How soft the picture is (see `degrade.shrink`), for a model that has that level; None for 1.
+        grain: Share of the luminance noise that is put back, 0 to 1; for a model that takes noise out.
+        to_width: Width of the result, pixels; this, the next or the one after it for a model that upscales.
+        to_height: Height of the result, pixels.
+        long_side: Longer side of the result, pixels.
+        tile: Side of a tile, pixels of the result.
+        quality: 1 to 100, for lossy formats.
+        overwrite: Whether an existing file may be replaced.
+        keep_larger: Whether a picture that has the size asked for, or more, is left as it is.
+        keep_times: Whether the file gets the times of access and change of the source.
+        max_pixels: The most pixels that are accepted.
+        progress: Called with the number of tiles done and of all tiles.
+        turn: Entered while the network runs, where several threads share it.
+
+    Returns:
+        What was done.
+
+    Raises:
+        PictureError: As `repair_file`.
+        UsageError: As `repair_file`, and as `repair.repairs_of`.
+        LevelError: The model does not accept the level.
+    """
+    models = list(restorers) if isinstance(restorers, Sequence) else [restorers]
+    size = Size(to_width, to_height, long_side)
+    with _named(source):
+        repairs = repairs_of(models, level, level_map=level_map, softness=softness, grain=grain, size=size)
+    return repair_file(
+        models, repairs, source, target, tile=tile, quality=quality, overwrite=overwrite,
+        keep_larger=keep_larger, keep_times=keep_times, max_pixels=max_pixels, progress=progress, turn=turn,
+    )  # fmt: skip
+
+
+def repair_file(
+    restorers: Sequence[Restorer],
+    repairs: Sequence[Repair],
+    source: str | Path,
+    target: str | Path,
+    *,
+    tile: int | None = None,
+    quality: int | None = None,
+    overwrite: bool = False,
+    keep_larger: bool = False,
+    keep_times: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    progress: Callable[[int, int], None] = lambda done, tiles: None,
+    turn: AbstractContextManager[object] | None = None,
+) -> Report:
+    """Restore one picture file by repairs, which are checked already, in memory for one row of tiles.
+
+    Files that can only be decoded or encoded as a whole need memory for the whole picture besides:
+    progressive JPEG, interlaced PNG and turned pictures as input, WebP and AVIF as either. A picture in
+    which nothing is to be repaired is copied byte for byte, unless another format or a quality is asked for.
+
+    Args:
+        restorers: Models that repair the picture one after the other.
+        repairs: What is asked of each.
+        source: Picture to read.
+        target: File to write, all or nothing; its suffix chooses the format.
+        tile: Side of a tile, pixels of the result; by default `engine.TILE`. Of an upscaled picture two
+            thirds of it, since its rows are held as floats, or `subpixels.TILE` pixels of the small picture.
+        quality: 1 to 100, for lossy formats; see `picture.create_picture`.
+        overwrite: Whether an existing file may be replaced.
+        keep_larger: Whether a picture that has already the width, height or long side asked for, or more, is
+            left as it is, like one in which nothing is to be repaired. Else a larger one is refused.
+        keep_times: Whether the file gets the times of access and change of the source. A byte-for-byte copy
+            has them always.
+        max_pixels: The most pixels that are accepted, of the picture, of the result and of a mask.
+        progress: Called with the number of tiles done and of all tiles.
+        turn: Entered while the network runs, where several threads share it: so others can decode and encode
+            meanwhile. A picture of up to `HELD` bytes is then decoded before it is entered.
+
+    Returns:
+        What was done.
+
+    Raises:
+        PictureError: The picture cannot be read or written, is too large, or memory does not suffice.
+        UsageError: The target's suffix is unknown, it exists and `overwrite` is not set, `tile` is below 1,
+            or the picture has too many bits for the precision of a model.
+        LevelError: The model does not accept the scale that leads to the size asked for.
+    """
+    check_tile(tile)
+    start = time.perf_counter()
+    with open_picture(source, max_pixels=max_pixels) as reader:
+        with _named(source):
+            work = _prepare(restorers, repairs, reader, max_pixels, keep_larger=keep_larger, hold=bool(turn))
+        notes, levels, (height, width) = work.found, work.levels, work.assembly.to
+        if not levels and quality is None and copy_picture(reader, target, overwrite=overwrite):
+            notes = (*notes, COPIED)
+        else:
+            with create_picture(
+                target, reader, width=width, height=height, quality=quality, overwrite=overwrite,
+                keep_times=keep_times,
+            ) as writer:  # fmt: skip
+                rows = work.assembly.rows(work.read, tile=tile, progress=progress)
+                del work  # with all that is decoded, as soon as it is restored
+                _write(rows, writer, reader, tile=tile, turn=turn)
+                # What follows is encoding, which takes memory, too; other pictures may be running.
+                if width * height > LARGE:
+                    for restorer in restorers:
+                        restorer.release_memory()
+            notes = (*notes, *reader.info.notes, *writer.notes)
+    seconds = round(time.perf_counter() - start, 3)
+    return Report(str(source), str(target), levels, width, height, seconds, notes)
+
+
+@contextmanager
+def _named(source: str | Path) -> Iterator[None]:
+    """Let errors of usage name the picture."""
+    try:
+        yield
+    except UsageError as error:
+        raise type(error)(f"{source}: {error}") from error
+
+
+class _Work(NamedTuple):
+    """What is to be done with an open picture.
+
+    Attributes:
+        levels: By task; empty where nothing is to be repaired.
+        found: A note for each level that was found out, and for what is left as it is.
+        assembly: What restores it.
+        read: Gives the rows that the assembly asks for.
+    """
+
+    levels: dict[str, float | tuple[float, ...]]
+    found: tuple[str, ...]
+    assembly: Assembly
+    read: Read
+
+
+def _prepare(
+    restorers: Sequence[Restorer],
+    repairs: Sequence[Repair],
+    reader: PictureReader,
+    max_pixels: int,
+    *,
+    keep_larger: bool,
+    hold: bool,
+) -> _Work:
+    """Put together what restores a picture, from the levels that are given or found out."""
+    info, first = reader.info, repairs[0]
+    width, height = first.result_size(info.width, info.height, keep_larger=keep_larger)
+    if width * height > max_pixels:
+        raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
+    # Levels are found out from the same rows that are then restored.
+    held = _held(reader) if hold or first.is_automatic else None
+    found: tuple[str, ...] = ()
+    steps: list[Step | None]
+    if keep_larger and first.is_reached(info.width, info.height):
+        steps, found = [None], (_large_enough(info.width, info.height, first.size),)
+    elif first.is_automatic:
+        steps, found = _found(restorers, repairs, reader.path, max_pixels, held)
+    else:
+        steps = [
+            Step.of(restorer, repair, info.width, info.height)
+            for restorer, repair in zip(restorers, repairs, strict=True)
+        ]
+    used = [step for step in steps if step is not None]
+    read, visible_only = _visible(reader, held, max_pixels, used)
+    linear = in_linear_light(info)
+    seen = Seen(info.width, info.height, info.bits, visible_only=visible_only, linear=linear)
+    assembly = assemble(used, seen)
+    if first.level_map is not None:
+        levels_of = map_rows(first.level_map, height=info.height, width=info.width, max_pixels=max_pixels)
+        read = with_levels(read, levels_of)
+    levels = {
+        str(repair.task): _reported(step, repair)
+        for step, repair in zip(steps, repairs, strict=True)
+        if step is not None
+    }
+    return _Work(levels, found, assembly, read)
+
+
+def _reported(step: Step, repair: Repair) -> float | tuple[float, ...]:
+    """The level of a task; of a map, those at its ends."""
+    if step.levels is not None:
+        return step.levels[0]
+    return repair.ends
+
+
+def _held(reader: PictureReader) -> Rows | None:
+    """All rows as networks see them, if they are not too many."""
+    info = reader.info
+    sample = 4 if in_linear_light(info) else info.dtype.itemsize
+    if info.width * info.height * (info.channels + info.has_alpha) * sample > HELD:
+        return None
+    return perceptual_rows(reader.bands, info)(0, info.height)
+
+
+def _visible(
+    reader: PictureReader, held: Rows | None, max_pixels: int, steps: Sequence[Step]
+) -> tuple[Read, bool]:
+    """Rows without hidden colours and alpha, and whether they are those of `VisibleRows`."""
+    info = reader.info
+    read = perceptual_rows(reader.bands, info) if held is None else _slices(held)
+    if not info.has_alpha:
+        return read, False
+    surroundings = _surroundings(reader.path, info, held, max_pixels) if steps else None
+    if surroundings is None:
+        return lambda top, bottom: read(top, bottom)[:-1], False
+    return VisibleRows(read, surroundings, bits=info.bits).rows, True
+
+
+def _surroundings(source: Path, info: PictureInfo, held: Rows | None, max_pixels: int) -> Surroundings | None:
+    """The colours around what is hidden, from the rows held or else from the file, read once more."""
+    if held is not None:
+        return find_surroundings(_slices(held), height=info.height)
+    with open_picture(source, max_pixels=max_pixels) as reader:
+        return find_surroundings(perceptual_rows(reader.bands, info), height=info.height)
+
+
+def _slices(rows: Rows) -> Read:
+    return lambda top, bottom: rows[:, top:bottom]
+
+
+def _large_enough(width: int, height: int, size: Size) -> str:
+    """Why a picture is not enlarged, a plain clause."""
+    words = ("width", "height", "long side")
+    asked = ", ".join(f"{word} of {side}" for word, side in zip(words, size, strict=True) if side is not None)
+    return f"not enlarged: with {width} x {height} pixels it has the {asked} that was asked for, or more"
+
+
+def _found(
+    restorers: Sequence[Restorer],
+    repairs: Sequence[Repair],
+    source: Path,
+    max_pixels: int,
+    rows: Rows | None,
+) -> tuple[list[Step | None], tuple[str, ...]]:
+    """What each restorer is to do with a picture, found from it; None if there is nothing to repair."""
+    findings = inspect(source, max_pixels=max_pixels, rows=rows)
+    steps: list[Step | None] = []
+    notes = []
+    for restorer, repair in zip(restorers, repairs, strict=True):
+        level = findings.levels.get(repair.task)
+        if level is None:
+            steps.append(None)
+            continue
+        scale = repair.scales[0]
+        applied = scale.nearest_trained(level)
+        limit = "" if applied == level else ", the nearest that the model was trained for"
+        notes.append(f"{repair.task} at {scale.unit} {applied:g}{limit}: {findings.sentence(repair.task)}")
+        steps.append(Step(restorer, repair.levels_at(applied), repair.grain))
+    if not notes:
+        found = "; ".join(findings.sentence(repair.task) for repair in repairs)
+        with_level = "a level"
+        if len(repairs) > 1:  # then no level can be given, but to one of them alone
+            with_level = " or ".join(f"`{repair.task}`" for repair in repairs) + " with a level"
+        notes.append(f"nothing was repaired: {found}; {with_level} repairs it all the same")
+    return steps, tuple(notes)
+
+
+def _write(
+    rows: Iterator[Rows],
+    writer: PictureWriter,
+    reader: PictureReader,
+    *,
+    tile: int | None,
+    turn: AbstractContextManager[object] | None,
+) -> None:
+    """Let the network run, and write what it gives in the depth of the file."""
+    try:
+        with turn or nullcontext():
+            for restored in rows:
+                writer.write(stored(restored, reader.info.dtype))
+    except MemoryError as error:
+        raise PictureError(
+            f"{reader.path}: memory does not suffice for tiles of {tile or TILE} pixels; give a smaller tile"
+        ) from error

@@ -1,0 +1,302 @@
+"""What is asked of a model for a picture, checked once: its level, or where which one, grain and size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from hyperrestore.arrays import Pixels
+from hyperrestore.errors import UsageError
+from hyperrestore.level import LevelScale, Task, as_number
+from hyperrestore.run.enlarge import enlarged_size, is_as_large
+
+Level = float | Mapping[str, float]  # one, or several by their units
+
+
+class Mask(NamedTuple):
+    """A picture of any size whose brightness says which level is for which pixel (see `level_map`).
+
+    Attributes:
+        path: Its file.
+        black: Level where it is black.
+        white: Level where it is white.
+    """
+
+    path: Path
+    black: float
+    white: float
+
+
+class Size(NamedTuple):
+    """How large a result is to be, pixels, where no scale says it; one of the three."""
+
+    to_width: int | None = None
+    to_height: int | None = None
+    long_side: int | None = None
+
+
+ANY_SIZE = Size()
+
+
+class Asked(Protocol):
+    """A model, as far as a repair is to fit it."""
+
+    @property
+    def task(self) -> Task:
+        """What it repairs."""
+
+    @property
+    def scales(self) -> tuple[LevelScale, ...]:
+        """Its levels: that of the task, and those of further axes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Repair:
+    """What a model is to do with a picture, or with many of them.
+
+    Attributes:
+        task: Of the model.
+        scales: Of the model: its level, and those of further axes.
+        level: One, or several by their units, as `{"scale": 2, "softness": 1.5}`; those of further axes that
+            are not given are at their origin. Without the level of the task it is found out from each
+            picture, or a map or a size says it.
+        level_map: A level for each pixel: a mask, or an array (h, w). Not for upscaling.
+        grain: Share of the luminance noise that is put back, 0 to 1; only for denoising, which takes it out.
+        size: How large the result is to be, instead of a scale; only for upscaling.
+
+    Raises:
+        LevelError: The model does not accept a level.
+        UsageError: The model has no such level, or it has no use for a map, for grain or for a size; more
+            than one of level, map and size is given, or none of scale and size for upscaling.
+
+    Warns:
+        ExtrapolationWarning: A level lies outside of those seen in training. This is the only place that says
+            so, but for scales that follow from a size (see `levels_for`).
+    """
+
+    task: Task
+    scales: tuple[LevelScale, ...]
+    level: Level | None = None
+    level_map: Mask | Pixels | None = None
+    grain: float = 0.0
+    size: Size = ANY_SIZE
+    _main: float | None = field(init=False, repr=False)
+    _further: tuple[float, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what the model cannot do to any picture."""
+        self._check_extras()
+        given = _by_unit(self.scales, self.level)
+        main, *further = self.scales
+        if self.level_map is not None:
+            if main.unit in given:
+                raise UsageError(f"a {main.unit} of {given[main.unit]!r} and a map are two levels; give one")
+            _check_map(main, self.level_map)
+        if self.task == Task.UPSCALE:
+            _check_extent(given.get(main.unit), self.size)
+        object.__setattr__(self, "_main", main.check(given[main.unit]) if main.unit in given else None)
+        levels = tuple(axis.check(given.get(axis.unit, axis.origin)) for axis in further)
+        object.__setattr__(self, "_further", levels)
+
+    def _check_extras(self) -> None:
+        if not 0 <= as_number(self.grain) <= 1:
+            raise UsageError(f"grain {self.grain!r} is not accepted: give a number from 0 to 1")
+        if self.grain and self.task != Task.DENOISE:
+            raise UsageError(
+                f"grain is noise that is put back, and {self.task} takes none out; leave it out, or denoise"
+            )
+        if self.task == Task.UPSCALE:
+            if self.level_map is not None:
+                raise UsageError("a map of levels is not for upscaling: its level is the size of the result")
+        elif any(side is not None for side in self.size):
+            raise UsageError(f"{self.task} keeps the size of a picture; task upscale takes another")
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether levels are to be found out from the picture."""
+        return self.task != Task.UPSCALE and self._main is None and self.level_map is None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The levels where a mask is black and where it is white; or the lowest and the highest of an array.
+
+        Raises:
+            UsageError: There is no map.
+        """
+        if self.level_map is None:
+            raise UsageError("this repair has no map of levels")
+        return _ends(self.level_map)
+
+    def levels_at(self, level: float) -> tuple[float, ...]:
+        """A level for each axis, at a level of the task that needs no check, as one that was found out."""
+        return (level, *self._further)
+
+    def levels_for(self, width: int, height: int) -> tuple[float, ...] | None:
+        """The level of each axis for a picture of that size, pixels; None where a map says them.
+
+        Raises:
+            LevelError: The model does not accept the scale that leads to the size asked for.
+
+        Warns:
+            ExtrapolationWarning: That scale lies outside of those seen in training.
+        """
+        if self.level_map is not None:
+            return None
+        if self._main is not None:
+            return self.levels_at(self._main)
+        *_, scale = enlarged_size(width, height, **self.size._asdict())
+        return self.levels_at(self.scales[0].check(scale))
+
+    def result_size(self, width: int, height: int, *, keep_larger: bool = False) -> tuple[int, int]:
+        """Width and height of what becomes of a picture of that size; only upscaling changes them.
+
+        Args:
+            width: Of the picture, pixels.
+            height: Of the picture, pixels.
+            keep_larger: Whether a picture that is as large as asked for, or larger, is left as it is.
+
+        Raises:
+            LevelError: The result would be smaller than the picture, or too large.
+        """
+        if self.task != Task.UPSCALE or (keep_larger and self.is_reached(width, height)):
+            return width, height
+        return enlarged_size(width, height, scale=self._main, **self.size._asdict())[:2]
+
+    def is_reached(self, width: int, height: int) -> bool:
+        """Tell whether a picture has the size already that is asked for, or is larger."""
+        return is_as_large(width, height, **self.size._asdict())
+
+
+def repairs_of(
+    models: Sequence[Asked],
+    level: float | tuple[float, float] | None,
+    *,
+    level_map: str | Path | None = None,
+    softness: float | None = None,
+    grain: float = 0.0,
+    size: Size = ANY_SIZE,
+) -> list[Repair]:
+    """A repair for each of several models that repair a picture one after the other.
+
+    Args:
+        models: One, or several whose levels are found out.
+        level: Of one model: in its unit, or with a map those where this is black and white; or None.
+        level_map: A mask.
+        softness: How soft the picture is, for a model that has that level; None for 1.
+        grain: As of `Repair`, for those of the models that take noise out.
+        size: As of `Repair`.
+
+    Raises:
+        LevelError: As `Repair`.
+        UsageError: As `Repair`; several models are given with a level or one of them upscales; or a map
+            without two levels, or the reverse.
+    """
+    if len(models) != 1 and (level is not None or any(model.task == Task.UPSCALE for model in models)):
+        raise UsageError("several models repair a picture at levels that are found out, and none may upscale")
+    if (level_map is not None) != isinstance(level, tuple):
+        raise UsageError(
+            f"level {level} and map {level_map} do not fit: two levels, for black and for white, need a map, "
+            "and a map needs them"
+        )
+    mask = None if level_map is None or not isinstance(level, tuple) else Mask(Path(level_map), *level)
+    given = {} if softness is None else {"softness": softness}
+    denoises = any(model.task == Task.DENOISE for model in models)
+    return [
+        Repair(
+            model.task,
+            model.scales,
+            level=given
+            if level is None or isinstance(level, tuple)
+            else {model.scales[0].unit: level, **given},
+            level_map=mask,
+            grain=grain if model.task == Task.DENOISE or not denoises else 0.0,
+            size=size,
+        )
+        for model in models
+    ]
+
+
+def repair_at(model: Asked, level: Level | Pixels, *, grain: float = 0.0) -> Repair:
+    """A repair at a level that is given, not found out; or by an array (h, w), a level for each pixel.
+
+    Raises:
+        LevelError: As `Repair`.
+        UsageError: As `Repair`, or the level of the task is missing.
+    """
+    if isinstance(level, np.ndarray):
+        if level.ndim:
+            return Repair(model.task, model.scales, level_map=level, grain=grain)
+        level = level.item()
+    return Repair(model.task, model.scales, _with_main(model.scales, level), grain=grain)
+
+
+def check_levels(scales: Sequence[LevelScale], level: Level) -> tuple[float, ...]:
+    """A level for each axis of a model.
+
+    Args:
+        scales: Of the model: its level, and those of further axes.
+        level: As of `Repair`; that of the task has to be given.
+
+    Raises:
+        LevelError: The model does not accept a level.
+        UsageError: It has no such level, or that of the task is missing.
+
+    Warns:
+        ExtrapolationWarning: A level lies outside of those seen in training.
+    """
+    given = _with_main(scales, level)
+    return tuple(axis.check(given.get(axis.unit, axis.origin)) for axis in scales)
+
+
+def _with_main(scales: Sequence[LevelScale], level: Level) -> dict[str, float]:
+    """Levels by their units, that of the task among them."""
+    given = _by_unit(scales, level) if isinstance(level, Mapping) else {scales[0].unit: level}
+    if scales[0].unit not in given:
+        raise UsageError(f"the level {scales[0].unit!r} is missing; give it by that name")
+    return given
+
+
+def _by_unit(scales: Sequence[LevelScale], level: Level | None) -> dict[str, float]:
+    """Levels by their units, all of which the model has."""
+    if level is None:
+        return {}
+    given = dict(level) if isinstance(level, Mapping) else {scales[0].unit: level}
+    for unit in given:
+        if unit not in (scale.unit for scale in scales):
+            raise UsageError(no_such_level(scales, unit))
+    return given
+
+
+def no_such_level(scales: Sequence[LevelScale], unit: str) -> str:
+    """Why a level is refused that a model does not have."""
+    return f"this model has no level {unit!r}; it takes {', '.join(scale.unit for scale in scales)}"
+
+
+def _check_map(scale: LevelScale, level_map: Mask | Pixels) -> None:
+    """Check the lowest and the highest level of a map."""
+    if not isinstance(level_map, Mask):
+        kind = level_map.dtype.kind
+        if level_map.ndim != 2 or kind not in "iuf" or not level_map.size:
+            raise UsageError(
+                f"levels of shape {level_map.shape} and type {level_map.dtype} do not fit: a picture takes "
+                "numbers (h, w)"
+            )
+    for level in dict.fromkeys(_ends(level_map)):
+        scale.check(level)
+
+
+def _ends(level_map: Mask | Pixels) -> tuple[float, float]:
+    if isinstance(level_map, Mask):
+        return level_map.black, level_map.white
+    return float(level_map.min()), float(level_map.max())
+
+
+def _check_extent(scale: float | None, size: Size) -> None:
+    """Refuse none and several of a scale and the three ways to give a size."""
+    given = sum(entry is not None for entry in (scale, *size))
+    if given != 1:
+        raise UsageError(f"give one of scale, width, height and long side; got {given} of them")
