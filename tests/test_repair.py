@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from conftest import QUALITY, SCALE, SIGMA, SOFTNESS
-from test_linear_light import curve, profile
+from makers import curve, display_profile
 
 from hyperrestore import (
     ExtrapolationWarning,
@@ -58,7 +58,7 @@ def photo(path, *, channels=3, bits=8, hidden=False, linear=False, height=HEIGHT
     alpha = np.ones((1, height, width), np.float32) if hidden else None
     if hidden:
         alpha[:, 10:25, 8:30] = 0
-    icc = profile(curve()) if linear else None
+    icc = display_profile(curve()) if linear else None
     write_picture(
         path, Picture(pixels, alpha, PictureInfo(width, height, channels, bits, hidden, icc_profile=icc))
     )
