@@ -21,7 +21,10 @@ import pyvips
 from serving import OWN, page_at, running, wait_for
 from skimage import data
 
-import hyperrestore.web.routes as routes
+import hyperrestore.web as web
+import hyperrestore.web.routes.jobs as job_routes
+import hyperrestore.web.routes.maps as map_routes
+import hyperrestore.web.routes.photos as photo_routes
 import hyperrestore.web.shared as shared_module
 from hyperrestore import PictureInfo, Restorer, read_picture
 from hyperrestore.cli.main import main
@@ -32,7 +35,7 @@ from hyperrestore.picture.file import Picture, write_picture
 from hyperrestore.web.app import LIMITS
 from hyperrestore.web.photos import reduced_level
 
-SOURCE = Path(routes.__file__).parents[2]
+SOURCE = Path(web.__file__).parents[2]
 Serving = namedtuple("Serving", "address shared folder")
 
 
@@ -366,32 +369,32 @@ def test_a_full_disk_is_said(client, serving, tmp_path, monkeypatch):
 
 
 def test_a_page_that_is_closed_while_its_photo_is_read_is_said(client, serving, tmp_path, monkeypatch):
-    path, real = make_photo(tmp_path / "a.png"), routes.take_in
+    path, real = make_photo(tmp_path / "a.png"), photo_routes.take_in
 
     def take_in(*words):
         httpx.delete(f"{serving.address}/api/pages/{client.headers['X-Page']}", headers=OWN)
         return real(*words)
 
-    monkeypatch.setattr(routes, "take_in", take_in)
+    monkeypatch.setattr(photo_routes, "take_in", take_in)
     answer = client.post("/api/photos", content=path.read_bytes())
     assert "closed meanwhile" in sentence(answer, 404)
 
 
 def test_a_page_that_is_closed_while_its_map_is_read_is_said(client, serving, tmp_path, monkeypatch):
-    photo, real = add(client, make_photo(tmp_path / "a.png")), routes.check_map
+    photo, real = add(client, make_photo(tmp_path / "a.png")), map_routes.check_map
 
     def check_map(*words):
         httpx.delete(f"{serving.address}/api/pages/{client.headers['X-Page']}", headers=OWN)
         return real(*words)
 
-    monkeypatch.setattr(routes, "check_map", check_map)
+    monkeypatch.setattr(map_routes, "check_map", check_map)
     mask = make_photo(tmp_path / "mask.png", channels=1)
     answer = client.put(f"/api/photos/{photo['id']}/map", content=mask.read_bytes())
     assert "closed meanwhile" in sentence(answer, 404)
 
 
 def test_too_many_photos_are_refused(client, tmp_path, monkeypatch):
-    monkeypatch.setattr(routes, "PHOTOS", 1)
+    monkeypatch.setattr(photo_routes, "PHOTOS", 1)
     path = make_photo(tmp_path / "a.png")
     add(client, path)
     assert "remove one first" in sentence(client.post("/api/photos", content=path.read_bytes()), 429)
@@ -613,7 +616,7 @@ def test_a_result_that_is_too_large_or_too_much_for_the_disk_is_refused(
 
 
 def test_only_so_many_maps_are_kept(client, serving, tmp_path, monkeypatch):
-    monkeypatch.setattr(routes, "MAPS", 2)
+    monkeypatch.setattr(map_routes, "MAPS", 2)
     photo = add(client, make_photo(tmp_path / "a.png"))
     given = [put_map(client, photo, np.zeros((2, 2))) for _ in range(4)]
     codes = [ask(client, photo, task="denoise", level=5, map=each).status_code for each in given]
@@ -774,7 +777,7 @@ def test_a_quick_view_is_the_exact_one_but_for_a_rounding(client, tmp_path, task
 def test_a_download_with_a_map_is_what_the_command_line_writes(
     client, serving, tmp_path, models, monkeypatch, task, black
 ):
-    monkeypatch.setattr(routes, "MAPS", 1)
+    monkeypatch.setattr(map_routes, "MAPS", 1)
     path = make_photo(tmp_path / "a.png", bits=16)
     photo = add(client, path)
     grey = np.arange(40 * 30).reshape(30, 40) % 256
@@ -889,7 +892,7 @@ def test_jobs_of_a_page_come_in_order_and_pages_take_turns(client, serving, tmp_
         order.append(job.identity)
         real(shared, page, job, loop)
 
-    monkeypatch.setattr(routes, "render", render)
+    monkeypatch.setattr(job_routes, "render", render)
     path = make_photo(tmp_path / "a.png")
     with page_at(serving.address) as other:
         mine, theirs = add(client, path), add(other, path)
@@ -906,7 +909,7 @@ def test_jobs_of_a_page_come_in_order_and_pages_take_turns(client, serving, tmp_
 
 
 def test_only_so_many_jobs_are_kept(client, serving, tmp_path, monkeypatch):
-    monkeypatch.setattr(routes, "JOBS", 2)
+    monkeypatch.setattr(job_routes, "JOBS", 2)
     photo = add(client, make_photo(tmp_path / "a.png"))
     jobs = [begin(client, photo, task="denoise", level=level) for level in (1, 2)]
     for job in jobs:

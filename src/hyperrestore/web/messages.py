@@ -60,7 +60,7 @@ class Finding(BaseModel):
     sentence: str
 
 
-class PhotoTold(BaseModel):
+class PhotoInfo(BaseModel):
     """A photo."""
 
     id: str
@@ -75,13 +75,13 @@ class PhotoTold(BaseModel):
     findings: dict[str, Finding]
 
 
-class MapTold(BaseModel):
+class MapInfo(BaseModel):
     """A map of levels."""
 
     map: str
 
 
-class JobWanted(BaseModel):
+class JobRequest(BaseModel):
     """A whole photo to be restored and written to a file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)  # true is no number, nor "5", nor 5.0 a whole one
@@ -103,12 +103,12 @@ class JobWanted(BaseModel):
     quality: int | None = Field(None, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
 
 
-class JobTold(BaseModel):
+class JobStatus(BaseModel):
     """How far a job is."""
 
     id: str
     photo: str
-    wanted: JobWanted
+    request: JobRequest
     state: State
     done: int = Field(description="Tiles that are restored.")
     total: int = Field(description="All tiles; 0 until they are counted.")

@@ -17,10 +17,10 @@ from hyperrestore.errors import HyperrestoreError, PictureError
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.restore.batch import restore_file
 from hyperrestore.restore.restorer import Restorer
+from hyperrestore.web.executor import FairExecutor
 from hyperrestore.web.messages import Limits
 from hyperrestore.web.pages import Job, Page, Pages
 from hyperrestore.web.photos import LevelMap, Photo, keep_photo, read_info
-from hyperrestore.web.turns import Turns
 
 SPARE_DISK = 2**29  # bytes that are left to others
 MOST_QUIET = 2.0  # seconds that a render waits for views after each of its tiles
@@ -72,8 +72,8 @@ class Shared:
     load: Callable[[Task], Restorer]
     last_used: LastUsed
     pages: Pages
-    views: Turns
-    renders: Turns
+    views: FairExecutor
+    renders: FairExecutor
     files: ThreadPoolExecutor
     encoder: ThreadPoolExecutor
 
@@ -163,21 +163,21 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
     if job.unwanted:
         return
     change(state="running", began=time.monotonic())
-    wanted, source = job.wanted, job.photo.path
-    restorer = shared.load(wanted.task)
-    black = weakest(restorer.scale) if wanted.map_level is None else wanted.map_level
+    request, source = job.request, job.photo.path
+    restorer = shared.load(request.task)
+    black = weakest(restorer.scale) if request.map_level is None else request.map_level
     try:
         report = restore_file(
             restorer,
             source,
             job.target,
-            wanted.level if job.mask is None or wanted.level is None else (black, wanted.level),
+            request.level if job.mask is None or request.level is None else (black, request.level),
             level_map=job.mask,
-            to_width=wanted.to_width,
-            to_height=wanted.to_height,
-            long_side=wanted.long_side,
-            grain=wanted.grain,
-            quality=wanted.quality,
+            to_width=request.to_width,
+            to_height=request.to_height,
+            long_side=request.long_side,
+            grain=request.grain,
+            quality=request.quality,
             progress=progress,
         )
     except _Unwanted:

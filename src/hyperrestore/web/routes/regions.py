@@ -1,0 +1,163 @@
+"""Regions of a photo or of its result, as they are shown."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi.responses import Response
+from pydantic import FiniteFloat
+from starlette.requests import ClientDisconnect
+
+from hyperrestore.level import Task
+from hyperrestore.restore.restorer import Restorer
+from hyperrestore.run.engine import Region, Rows
+from hyperrestore.web.pages import Page
+from hyperrestore.web.photos import REDUCTIONS, LevelMap, Photo
+from hyperrestore.web.routes.repair import Size, check_extras, level_of, map_of, result_size
+from hyperrestore.web.routes.request import FoundPage, FoundPhoto, Here, failures, unless_gone
+from hyperrestore.web.shared import Shared, prepare, weakest
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class View:
+    """A region to be shown; see `_view`."""
+
+    region: Region
+    reduce: int
+    task: Task | None
+    level: float | None
+    size: Size
+    map: str | None
+    map_level: float | None
+    grain: float
+    quick: bool
+    background: bool
+
+
+def _view(
+    left: Annotated[int, Query(ge=0)],
+    top: Annotated[int, Query(ge=0)],
+    width: Annotated[int, Query(ge=1)],
+    height: Annotated[int, Query(ge=1)],
+    reduce: Annotated[int, Query(description="1, 2, 4, ... 64: how much smaller the photo is shown.")] = 1,
+    task: Annotated[Task | None, Query(description="None shows the photo itself.")] = None,
+    level: Annotated[float | None, Query(description="In the task's unit.")] = None,
+    to_width: Annotated[int | None, Query(ge=1, description="Of upscaling: width of the result.")] = None,
+    to_height: Annotated[int | None, Query(ge=1, description="Of upscaling: height of the result.")] = None,
+    long_side: Annotated[int | None, Query(ge=1, description="Of upscaling: its longer side.")] = None,
+    map: Annotated[str | None, Query(description="A map of the photo.")] = None,
+    map_level: Annotated[FiniteFloat | None, Query(description="Where it is black.")] = None,
+    grain: Annotated[float, Query(ge=0, le=1, description="Share of the noise put back.")] = 0.0,
+    quick: Annotated[
+        bool, Query(description="Whether it may be a rounding away, to be there sooner.")
+    ] = False,
+    priority: Annotated[Literal["now", "background"], Query()] = "now",
+) -> View:
+    region = Region(left, top, left + width, top + height)
+    size = Size(to_width, to_height, long_side)
+    return View(region, reduce, task, level, size, map, map_level, grain, quick, priority == "background")
+
+
+@router.get(
+    "/api/photos/{photo}/region",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}, **failures(400, 404, 422, 429)},
+)
+async def show_region(
+    shared: Here,
+    page: FoundPage,
+    photo: FoundPhoto,
+    request: Request,
+    view: Annotated[View, Depends(_view)],
+) -> Response:
+    """A region of the photo, or of its result at a level, as PNG in sRGB with 8 bits.
+
+    Where `reduce` is 1 and `quick` is not set it equals the same region of the full result, and the header
+    X-Exact says yes. With a larger `reduce` the photo is first reduced, and then restored: a preview.
+    """
+    if view.reduce not in REDUCTIONS:
+        raise HTTPException(422, f"reduce {view.reduce} is not accepted; give one of {REDUCTIONS}")
+    size = photo.size(view.reduce)
+    restorer = None if view.task is None else shared.restorers[view.task]
+    level = None
+    if restorer is not None:
+        level = _level(restorer, photo, view)
+        size = result_size(shared, restorer, *size, level)
+    _check_region(view.region, size, shared.limits.view_pixels)
+    level_map = None if view.map is None else map_of(page, photo, view.map)
+    if view.reduce not in photo.inputs or (level_map and view.reduce not in level_map.shares):
+        await unless_gone(request, page, shared.files.submit(prepare, photo, level_map, view.reduce))
+    if restorer is None or level is None:
+        showing = shared.encoder.submit(photo.shown, view.region, view.reduce)
+    else:
+        left = threading.Event()
+        waiting = _restore(shared, page, photo, view, restorer, level, level_map, left)
+        try:
+            rows = await unless_gone(request, page, waiting)
+        except ClientDisconnect:
+            left.set()
+            raise
+        showing = shared.encoder.submit(photo.shown_result, rows, view.region, view.reduce, size)
+    png = await unless_gone(request, page, showing)
+    exact = "yes" if view.reduce == 1 and not view.quick else "no"
+    return Response(png, media_type="image/png", headers={"X-Exact": exact})
+
+
+def _level(restorer: Restorer, photo: Photo, view: View) -> float:
+    """The level of a view of the result, with all that goes with it checked."""
+    level = level_of(restorer, photo, view.level, view.size)
+    if level is None:
+        raise HTTPException(422, f"{view.task} needs a level; give one in {restorer.scale.unit}")
+    check_extras(restorer, mapped=view.map is not None, map_level=view.map_level, grain=view.grain)
+    return level
+
+
+def _check_region(region: Region, size: tuple[int, int], most: int) -> None:
+    """Refuse what is not within a picture of that width and height, or has more than `most` pixels."""
+    width, height = size
+    if region.right > width or region.bottom > height:
+        raise HTTPException(
+            422, f"columns {region.left} to {region.right} and rows {region.top} to {region.bottom} were "
+            f"asked for, and there are {width} x {height} pixels"
+        )  # fmt: skip
+    if (region.right - region.left) * (region.bottom - region.top) > most:
+        raise HTTPException(422, f"a region has at most {most} pixels; ask for parts")
+
+
+def _restore(
+    shared: Shared,
+    page: Page,
+    photo: Photo,
+    view: View,
+    restorer: Restorer,
+    level: float,
+    level_map: LevelMap | None,
+    left: threading.Event,
+) -> Future[Rows]:
+    """Let a region wait for its turn to be restored; `left` tells that nobody waits for it any more."""
+
+    def between() -> None:
+        if left.is_set():
+            raise CancelledError
+        shared.views.give_way()
+
+    def restore() -> Rows:
+        return photo.restored(
+            shared.last_used.get(restorer.task, mapped=level_map is not None),
+            level,
+            view.region,
+            view.reduce,
+            level_map=level_map,
+            black=weakest(restorer.scale) if view.map_level is None else view.map_level,
+            grain=view.grain,
+            quick=view.quick,
+            between=between if view.background else None,
+        )
+
+    return shared.views.submit(page.identity, restore, background=view.background)
