@@ -230,7 +230,7 @@ def test_a_level_that_does_not_exist_is_refused_where_it_was_typed(screen, noisy
     assert message == "sigma takes a number from 0 to 100."
     screen.page.locator(".stage").focus()
     screen.type_level(90)
-    assert "extrapolates" in screen.page.inner_text(".dial")
+    assert "the model was trained for 0 to 75" in screen.page.inner_text(".dial")
     screen.press("Undo")
     assert screen.level() == before
 

@@ -148,12 +148,12 @@ def _put_failures_into_words(app: FastAPI) -> None:
 
     @app.exception_handler(queue.Full)
     async def full(request: Request, error: queue.Full) -> Response:
-        return failure(429, f"{error}; wait for them, or take some back", {"Retry-After": "1"})
+        return failure(429, f"{error}; wait, or cancel some", {"Retry-After": "1"})
 
     @app.exception_handler(OSError)
     async def lost_or_full(request: Request, error: OSError) -> Response:
         if isinstance(error, FileNotFoundError):
-            return failure(404, "the photo or its page was closed meanwhile")
+            return failure(404, "the photo was removed, or its page closed, in the meantime")
         if error.errno != errno.ENOSPC:
             raise error
         return failure(503, "the server's disk is full; remove photos, or wait until others do")

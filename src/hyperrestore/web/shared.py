@@ -90,7 +90,7 @@ def take_in(shared: Shared, path: Path, identity: str, name: str) -> Photo:
     if info.width * info.height > shared.limits.pixels:
         raise TooLargeError(
             f"{name}: has {info.width} x {info.height} pixels, and at most {shared.limits.pixels} are "
-            "taken here; the command line takes more"
+            "allowed here; use the command line"
         )
     # With alpha, what is shown to the network is kept besides.
     planes = info.channels + (2 * info.channels + 2 if info.has_alpha else 0)
@@ -127,10 +127,10 @@ def check_map(shared: Shared, photo: Photo, level_map: LevelMap) -> None:
     known, info = read_info(level_map.mask, max_pixels=2**62)
     if info.width * info.height > shared.limits.pixels:
         raise TooLargeError(
-            f"the map has {info.width} x {info.height} pixels, and at most {shared.limits.pixels} are taken"
+            f"the map has {info.width} x {info.height} pixels, and at most {shared.limits.pixels} are allowed"
         )
     if info.has_alpha:
-        raise PictureError(f"{level_map.mask}: has transparency, and is to have no transparency; flatten it")
+        raise PictureError(f"{level_map.mask}: has transparency, and must have no transparency; flatten it")
     if known.name != "PNG" or info.bits != 8:
         raise PictureError(f"{level_map.mask}: is {known.name} with {info.bits} bits; give a grey PNG with 8")
     check_disk(shared, photo.info.width * photo.info.height * 6)  # floats, with all that are reduced
@@ -176,6 +176,7 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
             to_width=request.to_width,
             to_height=request.to_height,
             long_side=request.long_side,
+            softness=request.softness,
             grain=request.grain,
             quality=request.quality,
             progress=progress,
@@ -188,7 +189,7 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
     except Exception:
         # Nobody waits for the result of this call, who could tell.
         logging.getLogger(__name__).exception("a job failed that should not")
-        change(state="failed", error="something went wrong that should not; the server's terminal says more")
+        change(state="failed", error="an unexpected error; see the server's terminal")
     else:
         change(state="done", notes=report.notes)
     finally:

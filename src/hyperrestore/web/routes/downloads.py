@@ -35,7 +35,9 @@ async def download(job: FoundJob) -> FileResponse:
 )
 async def download_all(
     page: FoundPage,
-    job: Annotated[list[str], Query(min_length=1, max_length=JOBS, description="Of this page, each done.")],
+    job: Annotated[
+        list[str], Query(min_length=1, max_length=JOBS, description="Jobs of this page that are done.")
+    ],
 ) -> StreamingResponse:
     """Several jobs' files as one ZIP, made while it is sent; each is what GET /api/jobs/JOB/file gives."""
     jobs = [_done(job_of(identity, page)) for identity in dict.fromkeys(job)]
@@ -48,5 +50,5 @@ async def download_all(
 def _done(job: Job) -> Job:
     """A job of which there is a file."""
     if job.state != "done":
-        raise HTTPException(409, f"this job is {job.state}; only of one that is done there is a file")
+        raise HTTPException(409, f"this job is {job.state}; only a job that is done has a file")
     return job

@@ -41,6 +41,8 @@ async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: R
     suffix = f".{asked.format}" if asked.format else photo.format.suffixes[0]
     identity = new_identity()
     how = f"-{width}x{height}" if any(_size(asked)) else "" if asked.level is None else f"-{asked.level:g}"
+    if asked.softness is not None:
+        how += f"-softness-{asked.softness:g}"
     name = f"{PurePath(photo.name).stem}-{asked.task}{how}{suffix}"
     job = Job(identity, photo, asked, page.folder / f"{identity}{suffix}", name)
     if level_map is not None:  # whose file may be removed before the job begins
@@ -75,7 +77,7 @@ async def _asked(request: Request) -> JobRequest:
     async for chunk in request.stream():
         given += chunk
         if len(given) > JOB_BYTES:
-            raise HTTPException(413, f"what a job is to do takes at most {JOB_BYTES} bytes to say")
+            raise HTTPException(413, f"a job request has at most {JOB_BYTES} bytes")
     try:
         return JobRequest.model_validate_json(given)
     except ValidationError as error:
@@ -100,7 +102,13 @@ def _result_size(shared: Shared, photo: Photo, asked: JobRequest) -> tuple[int, 
     if level is not None:
         width, height = result_size(shared, restorer, width, height, level)
     check_disk(shared, 2 * width * height * photo.info.channels * photo.info.dtype.itemsize)  # rows, and file
-    check_extras(restorer, mapped=asked.map is not None, map_level=asked.map_level, grain=asked.grain)
+    check_extras(
+        restorer,
+        softness=asked.softness,
+        mapped=asked.map is not None,
+        map_level=asked.map_level,
+        grain=asked.grain,
+    )
     return width, height
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from hyperrestore import __version__
 from hyperrestore.level import Task
 from hyperrestore.restore.restorer import Restorer
-from hyperrestore.web.messages import PageOpened, Suffix, TaskLevels
+from hyperrestore.web.messages import Axis, PageOpened, Suffix, TaskLevels
 from hyperrestore.web.routes.request import CHANGES, Here, failures, open_page_of
 
 _USUAL = {
@@ -27,7 +27,7 @@ async def open_page(shared: Here) -> PageOpened:
     """Open a page. It ends when no stream of its events is open and nothing is heard of it for 150 s."""
     page = shared.pages.open()
     if page is None:
-        raise HTTPException(429, "no more pages can be open at a time; close one, or try again later")
+        raise HTTPException(429, "too many pages are open; close one, or try again later")
     return PageOpened(
         page=page.identity,
         tasks=[_levels(task, restorer) for task, restorer in shared.restorers.items()],
@@ -73,4 +73,8 @@ def _levels(task: Task, restorer: Restorer) -> TaskLevels:
         usual=_USUAL[task],
         maps=task != Task.UPSCALE,
         grain=task == Task.DENOISE,
+        axes=[
+            Axis(unit=axis.unit, low=axis.low, high=axis.high, trained=axis.trained, origin=axis.origin)
+            for axis in restorer.axes
+        ],
     )

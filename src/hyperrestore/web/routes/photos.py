@@ -47,7 +47,7 @@ async def add_photo(
 ) -> PhotoInfo:
     """Add a photo: the body is the file, PNG, JPEG, WebP, TIFF or AVIF."""
     if len(page.photos) >= PHOTOS:
-        raise HTTPException(429, f"this page has {PHOTOS} photos, the most at a time; remove one first")
+        raise HTTPException(429, f"this page has {PHOTOS} photos, and no more are allowed; remove one first")
     identity, name = new_identity(), _plain_name(x_file_name)
     folder = page.folder / identity
     folder.mkdir()

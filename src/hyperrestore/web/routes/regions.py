@@ -33,6 +33,7 @@ class View:
     task: Task | None
     level: float | None
     size: Size
+    softness: float | None
     map: str | None
     map_level: float | None
     grain: float
@@ -46,22 +47,24 @@ def _view(
     width: Annotated[int, Query(ge=1)],
     height: Annotated[int, Query(ge=1)],
     reduce: Annotated[int, Query(description="1, 2, 4, ... 64: how much smaller the photo is shown.")] = 1,
-    task: Annotated[Task | None, Query(description="None shows the photo itself.")] = None,
+    task: Annotated[Task | None, Query(description="Without it the photo itself is shown.")] = None,
     level: Annotated[float | None, Query(description="In the task's unit.")] = None,
     to_width: Annotated[int | None, Query(ge=1, description="Of upscaling: width of the result.")] = None,
     to_height: Annotated[int | None, Query(ge=1, description="Of upscaling: height of the result.")] = None,
     long_side: Annotated[int | None, Query(ge=1, description="Of upscaling: its longer side.")] = None,
+    softness: Annotated[
+        float | None, Query(description="How soft the photo is, if the task has this axis.")
+    ] = None,
     map: Annotated[str | None, Query(description="A map of the photo.")] = None,
-    map_level: Annotated[FiniteFloat | None, Query(description="Where it is black.")] = None,
+    map_level: Annotated[FiniteFloat | None, Query(description="The level where the map is black.")] = None,
     grain: Annotated[float, Query(ge=0, le=1, description="Share of the noise put back.")] = 0.0,
-    quick: Annotated[
-        bool, Query(description="Whether it may be a rounding away, to be there sooner.")
-    ] = False,
+    quick: Annotated[bool, Query(description="May differ by a rounding, and is faster.")] = False,
     priority: Annotated[Literal["now", "background"], Query()] = "now",
 ) -> View:
     region = Region(left, top, left + width, top + height)
     size = Size(to_width, to_height, long_side)
-    return View(region, reduce, task, level, size, map, map_level, grain, quick, priority == "background")
+    background = priority == "background"
+    return View(region, reduce, task, level, size, softness, map, map_level, grain, quick, background)
 
 
 @router.get(
@@ -114,8 +117,22 @@ def _level(restorer: Restorer, photo: Photo, view: View) -> float:
     level = level_of(restorer, photo, view.level, view.size)
     if level is None:
         raise HTTPException(422, f"{view.task} needs a level; give one in {restorer.scale.unit}")
-    check_extras(restorer, mapped=view.map is not None, map_level=view.map_level, grain=view.grain)
+    check_extras(
+        restorer,
+        softness=view.softness,
+        mapped=view.map is not None,
+        map_level=view.map_level,
+        grain=view.grain,
+    )
     return level
+
+
+def _reduced_softness(restorer: Restorer, view: View) -> float | None:
+    """The softness of the reduced photo: means of r x r pixels bring it about r times nearer to the usual."""
+    if view.softness is None:
+        return None
+    origin = restorer.axis("softness").origin
+    return origin + (view.softness - origin) / view.reduce
 
 
 def _check_region(region: Region, size: tuple[int, int], most: int) -> None:
@@ -127,7 +144,7 @@ def _check_region(region: Region, size: tuple[int, int], most: int) -> None:
             f"asked for, and there are {width} x {height} pixels"
         )  # fmt: skip
     if (region.right - region.left) * (region.bottom - region.top) > most:
-        raise HTTPException(422, f"a region has at most {most} pixels; ask for parts")
+        raise HTTPException(422, f"a region has at most {most} pixels; ask for it in parts")
 
 
 def _restore(
@@ -155,6 +172,7 @@ def _restore(
             view.reduce,
             level_map=level_map,
             black=weakest(restorer.scale) if view.map_level is None else view.map_level,
+            softness=_reduced_softness(restorer, view),
             grain=view.grain,
             quick=view.quick,
             between=between if view.background else None,

@@ -1,4 +1,4 @@
-"""Checks of a repair that is asked for: its level, size, map and grain."""
+"""Checks of a repair that is asked for: its level, size, softness, map and grain."""
 
 from __future__ import annotations
 
@@ -40,19 +40,23 @@ def result_size(shared: Shared, restorer: Restorer, width: int, height: int, lev
         raise HTTPException(
             422,
             f"the result would have {width} x {height} pixels, and at most {shared.limits.result_pixels} are "
-            "made here; give a smaller scale, or use the command line",
+            "allowed; give a smaller scale, or use the command line",
         )
     return width, height
 
 
-def check_extras(restorer: Restorer, *, mapped: bool, map_level: float | None, grain: float) -> None:
-    """Refuse maps and grain where the task has no use for them."""
+def check_extras(
+    restorer: Restorer, *, softness: float | None, mapped: bool, map_level: float | None, grain: float
+) -> None:
+    """Refuse softness, maps and grain where the task has no use for them, and values out of range."""
+    if softness is not None:
+        restorer.axis("softness").check(softness)
     if mapped and restorer.task == Task.UPSCALE:
         raise HTTPException(422, "a map of levels is not for upscaling: its level is the size of the result")
     if mapped and map_level is not None:
         restorer.scale.check(map_level)
     if grain and restorer.task != Task.DENOISE:
-        raise HTTPException(422, f"grain is noise that is put back, and {restorer.task} takes none out")
+        raise HTTPException(422, f"grain puts noise back, and {restorer.task} removes none")
 
 
 def map_of(page: Page, photo: Photo, identity: str) -> LevelMap:

@@ -29,7 +29,7 @@ def _shared(request: Request) -> Shared:
 async def _page(
     request: Request,
     x_page: Annotated[str | None, Header(description="The page's identity.")] = None,
-    page: Annotated[str | None, Query(description="The same, where no header can be sent.")] = None,
+    page: Annotated[str | None, Query(description="The same, for requests without headers.")] = None,
 ) -> AsyncIterator[Page]:
     identity = x_page or page
     if identity is None:
@@ -47,7 +47,7 @@ def open_page_of(request: Request, identity: str) -> Page:
     """The open page of that identity."""
     found = _shared(request).pages.find(identity)
     if found is None:
-        raise HTTPException(404, "no such page is open any more; POST /api/pages opens a new one")
+        raise HTTPException(404, "no such page is open; POST /api/pages opens a new one")
     return found
 
 
@@ -67,7 +67,9 @@ def job_of(job: str, page: Annotated[Page, Depends(_page)]) -> Job:
 
 
 def _own_header(
-    value: Annotated[Literal["1"], Header(alias=OWN_HEADER, description="Which no other site can send.")],
+    value: Annotated[
+        Literal["1"], Header(alias=OWN_HEADER, description="Other sites cannot send this header.")
+    ],
 ) -> None:
     """Asked for by `Safety` already; here it is described."""
 
@@ -107,7 +109,7 @@ async def receive(request: Request, path: Path, most: int) -> None:
 
 async def unless_gone(request: Request, page: Page, future: Future[Result]) -> Result:
     """The result of a call on another thread, taken back if the client leaves before it begins."""
-    closed = HTTPException(404, "this page was closed meanwhile")
+    closed = HTTPException(404, "this page was closed in the meantime")
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
