@@ -525,6 +525,7 @@ def test_the_dial_is_turned_by_keys_and_spoken(screen, noisy):
 
 def test_everything_that_can_be_pressed_has_a_name_and_is_reached_by_tab(screen, noisy):
     screen.add(noisy)
+    screen.page.wait_for_selector(".stage[data-idle]")  # the filmstrip changes no more
     screen.press("Save")
     reached = set()
     for _ in range(60):
