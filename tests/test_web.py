@@ -22,7 +22,10 @@ from makers import make_photo
 from serving import OWN, add, begin, finish, page_at, running, sentence, wait_for
 from skimage import data
 
-import hyperrestore.web.routes as routes
+import hyperrestore.web as web
+import hyperrestore.web.routes.jobs as job_routes
+import hyperrestore.web.routes.maps as map_routes
+import hyperrestore.web.routes.photos as photo_routes
 import hyperrestore.web.shared as shared_module
 from hyperrestore import PictureInfo, Restorer, read_picture
 from hyperrestore.cli.main import main
@@ -33,7 +36,7 @@ from hyperrestore.picture.file import Picture, write_picture
 from hyperrestore.web.app import LIMITS
 from hyperrestore.web.photos import reduced_level
 
-SOURCE = Path(routes.__file__).parents[2]
+SOURCE = Path(web.__file__).parents[2]
 Serving = namedtuple("Serving", "address shared folder")
 
 
@@ -101,6 +104,7 @@ def test_a_page_is_told_the_levels_of_every_task(client, models):
         assert strengths == sorted(strengths)
         assert told["maps"] == (told["task"] != "upscale")
         assert told["grain"] == (told["task"] == "denoise")
+        assert told["axes"] == []
     client.delete(f"/api/pages/{opened['page']}")
 
 
@@ -171,7 +175,7 @@ def test_too_many_pages_are_refused(models, tmp_path, monkeypatch):
     monkeypatch.setattr("hyperrestore.web.app.PAGES", 2)
     with running(tmp_path, models) as (address, _), page_at(address) as client:
         assert client.post("/api/pages").status_code == 201
-        assert "no more pages" in sentence(client.post("/api/pages"), 429)
+        assert "too many pages" in sentence(client.post("/api/pages"), 429)
 
 
 def events_of(client, page):
@@ -315,7 +319,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(client, tmp_path):
     said = sentence(
         client.post("/api/photos", content=path.read_bytes(), headers={"X-File-Name": "a.png"}), 413
     )
-    assert said.startswith("a.png: has 251 x 400 pixels, and at most 100000 are taken here")
+    assert said.startswith("a.png: has 251 x 400 pixels, and at most 100000 are allowed here")
 
 
 def test_a_full_disk_is_said(client, serving, tmp_path, monkeypatch):
@@ -326,32 +330,32 @@ def test_a_full_disk_is_said(client, serving, tmp_path, monkeypatch):
 
 
 def test_a_page_that_is_closed_while_its_photo_is_read_is_said(client, serving, tmp_path, monkeypatch):
-    path, real = make_photo(tmp_path / "a.png"), routes.take_in
+    path, real = make_photo(tmp_path / "a.png"), photo_routes.take_in
 
     def take_in(*words):
         httpx.delete(f"{serving.address}/api/pages/{client.headers['X-Page']}", headers=OWN)
         return real(*words)
 
-    monkeypatch.setattr(routes, "take_in", take_in)
+    monkeypatch.setattr(photo_routes, "take_in", take_in)
     answer = client.post("/api/photos", content=path.read_bytes())
-    assert "closed meanwhile" in sentence(answer, 404)
+    assert "closed in the meantime" in sentence(answer, 404)
 
 
 def test_a_page_that_is_closed_while_its_map_is_read_is_said(client, serving, tmp_path, monkeypatch):
-    photo, real = add(client, make_photo(tmp_path / "a.png")), routes.check_map
+    photo, real = add(client, make_photo(tmp_path / "a.png")), map_routes.check_map
 
     def check_map(*words):
         httpx.delete(f"{serving.address}/api/pages/{client.headers['X-Page']}", headers=OWN)
         return real(*words)
 
-    monkeypatch.setattr(routes, "check_map", check_map)
+    monkeypatch.setattr(map_routes, "check_map", check_map)
     mask = make_photo(tmp_path / "mask.png", channels=1)
     answer = client.put(f"/api/photos/{photo['id']}/map", content=mask.read_bytes())
-    assert "closed meanwhile" in sentence(answer, 404)
+    assert "closed in the meantime" in sentence(answer, 404)
 
 
 def test_too_many_photos_are_refused(client, tmp_path, monkeypatch):
-    monkeypatch.setattr(routes, "PHOTOS", 1)
+    monkeypatch.setattr(photo_routes, "PHOTOS", 1)
     path = make_photo(tmp_path / "a.png")
     add(client, path)
     assert "remove one first" in sentence(client.post("/api/photos", content=path.read_bytes()), 429)
@@ -573,7 +577,7 @@ def test_a_result_that_is_too_large_or_too_much_for_the_disk_is_refused(
 
 
 def test_only_so_many_maps_are_kept(client, serving, tmp_path, monkeypatch):
-    monkeypatch.setattr(routes, "MAPS", 2)
+    monkeypatch.setattr(map_routes, "MAPS", 2)
     photo = add(client, make_photo(tmp_path / "a.png"))
     given = [put_map(client, photo, np.zeros((2, 2))) for _ in range(4)]
     codes = [ask(client, photo, task="denoise", level=5, map=each).status_code for each in given]
@@ -602,7 +606,7 @@ def test_only_so_many_maps_are_kept(client, serving, tmp_path, monkeypatch):
         ({"task": "upscale", "level": 4, "width": 440, "height": 360}, "at most 60000 pixels"),
         ({"task": "denoise", "level": 5, "map_level": "nan"}, "query map_level"),
         ({"task": "denoise", "level": 5, "grain": 2}, "query grain"),
-        ({"task": "dejpeg", "level": 50, "grain": 0.1}, "dejpeg takes none out"),
+        ({"task": "dejpeg", "level": 50, "grain": 0.1}, "dejpeg removes none"),
         ({"priority": "high"}, "query priority"),
     ],
 )
@@ -719,6 +723,88 @@ def test_a_size_shows_what_its_scale_shows(client, tmp_path, size):
     assert "keeps the size" in sentence(ask(client, photo, task="denoise", level=5, **size), 422)
 
 
+@pytest.fixture(scope="module")
+def soft_address(models, subpixel_model, tmp_path_factory):
+    """A server whose model for upscaling has a second level, softness."""
+    folder = tmp_path_factory.mktemp("soft")
+    with running(folder, {**models, Task.UPSCALE: subpixel_model}) as (address, _):
+        yield address
+
+
+def test_a_page_is_told_the_further_levels_of_a_model(soft_address):
+    with page_at(soft_address) as client:
+        opened = client.post("/api/pages").json()
+        client.delete(f"/api/pages/{opened['page']}")
+    softness = {"unit": "softness", "low": 0.0, "high": 3.0, "trained": [0.0, 2.0], "origin": 1.0}
+    assert {told["task"]: told["axes"] for told in opened["tasks"]} == {
+        "denoise": [], "dejpeg": [], "upscale": [softness]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("softness", "size"), [(0, {"level": 1.7}), (1.5, {"to_width": 187})])
+def test_softness_is_seen_and_saved(soft_address, tmp_path, subpixel_model, softness, size):
+    path = make_photo(tmp_path / "a.png")
+    with page_at(soft_address) as client:
+        photo = add(client, path)
+        asked = {"task": "upscale", "softness": softness, **size}
+        job = finish(client, begin(client, photo, **asked))
+        assert (job["state"], job["error"]) == ("done", None)
+        assert job["request"]["softness"] == softness
+        response = client.get(f"/api/jobs/{job['id']}/file")
+        region = (20, 10, 90, 70)
+        shown, usual = (
+            view(client, photo, region, **asked),
+            view(client, photo, region, task="upscale", **size),
+        )
+        told = view(client, photo, region, task="upscale", softness=1, **size)
+    name = f"a-upscale-{'187x153' if 'to_width' in size else '1.7'}-softness-{softness:g}.png"
+    assert response.headers["content-disposition"] == f'attachment; filename="{name}"'
+    out, model = tmp_path / "out.png", os.fspath(subpixel_model)
+    words = ["-s", "1.7"] if "level" in size else ["--width", "187"]
+    words += ["--softness", str(softness), "--model", model]
+    assert main(["upscale", os.fspath(path), "-o", os.fspath(out), *words]) == 0
+    assert response.content == out.read_bytes()
+    full = in_8_bits(read_picture(out))
+    assert np.abs(shown - full[:, 10:80, 20:110]).max() <= 1
+    assert np.array_equal(told, usual), "1 is what is taken where none is given"
+    assert np.abs(shown.astype(int) - usual).mean() > 0.5
+
+
+def test_a_reduced_photo_is_nearer_to_the_usual_softness(soft_address, tmp_path, subpixel_model):
+    with page_at(soft_address) as client:
+        photo = add(client, make_photo(tmp_path / "a.png", bits=16))
+        small = (view(client, photo, (0, 0, 55, 45), reduce=2) / 255).astype(np.float32)
+        shown = view(client, photo, (0, 0, 110, 90), reduce=2, task="upscale", level=2, softness=2)
+    restored = {
+        softness: Restorer.load(subpixel_model)(small, {"scale": 2, "softness": softness}) * 255
+        for softness in (1, 1.5, 2)
+    }
+    apart = {softness: np.abs(shown - pixels).mean() for softness, pixels in restored.items()}
+    assert min(apart, key=apart.__getitem__) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("asked", "fragment"),
+    [
+        ({"task": "upscale", "level": 2, "softness": -0.1}, "softness -0.1 is not accepted"),
+        ({"task": "upscale", "level": 2, "softness": 3.5}, "this model takes a number from 0 to 3"),
+        ({"task": "denoise", "level": 5, "softness": 1}, "no level 'softness'; it takes sigma"),
+        ({"task": "upscale", "level": 2, "softness": "soft"}, " softness: "),
+    ],
+)
+def test_an_impossible_softness_is_refused(soft_address, client, tmp_path, asked, fragment):
+    path = make_photo(tmp_path / "a.png")
+    with page_at(soft_address) as soft:
+        photo = add(soft, path)
+        answers = ask(soft, photo, **asked), soft.post(f"/api/photos/{photo['id']}/jobs", json=asked)
+        for answer in answers:
+            assert fragment in sentence(answer, 422)
+        assert "is not accepted" in sentence(ask(soft, photo, task="upscale", level=2, softness="nan"), 422)
+    photo, asked = add(client, path), {"task": "upscale", "level": 2, "softness": 1}
+    for answer in (ask(client, photo, **asked), client.post(f"/api/photos/{photo['id']}/jobs", json=asked)):
+        assert "no level 'softness'; it takes scale" in sentence(answer, 422)
+
+
 @pytest.mark.parametrize(("task", "level"), [("denoise", 30), ("denoise", 0), ("dejpeg", 40), ("upscale", 1)])
 def test_a_quick_view_is_the_exact_one_but_for_a_rounding(client, tmp_path, task, level):
     photo = add(
@@ -734,7 +820,7 @@ def test_a_quick_view_is_the_exact_one_but_for_a_rounding(client, tmp_path, task
 def test_a_download_with_a_map_is_what_the_command_line_writes(
     client, serving, tmp_path, models, monkeypatch, task, black
 ):
-    monkeypatch.setattr(routes, "MAPS", 1)
+    monkeypatch.setattr(map_routes, "MAPS", 1)
     path = make_photo(tmp_path / "a.png", bits=16)
     photo = add(client, path)
     grey = np.arange(40 * 30).reshape(30, 40) % 256
@@ -767,7 +853,7 @@ def test_a_job_that_cannot_be_done_says_why(client, serving, tmp_path):
     job = finish(client, begin(client, photo, task="denoise", level=20))
     assert job["state"] == "failed"
     assert job["error"].startswith("my.png: is not a PNG")
-    assert "there is a file" in sentence(client.get(f"/api/jobs/{job['id']}/file"), 409)
+    assert "only a job that is done has a file" in sentence(client.get(f"/api/jobs/{job['id']}/file"), 409)
 
 
 @pytest.mark.parametrize(
@@ -793,7 +879,7 @@ def test_a_job_that_cannot_be_done_says_why(client, serving, tmp_path):
         ({"task": "denoise", "level": 5, "quality": True}, "body quality"),
         ({"task": "denoise", "level": 5, "quality": "90"}, "body quality"),
         ({"task": "denoise", "level": 5, "format": "gif"}, "body format"),
-        ({"task": "upscale", "level": 2, "grain": 0.1}, "upscale takes none out"),
+        ({"task": "upscale", "level": 2, "grain": 0.1}, "upscale removes none"),
         ({"task": "denoise", "level": 5, "grain": 1.1}, "body grain"),
         ({"task": "denoise", "level": 5, "target": "/etc/passwd"}, "body target"),
     ],
@@ -830,7 +916,7 @@ def test_a_running_job_tells_its_tiles_and_can_be_cancelled(client, serving, tmp
     told = wait_for(lambda: (now := client.get(f"/api/jobs/{job['id']}").json())["done"] and now)
     assert (told["state"], told["done"], told["total"]) == ("running", 1, 12)
     assert told["seconds_left"] > 0
-    assert "only of one that is done" in sentence(client.get(f"/api/jobs/{job['id']}/file"), 409)
+    assert "only a job that is done" in sentence(client.get(f"/api/jobs/{job['id']}/file"), 409)
     assert client.delete(f"/api/jobs/{job['id']}").status_code == 204
     assert client.get(f"/api/jobs/{job['id']}").json()["state"] == "cancelled"
     slow.gate.set()
@@ -849,7 +935,7 @@ def test_jobs_of_a_page_come_in_order_and_pages_take_turns(client, serving, tmp_
         order.append(job.identity)
         real(shared, page, job, loop)
 
-    monkeypatch.setattr(routes, "render", render)
+    monkeypatch.setattr(job_routes, "render", render)
     path = make_photo(tmp_path / "a.png")
     with page_at(serving.address) as other:
         mine, theirs = add(client, path), add(other, path)
@@ -866,7 +952,7 @@ def test_jobs_of_a_page_come_in_order_and_pages_take_turns(client, serving, tmp_
 
 
 def test_only_so_many_jobs_are_kept(client, serving, tmp_path, monkeypatch):
-    monkeypatch.setattr(routes, "JOBS", 2)
+    monkeypatch.setattr(job_routes, "JOBS", 2)
     photo = add(client, make_photo(tmp_path / "a.png"))
     jobs = [begin(client, photo, task="denoise", level=level) for level in (1, 2)]
     for job in jobs:

@@ -6,9 +6,10 @@ import { begun, chosen, lastChoice, lastMap, redone, undone, type Choice, type H
 import type { TaskName } from "./levels";
 import { Photo } from "./photo";
 import { fetchRegion, repairOf } from "./scenes";
-import { sentenceOf, Server, ServerError, type Job, type JobWanted, type PhotoInfo } from "./server";
+import { sentenceOf, Server, ServerError, type Job, type JobRequest, type PhotoInfo } from "./server";
 import {
-  brush, choice, current, currentKey, levelFor, liveLevel, panes, photos, scale, server, taskOf, tool, trouble,
+  brush, choice, current, currentKey, levelFor, liveLevel, liveSoftness, panes, photos, scale, server, softnessAxis,
+  taskOf, tool, trouble,
 } from "./state";
 import { clamped, shrunk, type Pane, type Size, type View } from "./view";
 
@@ -66,7 +67,7 @@ effect(() => {
     const stop = connection.listen(heard, () => void connect());
     return () => {
       stop();
-      told.clear();
+      lastHeard.clear();
     };
   });
 });
@@ -80,10 +81,10 @@ addEventListener("beforeunload", (event) => {
 });
 
 /** Jobs as they were last heard of: one that is quick is heard of before the answer that names it. */
-const told = new Map<string, Job>();
+const lastHeard = new Map<string, Job>();
 
 function heard(job: Job): void {
-  told.set(job.id, job);
+  lastHeard.set(job.id, job);
   for (const photo of photos.peek()) if (photo.job.peek()?.id === job.id) photo.job.value = job;
 }
 
@@ -126,7 +127,7 @@ async function send(photo: Photo): Promise<void> {
 /** What was found decides where the dial starts. */
 function firstChoice(info: PhotoInfo): Choice {
   const task = (["denoise", "dejpeg"] as const).find((name) => info.findings[name]?.level != null) ?? "denoise";
-  return { task, level: startLevel(info, task), size: null, map: null, grain: 0 };
+  return { task, level: startLevel(info, task), size: null, softness: null, map: null, grain: 0 };
 }
 
 /** The level that was found; null, which leaves the photo as it is, where there is nothing to repair. */
@@ -154,13 +155,17 @@ function choose(part: Partial<Choice>): void {
   const photo = current.peek();
   if (!photo?.info.peek()) return;
   batch(() => {
-    liveLevel.value = null;
+    liveLevel.value = liveSoftness.value = null;
     photo.history.value = chosen(photo.history.value, { ...photo.history.value.now, ...part });
   });
 }
 
 export function chooseLevel(wanted: number): void {
   choose({ level: wanted, size: null });
+}
+
+export function chooseSoftness(wanted: number): void {
+  choose({ softness: wanted === softnessAxis.peek()?.origin ? null : wanted });
 }
 
 /** Choose how large the result is to be, and with that the scale. */
@@ -185,7 +190,10 @@ export function chooseTask(name: TaskName, wanted?: number): void {
   const map = maps ? lastMap(before, (one) => taskOf(one)?.maps === true) : null;
   const last = wanted === undefined ? lastChoice(before, name) : undefined;
   const level = wanted ?? (last ? last.level : startLevel(info, name));
-  choose({ task: name, level: map && level === null ? levelFor({ ...before.now, task: name, level }) : level, size: last?.size ?? null, map });
+  choose({
+    task: name, level: map && level === null ? levelFor({ ...before.now, task: name, level }) : level,
+    size: last?.size ?? null, softness: last?.softness ?? null, map,
+  });
   if (!maps) brush.value = false;
 }
 
@@ -201,7 +209,7 @@ function walk(step: (history: History) => History): void {
   const photo = current.peek();
   if (!photo) return;
   batch(() => {
-    liveLevel.value = null;
+    liveLevel.value = liveSoftness.value = null;
     photo.history.value = step(photo.history.value);
   });
 }
@@ -277,19 +285,19 @@ export async function startJob(photo: Photo, format: string, quality: number | n
   // A map is sent while its photo is looked at; a new session has none yet.
   if (now.map && photo.mapId.peek()?.map !== now.map) await sendMap(photo, id, now.map);
   if (now.map && photo.mapId.peek()?.map !== now.map) {
-    photo.jobError.value = photo.mapError.peek() ?? "The brush's map has not reached the server yet; try again.";
+    photo.jobError.value = photo.mapError.peek() ?? "What you painted has not reached the server yet. Try again.";
     return;
   }
-  const wanted: JobWanted = { ...repairOf(photo, now) };
-  if (now.size) wanted[now.size.side] = now.size.pixels;
-  else if (now.level !== null) wanted.level = now.level;
-  if (format) wanted.format = format;
-  if (quality !== null) wanted.quality = quality;
+  const request: JobRequest = { ...repairOf(photo, now) };
+  if (now.size) request[now.size.side] = now.size.pixels;
+  else if (now.level !== null) request.level = now.level;
+  if (format) request.format = format;
+  if (quality !== null) request.quality = quality;
   photo.jobError.value = null;
   try {
-    const job = await connection.startJob(id, wanted);
+    const job = await connection.startJob(id, request);
     batch(() => {
-      photo.job.value = told.get(job.id) ?? job;
+      photo.job.value = lastHeard.get(job.id) ?? job;
       photo.kept = false;
       photo.jobChoice.value = now;
     });

@@ -1,12 +1,15 @@
-/** The dial, and above it the filmstrip of its levels. */
+/** The dial, above it the filmstrip of its levels, and the second dial of models that have one. */
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Frame } from "./frames";
-import { levelAt, phrase, positionOf, stepped, TITLES, unitOf, written, type TaskName } from "./levels";
-import { chooseGrain, chooseLevel, chooseSize, chooseTask, leaveAsItIs } from "./actions";
+import { phrase, TITLES, unitOf, written, type TaskName } from "./levels";
+import { chooseGrain, chooseLevel, chooseSize, chooseSoftness, chooseTask, leaveAsItIs } from "./actions";
 import { AS_IT_IS, type Side } from "./history";
 import { original, originalScene, restored, stripScene, THUMBNAIL } from "./scenes";
-import { choice, current, level, liveLevel, resultSize, server, stops, task, untouched } from "./state";
+import { NumberBox, Slider } from "./slider";
+import {
+  choice, current, level, liveLevel, liveSoftness, resultSize, server, softness, softnessAxis, softTrack, stops, task, track, untouched,
+} from "./state";
 
 export function Dial() {
   const known = task.value;
@@ -19,18 +22,22 @@ export function Dial() {
         <Findings />
         <label class="level">
           <span>{before}</span>
-          <LevelBox />
+          <NumberBox
+            label={`Level: ${before}`} name={before} value={untouched.value ? null : level.value} live={liveLevel}
+            low={known.low} high={known.high} choose={chooseLevel}
+          />
           {after && <span>{after}</span>}
         </label>
         {known.task === "denoise" ? <Grain /> : known.task === "upscale" ? <ResultSize /> : <Advice />}
       </div>
       <Filmstrip />
-      <Slider />
+      <LevelSlider />
+      <Softness />
     </section>
   );
 }
 
-/** What was found in the photo; a press sets the dial to it, or leaves the photo as it is. */
+/** What was found in the photo; a click sets the dial to it, or leaves the photo as it is. */
 function Findings() {
   const info = current.value!.info.value!;
   const found = (["denoise", "dejpeg"] as const).flatMap((name) => {
@@ -46,45 +53,17 @@ function Findings() {
       <span class="quiet">{found.length ? "Found" : <span title={sentences}>Nothing found to repair</span>}</span>
       {found.map(({ name, level: at, text, sentence }) => (
         <button
-          key={name} title={`${sentence}. Press to set the dial to it.`}
+          key={name} title={`${sentence}. Click to set the dial to this level.`}
           aria-pressed={choice.value?.task === name && level.value === at} onClick={() => chooseTask(name, at)}
         >{text}</button>
       ))}
       {here && here.level === null && (
         <button
-          title={`${here.sentence}. Press to leave the photo as it is; saving then copies it byte for byte.`}
+          title={`${here.sentence}. Click to leave the photo as it is. Saving then copies the file unchanged.`}
           aria-pressed={untouched.value} onClick={leaveAsItIs}
         >{AS_IT_IS}</button>
       )}
     </p>
-  );
-}
-
-/** The level as a number that can be typed. */
-function LevelBox() {
-  const known = task.value!;
-  const field = useRef<HTMLInputElement>(null);
-  const number = () => (untouched.value ? "" : written(level.value));
-  useLayoutEffect(() => {
-    if (document.activeElement !== field.current || liveLevel.value !== null) field.current!.value = number();
-  }, [level.value, known, untouched.value]);
-  const take = () => {
-    const typed = Number(field.current!.value.trim().replace(",", "."));
-    const allowed = field.current!.value.trim() !== "" && typed >= known.low && typed <= known.high;
-    field.current!.setCustomValidity(
-      allowed ? "" : `${unitOf(known.task)[0]} takes a number from ${written(known.low)} to ${written(known.high)}.`,
-    );
-    if (field.current!.reportValidity()) chooseLevel(typed);
-  };
-  return (
-    <input
-      ref={field} class="number" inputMode="decimal" aria-label={`Level: ${unitOf(known.task)[0]}`} autocomplete="off" placeholder="–"
-      onInput={(event) => event.currentTarget.setCustomValidity("")} onChange={take}
-      onBlur={(event) => {
-        event.currentTarget.setCustomValidity("");
-        event.currentTarget.value = number();
-      }}
-    />
   );
 }
 
@@ -96,7 +75,7 @@ function Grain() {
   const known = task.value!;
   return (
     <label class="grain quiet">
-      {level.value > known.trained[1] && <span>above {written(known.trained[1])} the model extrapolates</span>}
+      {level.value > known.trained[1] && <span>{beyondTraining(known)}</span>}
       Grain kept
       <input
         type="range" min={0} max={100} step={5} value={percent} aria-valuetext={`${percent} %`}
@@ -111,13 +90,16 @@ function Grain() {
   );
 }
 
+/** What is said of a level beyond those that the model was trained for. */
+function beyondTraining({ trained: [least, most] }: { trained: [number, number] }): string {
+  return `the model was trained for ${written(least)} to ${written(most)}`;
+}
+
 function Advice() {
   const known = task.value!;
   const [least, most] = known.trained;
   const outside = level.value < least || level.value > most;
-  const text = outside ? `outside ${written(least)} to ${written(most)} the model extrapolates`
-    : "lower repairs more";
-  return <p class="advice quiet">{text}</p>;
+  return <p class="advice quiet">{outside ? beyondTraining(known) : "a lower quality repairs more"}</p>;
 }
 
 const SIDES: Record<Side, string> = { to_width: "Width", to_height: "Height", long_side: "Long side" };
@@ -164,7 +146,7 @@ function ResultSize() {
           event.currentTarget.value = String(along(resultSize.value));
         }}
       />
-      <output>{width} × {height} pixels{outside && "; the model extrapolates"}</output>
+      <output>{width} × {height} pixels{outside && `; ${beyondTraining(known)}`}</output>
     </div>
   );
 }
@@ -175,52 +157,42 @@ const ENDS: Record<TaskName, [string, string]> = {
   upscale: ["smallest", "largest"],
 };
 
-function Slider() {
+function LevelSlider() {
   const known = task.value!;
-  const marks = stops.value;
-  const last = marks.length - 1;
-  const resting = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const found = current.value!.info.value!.findings[known.task]?.level;
-  /** A drag ends, also one that ends where it began: browsers tell no change of that. */
-  const drag = () => {
-    const stop = new AbortController();
-    const end = () => {
-      stop.abort();
-      settle();
-    };
-    for (const name of ["pointerup", "pointercancel"] as const) window.addEventListener(name, end, { signal: stop.signal });
-  };
-  const settle = () => {
-    clearTimeout(resting.current);
-    if (liveLevel.peek() !== null) chooseLevel(liveLevel.peek()!);
-  };
-  const byKeys = (event: KeyboardEvent) => {
-    const steps = {
-      ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10, Home: -1e6, End: 1e6,
-    }[event.key];
-    if (steps === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
-    event.preventDefault();
-    liveLevel.value = stepped(known, level.peek(), event.shiftKey ? steps * 10 : steps);
-    clearTimeout(resting.current);
-    resting.current = setTimeout(settle, 300);
-  };
+  const at = level.value;
   return (
-    <div class="slider" data-untouched={untouched.value || undefined} style={{ "--stops": marks.length, "--at": positionOf(marks, level.value) / last }}>
-      <div class="rail">
-        <div class="fill" />
-        {found != null && <i class="found" style={{ left: `${(positionOf(marks, found) / last) * 100}%` }} title={`found: ${phrase(known.task, found)}`} />}
-      </div>
-      <input
-        type="range" min={0} max={last} step="any" value={positionOf(marks, level.value)}
-        aria-label={`${TITLES[known.task]}, weakest to strongest`} aria-valuetext={untouched.value ? AS_IT_IS : phrase(known.task, level.value)}
-        onPointerDown={drag}
-        onInput={(event) => {
-          clearTimeout(resting.current);
-          liveLevel.value = levelAt(known, marks, Number(event.currentTarget.value));
-        }}
-        onChange={settle} onKeyDown={byKeys} onBlur={settle}
+    <Slider
+      track={track.value} at={at} live={liveLevel} choose={chooseLevel} ends={ENDS[known.task]} faint={untouched.value}
+      label={`${TITLES[known.task]}, weakest to strongest`} valueText={untouched.value ? AS_IT_IS : phrase(known.task, at)}
+      mark={found == null ? undefined : { at: found, title: `found: ${phrase(known.task, found)}` }}
+    />
+  );
+}
+
+/** How soft the photo is, for models that have this level. */
+function Softness() {
+  const axis = softnessAxis.value;
+  if (!axis) return null;
+  const at = softness.value ?? axis.origin;
+  const [least, most] = axis.trained;
+  const outside = at < least || at > most;
+  return (
+    <div class="softness">
+      <p>
+        Softness of the photo{" "}
+        <span class="quiet" id="softness-means">
+          {outside ? beyondTraining(axis) : "how soft the small picture is; more makes the result sharper"}
+        </span>
+      </p>
+      <Slider
+        track={softTrack.value} at={at} live={liveSoftness} choose={chooseSoftness} ends={["crisp", "soft"]}
+        label="Softness of the photo" valueText={`softness ${written(at)}`} describedBy="softness-means"
+        mark={{ at: axis.origin, title: `usual: ${written(axis.origin)}` }}
       />
-      <div class="ends quiet"><span>{ENDS[known.task][0]}</span><span>{ENDS[known.task][1]}</span></div>
+      <NumberBox
+        label="Softness" name="Softness" value={at} live={liveSoftness} low={axis.low} high={axis.high} choose={chooseSoftness}
+      />
     </div>
   );
 }
@@ -233,7 +205,7 @@ function Filmstrip() {
   const plain = originalScene.value;
   const standIn = plain ? original.frame(plain, 0) : undefined;
   return (
-    <ol class="filmstrip" aria-label="Levels to pick from" style={{ "--stops": stops.value.length }}>
+    <ol class="filmstrip" aria-label="Levels to choose from" style={{ "--stops": stops.value.length }}>
       {stops.value.map((stop) => {
         const frame = scene ? restored.frame(scene, stop) : undefined;
         return (

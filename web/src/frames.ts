@@ -20,17 +20,23 @@ export interface Scene {
   fetch(level: number, background: boolean, signal: AbortSignal): Promise<Frame>;
 }
 
+/** Levels of a scene, weakest first, that are fetched in the background; those next to `near` first. */
+export interface Series {
+  scene: Scene;
+  stops: number[];
+  near: number;
+}
+
 export interface Target {
   scene: Scene;
   /** Null where nothing but the photo is to be seen. */
   level: number | null;
-  /** False while the dial moves: then only the levels of the stack are fetched. */
+  /** False while a slider moves: then only the levels of the stack are fetched. */
   settled: boolean;
-  /** Where the stack of levels comes from: the scene itself, or another one; and its levels, weakest first. */
-  stack: Scene;
-  stops: number[];
-  /** Where the small pictures of these levels come from. */
-  strip: Scene;
+  /** The views that are blended while a slider moves: of the scene itself, or of another one. */
+  stack: Series;
+  /** The small pictures of the filmstrip. */
+  strip: Series;
   /** Fetch levels between stops that differ much. */
   refine: boolean;
 }
@@ -80,7 +86,7 @@ export class Frames {
       return;
     }
     const main = this.stackOf(target.scene);
-    const others = [this.stackOf(target.stack), this.stackOf(target.strip)];
+    const others = [this.stackOf(target.stack.scene), this.stackOf(target.strip.scene)];
     if (before?.scene.key !== target.scene.key || before.level !== target.level) {
       this.error.value = null;
       if (target.level !== null) main.failed.delete(target.level);
@@ -114,10 +120,11 @@ export class Frames {
     return this.stacks.get(scene.key)?.frames.get(level);
   }
 
-  /** Newest frame of another scene of the group: what is seen of the photo while the new view is on its way. */
-  standIn(scene: Scene): Frame | null {
+  /** A frame of the group's newest scene, at the level if it is there: what is seen while the new view is on its way. */
+  standIn(scene: Scene, level: number): Frame | null {
     const others = [...this.stacks.values()].filter((stack) => stack.scene.group === scene.group && stack.frames.size);
-    return [...(others.at(-1)?.frames.values() ?? [])].at(-1) ?? null;
+    const frames = others.at(-1)?.frames;
+    return frames?.get(level) ?? [...(frames?.values() ?? [])].at(-1) ?? null;
   }
 
   /** How many of some levels are there. */
@@ -153,7 +160,7 @@ export class Frames {
     const { running } = this;
     if (running) {
       const wanted = waiting && running.key === target.scene.key && running.level === level;
-      const useful = !waiting && running.background && [target.stack.key, target.strip.key].includes(running.key);
+      const useful = !waiting && running.background && [target.stack.scene.key, target.strip.scene.key].includes(running.key);
       if (wanted || useful) return;
       running.abort.abort();
       this.running = null;
@@ -168,8 +175,8 @@ export class Frames {
 
   /** What is fetched in the background. Small pictures first, but for a dial that moves: it needs something to blend. */
   private next(target: Target): { stack: Stack; level: number } | null {
-    const [strip, views] = [this.stackOf(target.strip), this.stackOf(target.stack)];
-    const small = () => ({ stack: strip, level: nearestAbsent(strip, target) });
+    const [strip, views] = [this.stackOf(target.strip.scene), this.stackOf(target.stack.scene)];
+    const small = () => ({ stack: strip, level: nearestAbsent(strip, target.strip) });
     const large = () => ({ stack: views, level: this.missing(views, target) });
     for (const look of target.settled ? [small, large] : [large, small]) {
       const { stack, level } = look();
@@ -179,11 +186,11 @@ export class Frames {
   }
 
   private missing(stack: Stack, target: Target): number | undefined {
-    const { stops, refine, settled } = target;
+    const { stack: { stops }, refine, settled } = target;
     // The strongest first: with it and the photo, which stands in for the weakest, there is something to blend everywhere.
     const strongest = stops.at(-1);
     if (refine && stack.frames.size < 2 && strongest !== undefined && absent(stack, strongest)) return strongest;
-    const nearest = nearestAbsent(stack, target);
+    const nearest = nearestAbsent(stack, target.stack);
     if (nearest !== undefined || !refine || !settled || stack.failed.size) return nearest;
     return this.between(stack, stops);
   }
@@ -233,7 +240,8 @@ export class Frames {
 
   private keep(stack: Stack, level: number, frame: Frame): void {
     stack.frames.set(level, frame);
-    const spare = [...stack.frames.keys()].find((at) => at !== level && !this.target?.stops.includes(at));
+    const series = [this.target?.stack, this.target?.strip].find((one) => one?.scene.key === stack.scene.key);
+    const spare = [...stack.frames.keys()].find((at) => at !== level && !series?.stops.includes(at));
     if (stack.frames.size > MOST_FRAMES && spare !== undefined) {
       stack.frames.get(spare)?.bitmap.close();
       stack.frames.delete(spare);
@@ -245,9 +253,9 @@ function absent(stack: Stack, level: number): boolean {
   return !stack.frames.has(level) && !stack.failed.has(level);
 }
 
-/** Of the stops that are not there, the one next to where the dial stands. */
-function nearestAbsent(stack: Stack, { level, stops }: Target): number | undefined {
-  const here = positionOf(stops, level ?? stops[0] ?? 0);
+/** Of the stops that are not there, the one next to where the slider stands. */
+function nearestAbsent(stack: Stack, { near, stops }: Series): number | undefined {
+  const here = positionOf(stops, near);
   const away = (stop: number) => Math.abs(positionOf(stops, stop) - here);
   return stops.filter((stop) => absent(stack, stop)).sort((a, b) => away(a) - away(b))[0];
 }

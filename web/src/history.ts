@@ -1,6 +1,6 @@
 /** What was chosen for a photo, step by step; a value that never changes. */
 
-import { phrase, type TaskName } from "./levels";
+import { phrase, written, type TaskName } from "./levels";
 import type { BrushMap } from "./brushmap";
 
 /** How large a result is to be, by one of its sides. */
@@ -17,6 +17,8 @@ export interface Choice {
   level: number | null;
   /** Of upscaling: the size that was asked for instead of a scale; `level` is the scale that gives it. */
   size: WantedSize | null;
+  /** Of upscaling: how soft the photo is; null is what its model takes where none is given. */
+  softness: number | null;
   map: BrushMap | null;
   /** Share of the noise that is put back after denoising. */
   grain: number;
@@ -37,7 +39,7 @@ export function begun(now: Choice): History {
 /** A choice after the last one; what was undone before is forgotten. */
 export function chosen(history: History, next: Choice): History {
   const { now } = history;
-  const same = (["task", "level", "map", "grain"] as const).every((part) => next[part] === now[part]);
+  const same = (["task", "level", "softness", "map", "grain"] as const).every((part) => next[part] === now[part]);
   if (same && next.size?.side === now.size?.side && next.size?.pixels === now.size?.pixels) return history;
   return { past: [...history.past, history.now].slice(-LONGEST), now: next, future: [] };
 }
@@ -68,8 +70,12 @@ export const AS_IT_IS = "left as it is";
 
 const ALONG: Record<Side, string> = { to_width: "pixels wide", to_height: "pixels high", long_side: "pixels on the long side" };
 
-/** "sigma 18", "800 pixels wide", "left as it is". */
-export function inWords({ task, level, size }: Choice): string {
-  if (size) return `${size.pixels} ${ALONG[size.side]}`;
-  return level === null ? AS_IT_IS : phrase(task, level);
+/** "sigma 18", "800 pixels wide", "scale 2×, softness 1.5", "left as it is". */
+export function inWords({ task, level, size, softness }: Choice): string {
+  if (level === null) return AS_IT_IS;
+  return withSoftness(size ? `${size.pixels} ${ALONG[size.side]}` : phrase(task, level), softness);
+}
+
+export function withSoftness(words: string, softness: number | null): string {
+  return softness === null ? words : `${words}, softness ${written(softness)}`;
 }

@@ -1,4 +1,4 @@
-/** What the dial's positions mean: level in its own unit <-> place between the stops, weakest first. */
+/** What a slider's positions mean: level in its own unit <-> place between the stops, weakest first. */
 
 export type TaskName = "denoise" | "dejpeg" | "upscale";
 
@@ -14,6 +14,23 @@ export interface Task {
   usual: number[];
   /** Whether it takes a map of levels. */
   maps: boolean;
+  /** Further levels that its model takes. */
+  axes: Axis[];
+}
+
+/** A further level, as the softness of a photo that is enlarged; `origin` is taken where none is given. */
+export interface Axis {
+  unit: string;
+  low: number;
+  high: number;
+  trained: [number, number];
+  origin: number;
+}
+
+/** What a slider moves along: levels from its left to its right end, and the smallest change that it makes. */
+export interface Track {
+  stops: number[];
+  step: number;
 }
 
 /** Levels of the filmstrip between the ends. Denser where pictures change faster: a blend of neighbours stays close. */
@@ -54,14 +71,24 @@ export function written(level: number): string {
   return String(Math.round(level * 100) / 100);
 }
 
-/** Levels of the filmstrip, weakest first, both ends included. */
-export function stopsOf(task: Task): number[] {
-  const [low, high] = [task.weakest, task.strongest].sort((a, b) => a - b) as [number, number];
-  const inside = STOPS[task.task].filter((level) => low < level && level < high);
-  return [task.weakest, ...inside, task.strongest];
+const SOFTNESS = { stops: [0.5, 1, 1.5], step: 0.05 };
+
+/** The dial of a task: its stops are the levels of the filmstrip, both ends included. */
+export function trackOf({ task, weakest, strongest }: Task): Track {
+  return { stops: between(weakest, strongest, STOPS[task]), step: STEPS[task] };
 }
 
-/** Where a level lies on the dial: 0 at the first stop, 1 at the second, in between in proportion. */
+/** The slider of the softness. */
+export function softnessTrack({ trained: [least, most] }: Axis): Track {
+  return { stops: between(least, most, SOFTNESS.stops), step: SOFTNESS.step };
+}
+
+function between(first: number, last: number, inside: number[]): number[] {
+  const [low, high] = [Math.min(first, last), Math.max(first, last)];
+  return [first, ...inside.filter((level) => low < level && level < high), last];
+}
+
+/** Where a level lies on a slider: 0 at the first stop, 1 at the second, in between in proportion. */
 export function positionOf(stops: number[], level: number): number {
   const rising = (stops.at(-1) ?? 0) > (stops[0] ?? 0) ? 1 : -1;
   for (let index = 1; index < stops.length; index++) {
@@ -71,22 +98,21 @@ export function positionOf(stops: number[], level: number): number {
   return stops.length - 1;
 }
 
-/** The level at a place of the dial, rounded to the task's step. */
-export function levelAt(task: Task, stops: number[], position: number): number {
+/** The level at a place of a slider, rounded to its step. */
+export function levelAt({ stops, step }: Track, position: number): number {
   const place = Math.min(Math.max(position, 0), stops.length - 1);
   const index = Math.min(Math.floor(place), stops.length - 2);
   const [from, to] = [stops[index]!, stops[index + 1]!];
-  return rounded(task, from + (place - index) * (to - from));
+  return rounded(from + (place - index) * (to - from), step);
 }
 
-/** A level some steps stronger (or weaker, if negative), within the dial. */
-export function stepped(task: Task, level: number, steps: number): number {
-  const direction = task.strongest > task.weakest ? 1 : -1;
-  const [low, high] = [task.weakest, task.strongest].sort((a, b) => a - b) as [number, number];
-  return rounded(task, Math.min(Math.max(level + direction * steps * STEPS[task.task], low), high));
+/** A level some steps to the right (or to the left, if negative), within the slider. */
+export function stepped({ stops, step }: Track, level: number, steps: number): number {
+  const [first, last] = [stops[0]!, stops.at(-1)!];
+  const moved = level + Math.sign(last - first) * steps * step;
+  return rounded(Math.min(Math.max(moved, Math.min(first, last)), Math.max(first, last)), step);
 }
 
-function rounded(task: Task, level: number): number {
-  const step = STEPS[task.task];
+function rounded(level: number, step: number): number {
   return Number((Math.round(level / step) * step).toFixed(2));
 }

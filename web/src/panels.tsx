@@ -18,8 +18,8 @@ export function BrushPanel() {
     <section class="panel brush" aria-label="Brush">
       <header><h2>Brush</h2><Close what="brush" onClick={() => (brush.value = false)} /></header>
       <p class="quiet long">
-        Red is restored at {phrase(now.task, levelFor(now))}, the rest{" "}
-        {now.task === "denoise" ? "stays as it is" : `at ${phrase(now.task, task.value.weakest)}, the least that the network does`}.
+        Red areas are restored at {phrase(now.task, levelFor(now))}; the rest{" "}
+        {now.task === "denoise" ? "stays as it is" : `at ${phrase(now.task, task.value.weakest)}, the weakest level`}.
         {!painted && " Paint what needs it, or erase what does not."}
       </p>
       <div class="segments" role="group" aria-label="Tool">
@@ -70,7 +70,7 @@ export function SavePanel() {
   return (
     <section class="panel" aria-label="Save the result">
       <header><h2>Save the result</h2><Close what="saving" onClick={() => (saving.value = false)} /></header>
-      <p class="quiet">{inWords(now)}{now.map && ", by the brush"}, {width} × {height} pixels</p>
+      <p class="quiet">{inWords(now)}{now.map && ", with the brush"}, {width} × {height} pixels</p>
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -80,21 +80,21 @@ export function SavePanel() {
       >
         <label class="row">Format
           <select value={format} onChange={(event) => setFormat(event.currentTarget.value)}>
-            <option value="">as the photo ({info.format.toUpperCase()})</option>
+            <option value="">same as the photo ({info.format.toUpperCase()})</option>
             {server.value?.page.formats.map((name) => <option key={name} value={name}>{name.toUpperCase()}</option>)}
           </select>
         </label>
         {takesQuality && (
           <label class="row">Quality
             <input
-              type="number" min={1} max={100} step={1} placeholder="as usual" value={quality}
+              type="number" min={1} max={100} step={1} placeholder="default" value={quality}
               onInput={(event) => setQuality(event.currentTarget.value)}
             />
           </label>
         )}
         <button class="main" type="submit" disabled={working}>{now.level === null ? "Copy the photo" : "Restore the whole photo"}</button>
         {several && (
-          <button type="submit" name="all" disabled={savingAll.value} title="Each photo as it was chosen for it">
+          <button type="submit" name="all" disabled={savingAll.value} title="Each photo with its own settings">
             Save all {photos.value.length} photos
           </button>
         )}
@@ -123,7 +123,7 @@ function Progress({ photo }: { photo: Photo }) {
     );
   }
   const left = job.seconds_left;
-  const waiting = job.state === "queued" ? "Waiting for its turn" : left === null ? "Started" : `About ${spoken(left)} left`;
+  const waiting = job.state === "queued" ? "Waiting for other photos" : left === null ? "Started" : `About ${spoken(left)} left`;
   return (
     <div class="progress">
       <progress max={Math.max(job.total, 1)} value={job.state === "queued" ? undefined : job.done} aria-label="Progress" />

@@ -11,7 +11,7 @@ import type { Size, View } from "./view";
 export class Photo {
   readonly info = signal<PhotoInfo | null>(null);
   readonly error = signal<string | null>(null);
-  readonly history = signal<History>(begun({ task: "denoise", level: null, size: null, map: null, grain: 0 }));
+  readonly history = signal<History>(begun({ task: "denoise", level: null, size: null, softness: null, map: null, grain: 0 }));
   readonly view = signal<View>({ x: 0, y: 0, zoom: "fit" });
   /** The whole photo, shrunk: the thumbnail, and what is seen until sharper pixels come. */
   readonly whole = signal<Frame | null>(null);

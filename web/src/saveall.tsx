@@ -85,7 +85,7 @@ function Archive({ done }: { done: Photo[] }) {
       <a class="button main" href={server.value!.archiveOf(done.map((photo) => photo.job.value!.id))} download onClick={keep}>
         <Icon name="download" />Download {done.length} photos (ZIP)
       </a>
-      {moved > 0 && <p class="quiet">Changed since: {moved}. Save all again to have them as they are now.</p>}
+      {moved > 0 && <p class="quiet">{moved} changed since then. Save all again to include the changes.</p>}
     </div>
   );
 }
@@ -106,7 +106,7 @@ function Notes({ done }: { done: Photo[] }) {
   if (noted.length === 0) return null;
   return (
     <details>
-      <summary>Notes on {noted.length} of them</summary>
+      <summary>Notes on {noted.length} {noted.length === 1 ? "photo" : "photos"}</summary>
       {noted.map((photo) => <p key={photo.key} class="quiet">{photo.file.name}: {photo.job.value!.notes.join("; ")}</p>)}
     </details>
   );

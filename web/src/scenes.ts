@@ -3,10 +3,11 @@
 import { computed, effect, signal } from "@preact/signals";
 import { Frames, type Frame, type Scene, type Target } from "./frames";
 import { AS_IT_IS, type Choice } from "./history";
-import { phrase, type TaskName } from "./levels";
 import type { Photo } from "./photo";
-import { sentenceOf, ServerError, type Wanted } from "./server";
-import { choice, current, level, liveLevel, panes, scale, server, stops, task, untouched } from "./state";
+import { sentenceOf, ServerError, type RegionRequest, type Repair } from "./server";
+import {
+  choice, current, level, liveLevel, panes, phraseNow, scale, server, softness, softnessAxis, softTrack, stops, task, turning, untouched,
+} from "./state";
 import { middleOf, regionAround, regionOf, type Region, type View } from "./view";
 
 /** The view after a moment without movement: what pixels are fetched for. */
@@ -26,11 +27,11 @@ export const restored = new Frames();
 export const original = new Frames();
 
 /** Fetch a region, in bands where it is too large for one request. */
-export async function fetchRegion(photo: Photo, wanted: Wanted, unit: number, abort: AbortSignal): Promise<Frame> {
+export async function fetchRegion(photo: Photo, wanted: RegionRequest, unit: number, abort: AbortSignal): Promise<Frame> {
   const { region } = wanted;
   const connection = server.peek();
   const id = photo.info.peek()?.id;
-  if (!connection || !id) throw new ServerError("The photo is not there yet.", 0);
+  if (!connection || !id) throw new ServerError("The photo has not been read yet.", 0);
   const rows = Math.max(1, Math.floor(connection.page.limits.view_pixels / region.width));
   if (rows >= region.height) return { bitmap: await connection.region(id, wanted, abort), region, unit };
   const whole = new OffscreenCanvas(region.width, region.height);
@@ -75,22 +76,31 @@ export const restoredScene = computed<Scene | null>(() => {
   if (now.map && map?.map !== now.map) return null; // on its way to the server
   const factor = scale.value;
   const region = regionOf(restingView.value.view, pane, photo.size, factor);
-  const repair = repairOf(photo, now);
+  const { softness: _, ...repair } = repairOf(photo, now);
   const group = `${photo.key} ${JSON.stringify(repair)}`;
+  const soft = softnessAxis.value !== null;
   return {
     key: `${group} ${named(region)} ${factor}`,
     group,
     fetch: (at, background, abort) => {
-      const wanted = { region, repair: { ...repair, level: at }, background };
+      const levels = soft ? { level: factor, softness: at } : { level: at };
+      const wanted = { region, repair: { ...repair, ...levels }, background };
       return fetchRegion(photo, wanted, region.reduce / factor, abort);
     },
   };
 });
 
+/** What the views of `restoredScene` differ in: the level; or, as views of two scales cannot be blended, the softness. */
+const dial = computed(() => {
+  if (softness.value !== null) return { at: softness.value, stops: softTrack.value.stops };
+  return { at: level.value, stops: stops.value };
+});
+
 /** What the server is asked for besides the level. */
-export function repairOf(photo: Photo, { task: name, map, grain }: Choice): { task: TaskName; map?: string; grain?: number } {
+export function repairOf(photo: Photo, { task: name, softness: soft, map, grain }: Choice): Repair {
   return {
     task: name,
+    ...(soft !== null ? { softness: soft } : {}),
     ...(map ? { map: photo.mapId.peek()!.id } : {}),
     ...(name === "denoise" && grain ? { grain } : {}),
   };
@@ -123,8 +133,15 @@ export const stripScene = computed<Scene | null>(() => {
   };
 });
 
-/** Where the views come from that are blended while the dial moves; scales are not. */
-export const stackScene = computed(() => (task.value?.task === "upscale" ? stripScene.value : restoredScene.value));
+/** Whether views are blended while a slider moves; those of two scales are not. */
+const blended = computed(() => task.value?.task !== "upscale" || softnessAxis.value !== null);
+
+/** What is fetched of each view in the background: to be blended, or else the filmstrip's pictures. */
+const stack = computed(() => {
+  const strip = { scene: stripScene.value, stops: stops.value, near: level.value };
+  const views = { scene: restoredScene.value, stops: dial.value.stops, near: dial.value.at };
+  return { views: blended.value ? views : strip, strip };
+});
 
 /** Both looks at 100 % around a point of the photo, `side` pixels of the result wide. */
 export async function lookAt(
@@ -137,7 +154,8 @@ export async function lookAt(
   const region = regionAround(x, y, { width: side, height: side }, photo.size, factor);
   const seen = Math.max(1, Math.round(side / factor));
   const before = regionAround(x, y, { width: seen, height: seen }, photo.size, 1);
-  const repair = { ...repairOf(photo, now), level: level.peek() };
+  const soft = softness.peek();
+  const repair = { ...repairOf(photo, now), level: level.peek(), ...(soft !== null ? { softness: soft } : {}) };
   const after = untouched.peek() ? { region } : { region, repair };
   try {
     const frames = await Promise.all([
@@ -152,19 +170,20 @@ export async function lookAt(
 }
 
 effect(() => {
-  const [scene, stack, strip, now] = [restoredScene.value, stackScene.value, stripScene.value, choice.value];
-  const settled = liveLevel.value === null;
-  if (!scene || !stack || !strip || !now) return restored.aim(null);
+  const [scene, { views, strip }, now] = [restoredScene.value, stack.value, choice.value];
+  if (!scene || !views.scene || !strip.scene || !now) return restored.aim(null);
   const target: Target = {
-    scene, stack, strip, settled, level: untouched.value ? null : level.value, stops: stops.value,
-    refine: now.task !== "upscale",
+    scene, stack: { ...views, scene: views.scene }, strip: { ...strip, scene: strip.scene }, settled: !turning.value,
+    level: untouched.value ? null : dial.value.at, refine: blended.value,
   };
   // While a scale is turned its region changes with it: nothing is fetched before it rests.
-  restored.aim(now.task === "upscale" && !settled ? null : target);
+  restored.aim(now.task === "upscale" && liveLevel.value !== null ? null : target);
 });
 effect(() => {
   const scene = originalScene.value;
-  original.aim(scene && liveLevel.value === null ? { scene, stack: scene, strip: scene, level: 0, settled: true, stops: [], refine: false } : null);
+  if (!scene || liveLevel.value !== null) return original.aim(null);
+  const nothing = { scene, stops: [], near: 0 };
+  original.aim({ scene, stack: nothing, strip: nothing, level: 0, settled: true, refine: false });
 });
 
 /** What is seen of the result, and what may be said of it. */
@@ -180,8 +199,8 @@ export const shown = computed(() => {
   // The photo is not what a map or grain gives.
   const plain = !choice.value?.map && !choice.value?.grain;
   const weakest = task.value?.task === "upscale" || !plain ? null : originalFrame();
-  const blend = restored.blend(scene, level.value, stops.value, weakest);
-  const exact = blend?.exact === true && liveLevel.value === null;
+  const blend = restored.blend(scene, dial.value.at, dial.value.stops, weakest);
+  const exact = blend?.exact === true && !turning.value;
   const kind = !exact ? ("preview" as const) : blend.lower.region.reduce > 1 ? ("reduced" as const) : ("exact" as const);
   return { blend, kind };
 });
@@ -193,12 +212,19 @@ export function originalFrame(): Frame | null {
   return scene ? original.frame(scene, 0) ?? null : null;
 }
 
-/** How much of the view's stack, and how many small pictures of the filmstrip, are there. */
+/** How much of the view's stack, and how many small pictures of the filmstrip, are there: "3/9". */
 export const warmth = computed(() => {
   restored.version.value;
-  const [views, small] = [stackScene.value, stripScene.value].map((scene) => (scene ? restored.count(scene, stops.value) : 0));
-  return { views, small, all: stops.value.length };
+  const told = ({ scene, stops: all }: { scene: Scene | null; stops: number[] }) => `${scene ? restored.count(scene, all) : 0}/${all.length}`;
+  return { views: told(stack.value.views), small: told(stack.value.strip) };
 });
+
+/** What is seen of the result while its view is on its way. */
+export function standIn(): Frame | null {
+  restored.version.value;
+  const scene = restoredScene.value;
+  return scene ? restored.standIn(scene, dial.value.at) : null;
+}
 
 /** What is on the screen, for a screen reader. */
 export const said = computed(() => {
@@ -206,7 +232,7 @@ export const said = computed(() => {
   if (!photo) return "No photo";
   if (photo.error.value) return photo.error.value;
   if (!now) return `Reading ${photo.file.name}`;
-  const [wanted, failed] = [phrase(now.task, level.value), restored.error.value];
+  const [wanted, failed] = [phraseNow.value, restored.error.value];
   if (failed) return failed;
   if (untouched.value) return `nothing found, ${AS_IT_IS}`;
   if (restored.busy.value) return `${wanted}, working`;

@@ -47,20 +47,25 @@ export interface Job {
   error: string | null;
 }
 
+/** How a photo is to be repaired, besides the level. */
+export interface Repair {
+  task: TaskName;
+  softness?: number;
+  map?: string;
+  grain?: number;
+}
+
 /** What is to be seen of a photo; without `repair` the photo itself. What is `quick` may be a rounding away. */
-export interface Wanted {
+export interface RegionRequest {
   region: Region;
-  repair?: { task: TaskName; level: number; map?: string; grain?: number };
+  repair?: Repair & { level: number };
   background?: boolean;
   quick?: boolean;
 }
 
 /** A whole photo to be restored; without a level at what is found, and copied where nothing is. */
-export interface JobWanted extends Partial<Record<Side, number>> {
-  task: TaskName;
+export interface JobRequest extends Repair, Partial<Record<Side, number>> {
   level?: number;
-  map?: string;
-  grain?: number;
   format?: string;
   quality?: number;
 }
@@ -116,8 +121,8 @@ export class Server {
     const { bytes } = this.page.limits;
     if (file.size > bytes) {
       throw new ServerError(
-        `It has ${megabytes(file.size)}, and at most ${megabytes(bytes)} are taken; `
-        + "save it smaller, or use the command line.", 413,
+        `The file has ${megabytes(file.size)}, and the limit is ${megabytes(bytes)}. `
+        + "Save it smaller, or use the command line.", 413,
       );
     }
     const headers = { "X-File-Name": encodeURIComponent(file.name || "pasted.png") };
@@ -129,7 +134,7 @@ export class Server {
   }
 
   /** Pixels for the screen, decoded away from the main thread. */
-  async region(photo: string, { region, repair, background, quick }: Wanted, signal: AbortSignal): Promise<ImageBitmap> {
+  async region(photo: string, { region, repair, background, quick }: RegionRequest, signal: AbortSignal): Promise<ImageBitmap> {
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries({ ...region, ...repair })) query.set(name, String(value));
     if (quick) query.set("quick", "true");
@@ -144,9 +149,9 @@ export class Server {
     return ((await answer.json()) as { map: string }).map;
   }
 
-  async startJob(photo: string, wanted: JobWanted): Promise<Job> {
+  async startJob(photo: string, request: JobRequest): Promise<Job> {
     const headers = { "Content-Type": "application/json" };
-    const body = JSON.stringify(wanted);
+    const body = JSON.stringify(request);
     return (await this.call("POST", `/api/photos/${photo}/jobs`, { body, headers })).json() as Promise<Job>;
   }
 

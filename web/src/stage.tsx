@@ -5,12 +5,11 @@ import { useEffect, useRef } from "preact/hooks";
 import { drawAfter, drawBefore, drawMap, type Picture } from "./draw";
 import { gestures, moveByKeys, pointer } from "./gestures";
 import { AS_IT_IS } from "./history";
-import { phrase } from "./levels";
 import { Loupe } from "./loupe";
 import type { Photo } from "./photo";
-import { original, originalFrame, originalScene, restored, restoredScene, said, shown, warmth } from "./scenes";
+import { original, originalFrame, originalScene, restored, restoredScene, said, shown, standIn, warmth } from "./scenes";
 import {
-  brush, brushSize, canvasSize, choice, current, held, level, loupe, mode, panes, resultSize, scale, showMap, untouched, wipeAt,
+  brush, brushSize, canvasSize, choice, current, held, loupe, mode, panes, phraseNow, resultSize, scale, showMap, untouched, wipeAt,
 } from "./state";
 import { zoomOf } from "./view";
 
@@ -25,7 +24,7 @@ export function Stage() {
     <section
       class="stage" aria-label="Photo" tabIndex={0} onKeyDown={moveByKeys}
       data-kind={shown.value.kind} data-busy={restored.busy.value || undefined} data-idle={restored.idle.value || undefined}
-      data-warm={`${warmth.value.views}/${warmth.value.all}`} data-small={`${warmth.value.small}/${warmth.value.all}`}
+      data-warm={warmth.value.views} data-small={warmth.value.small}
       data-brush={brush.value || undefined}
     >
       <canvas ref={canvas} role="img" aria-label={describe(photo)} />
@@ -47,7 +46,7 @@ function named(name: string, sentence: string): string {
 function describe(photo: Photo | null): string {
   const [info, now] = [photo?.info.value, choice.value];
   if (!info || !now) return "No photo";
-  return `${info.name}, ${info.width} by ${info.height} pixels, ${untouched.value ? AS_IT_IS : phrase(now.task, level.value)}`;
+  return `${info.name}, ${info.width} by ${info.height} pixels, ${untouched.value ? AS_IT_IS : phraseNow.value}`;
 }
 
 function Tags() {
@@ -68,7 +67,7 @@ function Status() {
   const zoom = current.value ? zoomOf(current.value.view.value, pane, size) : 1;
   const failed = restored.error.value ?? original.error.value ?? current.value?.mapError.value;
   const reduced = blend && blend.lower.region.reduce > 1;
-  const word = held.value ? "the photo as it is" : kind === "reduced" || (reduced && kind === "preview") ? `reduced preview 1:${blend!.lower.region.reduce}`
+  const word = held.value ? "original" : kind === "reduced" || (reduced && kind === "preview") ? `reduced preview 1:${blend!.lower.region.reduce}`
     : kind === "untouched" ? `nothing found, ${AS_IT_IS}` : kind;
   return (
     <div class="status">
@@ -84,9 +83,9 @@ function Status() {
 }
 
 const TITLES = {
-  exact: "These are the pixels of the result.",
-  untouched: "Nothing was found that this task repairs. Saving copies the file byte for byte. Turn the dial to repair it all the same.",
-  preview: "A blend of neighbouring levels. Exact pixels follow when the dial rests.",
+  exact: "These are the exact pixels of the result.",
+  untouched: "This task found nothing to repair. Saving copies the file unchanged. Turn the dial to repair the photo anyway.",
+  preview: "A blend of neighbouring levels. Exact pixels follow when the dial stops.",
   reduced: "The photo was shrunk for this view. Zoom in to see the exact pixels; the download is always exact.",
 };
 
@@ -157,7 +156,7 @@ function drawing(context: CanvasRenderingContext2D): () => void {
   const ring = painting ? { at: pointer.value, radius: (brushSize.value / 2) * ratio } : null;
   const picture: Picture | null = photo?.info.value ? {
     photo: photo.size, view: photo.view.value, scale: scale.value, whole: photo.whole.value, original: originalFrame()
-      ?? (before ? original.standIn(before) : null), standIn: scene && !blend && !untouched.value ? restored.standIn(scene) : null, blend,
+      ?? (before ? original.standIn(before, 0) : null), standIn: scene && !blend && !untouched.value ? standIn() : null, blend,
   } : null;
   restored.version.value; // and the frames that stand in
   return () => {

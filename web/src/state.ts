@@ -1,8 +1,8 @@
 /** All that the page knows, as signals. */
 
 import { computed, signal } from "@preact/signals";
-import type { Choice } from "./history";
-import { stopsOf, type Task, type TaskName } from "./levels";
+import { withSoftness, type Choice } from "./history";
+import { phrase, softnessTrack, trackOf, type Axis, type Task, type TaskName, type Track } from "./levels";
 import type { Photo } from "./photo";
 import type { Server } from "./server";
 import { enlarged, type Pane, type Size } from "./view";
@@ -15,7 +15,9 @@ export const server = signal<Server | null>(null);
 export const trouble = signal<string | null>(null);
 export const photos = signal<Photo[]>([]);
 export const currentKey = signal(0);
+/** The level, and the softness, while they are being turned. */
 export const liveLevel = signal<number | null>(null);
+export const liveSoftness = signal<number | null>(null);
 export const mode = signal<Mode>("after");
 export const wipeAt = signal(0.5);
 export const held = signal(false);
@@ -35,8 +37,24 @@ export const untouched = computed(() => choice.value?.level === null && liveLeve
 /** Where the dial stands; where the photo is left as it is, at the weakest level. */
 export const level = computed(() => liveLevel.value ?? choice.value?.level ?? task.value?.weakest ?? 0);
 export const task = computed<Task | null>(() => taskOf(choice.value?.task));
-export const stops = computed(() => (task.value ? stopsOf(task.value) : []));
+export const track = computed<Track>(() => (task.value ? trackOf(task.value) : { stops: [], step: 1 }));
+export const stops = computed(() => track.value.stops);
 export const scale = computed(() => (task.value?.task === "upscale" ? level.value : 1));
+
+/** The level of upscaling that says how soft the photo is, if its model has it. */
+export const softnessAxis = computed<Axis | null>(() => {
+  const known = task.value;
+  return known?.task === "upscale" ? known.axes.find(({ unit }) => unit === "softness") ?? null : null;
+});
+export const softness = computed(() => {
+  const axis = softnessAxis.value;
+  return axis && (liveSoftness.value ?? choice.value?.softness ?? axis.origin);
+});
+export const softTrack = computed<Track>(() => (softnessAxis.value ? softnessTrack(softnessAxis.value) : { stops: [], step: 1 }));
+/** Whether a slider is being turned. */
+export const turning = computed(() => liveLevel.value !== null || liveSoftness.value !== null);
+/** "sigma 18", "scale 2×, softness 1.5": what the sliders say now. */
+export const phraseNow = computed(() => (task.value ? withSoftness(phrase(task.value.task, level.value), softness.value) : ""));
 
 /** The level that something painted or put back needs, if none was chosen. */
 export function levelFor({ task: name, level: chosen }: Choice): number {

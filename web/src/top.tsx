@@ -15,11 +15,11 @@ export function Top() {
       <Tasks />
       <div class="tools">
         <div class="group" role="group" aria-label="Zoom">
-          <button class="text" disabled={!ready} title="Whole photo (0)" onClick={() => zoomTo("fit")}>Fit</button>
-          <button class="text" disabled={!ready} title="Pixel for pixel (1)" onClick={() => zoomTo(1)}>100 %</button>
+          <button class="text" disabled={!ready} title="Fit the whole photo (0)" onClick={() => zoomTo("fit")}>Fit</button>
+          <button class="text" disabled={!ready} title="Actual pixels (1)" onClick={() => zoomTo(1)}>100 %</button>
         </div>
         <div class="group" role="group" aria-label="Compare">
-          <ModeButton wanted="after" icon="image" title="The result alone" />
+          <ModeButton wanted="after" icon="image" title="Result only" />
           <ModeButton wanted="wipe" icon="split" title="Wipe between before and after (W)" />
           <ModeButton wanted="side" icon="columns" title="Before and after side by side (S)" />
           <Hold />
@@ -27,7 +27,7 @@ export function Top() {
         <div class="group" role="group" aria-label="Tools">
           <Tool icon="loupe" title="Loupe at 100 % (L)" pressed={loupe.value} onClick={() => (loupe.value = !loupe.value)} />
           <Tool
-            icon="brush" title="Brush: restore parts more or less (B)" pressed={brush.value}
+            icon="brush" title="Brush: restore some parts more than others (B)" pressed={brush.value}
             disabled={!task.value?.maps} onClick={toggleBrush}
           />
         </div>
@@ -69,7 +69,7 @@ function Hold() {
   const hide = () => (held.value = false);
   return (
     <button
-      class="text" disabled={choice.value === null} title="Hold to see the photo as it is (Space)" aria-pressed={held.value}
+      class="text" disabled={choice.value === null} title="Hold to see the original (Space)" aria-pressed={held.value}
       onPointerDown={show} onPointerUp={hide} onPointerLeave={hide} onPointerCancel={hide}
       onKeyDown={(event) => (event.key === " " || event.key === "Enter") && show()} onKeyUp={hide} onBlur={hide}
     >Before</button>
@@ -77,7 +77,7 @@ function Hold() {
 }
 
 const THEMES: Record<Theme, { next: Theme; icon: IconName; title: string }> = {
-  auto: { next: "light", icon: "contrast", title: "Light or dark as the system" },
+  auto: { next: "light", icon: "contrast", title: "Same as the system" },
   light: { next: "dark", icon: "sun", title: "Light" },
   dark: { next: "auto", icon: "moon", title: "Dark" },
 };
@@ -85,7 +85,7 @@ const THEMES: Record<Theme, { next: Theme; icon: IconName; title: string }> = {
 function ThemeSwitch() {
   const { next, icon, title } = THEMES[theme.value] ?? THEMES.auto;
   return (
-    <button class="theme" title={`${title}; press for: ${THEMES[next].title.toLowerCase()}`} aria-label={`Theme: ${title}`} onClick={() => (theme.value = next)}>
+    <button class="theme" title={`Theme: ${title.toLowerCase()}. Click for: ${THEMES[next].title.toLowerCase()}`} aria-label={`Theme: ${title}`} onClick={() => (theme.value = next)}>
       <Icon name={icon} />
     </button>
   );

@@ -75,7 +75,7 @@ class Restorer:
                 8-bit pictures, and with the ranges that `hyperrestore calibrate` puts beside the model.
 
         Raises:
-            UsageError: The device or precision is unknown or not to be had here.
+            UsageError: The device or precision is unknown or not available on this machine.
             CheckpointError: There is no such model, or it, or its file of ranges for "int8", is missing or
                 damaged.
 

@@ -20,13 +20,14 @@ from hyperrestore import __version__
 from hyperrestore.errors import HyperrestoreError
 from hyperrestore.level import Task
 from hyperrestore.restore.restorer import Restorer
+from hyperrestore.web.executor import FairExecutor
 from hyperrestore.web.messages import Limits
 from hyperrestore.web.pages import Pages
 from hyperrestore.web.photos import REDUCTIONS
-from hyperrestore.web.routes import JOBS, router
+from hyperrestore.web.routes import router
+from hyperrestore.web.routes.jobs import JOBS
 from hyperrestore.web.safety import Safety
 from hyperrestore.web.shared import LastUsed, Shared
-from hyperrestore.web.turns import Turns
 
 STATIC = Path(__file__).parent / "static"  # the page, already built
 PAGES = 64
@@ -69,7 +70,7 @@ def create_app(
         patience: How long a page may be unheard of while no stream of its events is open, seconds.
         static: The built page.
     """
-    views, renders = Turns("views", most=VIEWS), Turns("renders", most=JOBS)
+    views, renders = FairExecutor("views", most=VIEWS), FairExecutor("renders", most=JOBS)
 
     def drop(page: str) -> None:
         views.drop(page)
@@ -99,8 +100,8 @@ def create_app(
         yield
         sweeping.cancel()
         shared.pages.close_all()
-        for turns in (views, renders):
-            turns.close()
+        for executor in (views, renders):
+            executor.close()
         for pool in (shared.files, shared.encoder):
             pool.shutdown(cancel_futures=True)
 
@@ -147,12 +148,12 @@ def _put_failures_into_words(app: FastAPI) -> None:
 
     @app.exception_handler(queue.Full)
     async def full(request: Request, error: queue.Full) -> Response:
-        return failure(429, f"{error}; wait for them, or take some back", {"Retry-After": "1"})
+        return failure(429, f"{error}; wait, or cancel some", {"Retry-After": "1"})
 
     @app.exception_handler(OSError)
     async def lost_or_full(request: Request, error: OSError) -> Response:
         if isinstance(error, FileNotFoundError):
-            return failure(404, "the photo or its page was closed meanwhile")
+            return failure(404, "the photo was removed, or its page closed, in the meantime")
         if error.errno != errno.ENOSPC:
             raise error
         return failure(503, "the server's disk is full; remove photos, or wait until others do")

@@ -19,6 +19,16 @@ class Failure(BaseModel):
     error: str = Field(description="A plain sentence: what was given, what is allowed, what to do.")
 
 
+class Axis(BaseModel):
+    """A further level of a task, beside that of its dial."""
+
+    unit: str = Field(description="What it counts, and the name under which it is given: softness.")
+    low: float = Field(description="The smallest value that is accepted.")
+    high: float = Field(description="The largest value that is accepted.")
+    trained: tuple[float, float] = Field(description="Beyond these values the model extrapolates.")
+    origin: float = Field(description="The value that is taken where none is given.")
+
+
 class TaskLevels(BaseModel):
     """A task, and the levels of its dial."""
 
@@ -32,6 +42,7 @@ class TaskLevels(BaseModel):
     usual: list[float] = Field(description="Levels to choose from, the weakest first.")
     maps: bool = Field(description="Whether it takes a map of levels.")
     grain: bool = Field(description="Whether it takes grain.")
+    axes: list[Axis] = Field(description="Further levels that its model takes.")
 
 
 class Limits(BaseModel):
@@ -61,7 +72,7 @@ class Finding(BaseModel):
     sentence: str
 
 
-class PhotoTold(BaseModel):
+class PhotoInfo(BaseModel):
     """A photo."""
 
     id: str
@@ -76,13 +87,13 @@ class PhotoTold(BaseModel):
     findings: dict[str, Finding]
 
 
-class MapTold(BaseModel):
+class MapInfo(BaseModel):
     """A map of levels."""
 
     map: str
 
 
-class JobWanted(BaseModel):
+class JobRequest(BaseModel):
     """A whole photo to be restored and written to a file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)  # true is no number, nor "5", nor 5.0 a whole one
@@ -97,6 +108,11 @@ class JobWanted(BaseModel):
     to_width: int | None = Field(None, ge=1, description="Of upscaling: width of the result, pixels.")
     to_height: int | None = Field(None, ge=1, description="Of upscaling: height of the result, pixels.")
     long_side: int | None = Field(None, ge=1, description="Of upscaling: its longer side, pixels.")
+    softness: FiniteFloat | None = Field(
+        None,
+        description="How soft the photo is, for a task whose `axes` have it: 0 is sharp to the pixel, 1 is "
+        "shrunk as usual, more is blurred. A higher value makes the result sharper. By default 1.",
+    )
     map: str | None = Field(None, description="A map of the photo: white is `level`, black `map_level`.")
     map_level: FiniteFloat | None = Field(None, description="By default the task's weakest level.")
     grain: float = Field(0.0, ge=0, le=1, description="Share of the luminance noise that is put back.")
@@ -109,12 +125,12 @@ class JobWanted(BaseModel):
         return Size(self.to_width, self.to_height, self.long_side)
 
 
-class JobTold(BaseModel):
+class JobStatus(BaseModel):
     """How far a job is."""
 
     id: str
     photo: str
-    wanted: JobWanted
+    request: JobRequest
     state: State
     done: int = Field(description="Tiles that are restored.")
     total: int = Field(description="All tiles; 0 until they are counted.")

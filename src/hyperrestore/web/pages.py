@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hyperrestore.web.messages import JobTold, JobWanted, State
+from hyperrestore.web.messages import JobRequest, JobStatus, State
 from hyperrestore.web.photos import LevelMap, Photo
 
 _HEARTBEAT = 15.0  # seconds; a sign of life in between, by which a lost connection is noticed
@@ -23,7 +23,7 @@ class Job:
     Attributes:
         identity: By which the page names it.
         photo: What is restored.
-        wanted: How.
+        request: How.
         target: The file to be.
         name: Under which it is downloaded.
         mask: Its own copy of the map of levels, if it has one.
@@ -38,7 +38,7 @@ class Job:
 
     identity: str
     photo: Photo
-    wanted: JobWanted
+    request: JobRequest
     target: Path
     name: str
     mask: Path | None = None
@@ -55,15 +55,15 @@ class Job:
         """Whether it is done, failed or cancelled."""
         return self.state in ("done", "failed", "cancelled")
 
-    def told(self) -> JobTold:
+    def status(self) -> JobStatus:
         """How far it is, for the page."""
         left = None
         if self.state == "running" and self.done:
             left = round((time.monotonic() - self.began) / self.done * (self.total - self.done), 1)
-        return JobTold(
+        return JobStatus(
             id=self.identity,
             photo=self.photo.identity,
-            wanted=self.wanted,
+            request=self.request,
             state=self.state,
             done=self.done,
             total=self.total,
@@ -131,7 +131,7 @@ class Page:
                 yield ": hello\n\n"
                 while listener.jobs:
                     _, job = listener.jobs.popitem()
-                    yield f"event: job\ndata: {job.told().model_dump_json()}\n\n"
+                    yield f"event: job\ndata: {job.status().model_dump_json()}\n\n"
         finally:
             self.listeners.remove(listener)
             self.heard()

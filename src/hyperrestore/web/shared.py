@@ -17,10 +17,10 @@ from hyperrestore.errors import HyperrestoreError, PictureError
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.restore.file import restore_file
 from hyperrestore.restore.restorer import Restorer
+from hyperrestore.web.executor import FairExecutor
 from hyperrestore.web.messages import Limits
 from hyperrestore.web.pages import Job, Page, Pages
 from hyperrestore.web.photos import LevelMap, Photo, keep_photo, read_info
-from hyperrestore.web.turns import Turns
 
 SPARE_DISK = 2**29  # bytes that are left to others
 MOST_QUIET = 2.0  # seconds that a render waits for views after each of its tiles
@@ -72,8 +72,8 @@ class Shared:
     load: Callable[[Task], Restorer]
     last_used: LastUsed
     pages: Pages
-    views: Turns
-    renders: Turns
+    views: FairExecutor
+    renders: FairExecutor
     files: ThreadPoolExecutor
     encoder: ThreadPoolExecutor
 
@@ -90,7 +90,7 @@ def take_in(shared: Shared, path: Path, identity: str, name: str) -> Photo:
     if info.width * info.height > shared.limits.pixels:
         raise TooLargeError(
             f"{name}: has {info.width} x {info.height} pixels, and at most {shared.limits.pixels} are "
-            "taken here; the command line takes more"
+            "allowed here; use the command line"
         )
     # With alpha, what is shown to the network is kept besides.
     planes = info.channels + (2 * info.channels + 2 if info.has_alpha else 0)
@@ -127,10 +127,10 @@ def check_map(shared: Shared, photo: Photo, level_map: LevelMap) -> None:
     known, info = read_info(level_map.mask, max_pixels=2**62)
     if info.width * info.height > shared.limits.pixels:
         raise TooLargeError(
-            f"the map has {info.width} x {info.height} pixels, and at most {shared.limits.pixels} are taken"
+            f"the map has {info.width} x {info.height} pixels, and at most {shared.limits.pixels} are allowed"
         )
     if info.has_alpha:
-        raise PictureError(f"{level_map.mask}: has transparency, and is to have no transparency; flatten it")
+        raise PictureError(f"{level_map.mask}: has transparency, and must have no transparency; flatten it")
     if known.name != "PNG" or info.bits != 8:
         raise PictureError(f"{level_map.mask}: is {known.name} with {info.bits} bits; give a grey PNG with 8")
     check_disk(shared, photo.info.width * photo.info.height * 6)  # floats, with all that are reduced
@@ -163,21 +163,22 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
     if job.unwanted:
         return
     change(state="running", began=time.monotonic())
-    wanted, source = job.wanted, job.photo.path
-    restorer = shared.load(wanted.task)
-    black = weakest(restorer.scale) if wanted.map_level is None else wanted.map_level
+    request, source = job.request, job.photo.path
+    restorer = shared.load(request.task)
+    black = weakest(restorer.scale) if request.map_level is None else request.map_level
     try:
         report = restore_file(
             restorer,
             source,
             job.target,
-            wanted.level if job.mask is None or wanted.level is None else (black, wanted.level),
+            request.level if job.mask is None or request.level is None else (black, request.level),
             level_map=job.mask,
-            to_width=wanted.to_width,
-            to_height=wanted.to_height,
-            long_side=wanted.long_side,
-            grain=wanted.grain,
-            quality=wanted.quality,
+            to_width=request.to_width,
+            to_height=request.to_height,
+            long_side=request.long_side,
+            softness=request.softness,
+            grain=request.grain,
+            quality=request.quality,
             progress=progress,
         )
     except _Unwanted:
@@ -188,7 +189,7 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
     except Exception:
         # Nobody waits for the result of this call, who could tell.
         logging.getLogger(__name__).exception("a job failed that should not")
-        change(state="failed", error="something went wrong that should not; the server's terminal says more")
+        change(state="failed", error="an unexpected error; see the server's terminal")
     else:
         change(state="done", notes=report.notes)
     finally:

@@ -21,7 +21,7 @@ class _Waiting:
     call: Callable[[], Any]
 
 
-class Turns:
+class FairExecutor:
     """One thread that runs the calls of many pages, one at a time.
 
     Pages take turns. Of one page the newest call comes first, as what was asked for last is what a person
@@ -35,9 +35,8 @@ class Turns:
     def __init__(self, name: str, *, most: int) -> None:
         self._most = most
         self._changed = threading.Condition()
-        self._foreground: OrderedDict[str, list[_Waiting]] = (
-            OrderedDict()
-        )  # by page, whose turn is next first
+        # By page; the first is the one whose turn is next.
+        self._foreground: OrderedDict[str, list[_Waiting]] = OrderedDict()
         self._background: OrderedDict[str, list[_Waiting]] = OrderedDict()
         self._running = 0  # calls in the foreground
         self._closed = False

@@ -1,0 +1,156 @@
+"""Regions of a photo or of its result, as they are shown."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi.responses import Response
+from pydantic import FiniteFloat
+from starlette.requests import ClientDisconnect
+
+from hyperrestore.arrays import Rows
+from hyperrestore.level import Task
+from hyperrestore.restore.repair import Repair, Size
+from hyperrestore.run.engine import Region
+from hyperrestore.web.pages import Page
+from hyperrestore.web.photos import REDUCTIONS, LevelMap, Photo
+from hyperrestore.web.routes.repair import repair_of, result_size
+from hyperrestore.web.routes.request import FoundPage, FoundPhoto, Here, failures, unless_gone
+from hyperrestore.web.shared import Shared, prepare
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class View:
+    """A region to be shown; see `_view`."""
+
+    region: Region
+    reduce: int
+    task: Task | None
+    level: float | None
+    size: Size
+    softness: float | None
+    map: str | None
+    map_level: float | None
+    grain: float
+    quick: bool
+    background: bool
+
+
+def _view(
+    left: Annotated[int, Query(ge=0)],
+    top: Annotated[int, Query(ge=0)],
+    width: Annotated[int, Query(ge=1)],
+    height: Annotated[int, Query(ge=1)],
+    reduce: Annotated[int, Query(description="1, 2, 4, ... 64: how much smaller the photo is shown.")] = 1,
+    task: Annotated[Task | None, Query(description="Without it the photo itself is shown.")] = None,
+    level: Annotated[float | None, Query(description="In the task's unit.")] = None,
+    to_width: Annotated[int | None, Query(ge=1, description="Of upscaling: width of the result.")] = None,
+    to_height: Annotated[int | None, Query(ge=1, description="Of upscaling: height of the result.")] = None,
+    long_side: Annotated[int | None, Query(ge=1, description="Of upscaling: its longer side.")] = None,
+    softness: Annotated[
+        float | None, Query(description="How soft the photo is, if the task has this axis.")
+    ] = None,
+    map: Annotated[str | None, Query(description="A map of the photo.")] = None,
+    map_level: Annotated[FiniteFloat | None, Query(description="The level where the map is black.")] = None,
+    grain: Annotated[float, Query(ge=0, le=1, description="Share of the noise put back.")] = 0.0,
+    quick: Annotated[bool, Query(description="May differ by a rounding, and is faster.")] = False,
+    priority: Annotated[Literal["now", "background"], Query()] = "now",
+) -> View:
+    region = Region(left, top, left + width, top + height)
+    size = Size(to_width, to_height, long_side)
+    background = priority == "background"
+    return View(region, reduce, task, level, size, softness, map, map_level, grain, quick, background)
+
+
+@router.get(
+    "/api/photos/{photo}/region",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}, **failures(400, 404, 422, 429)},
+)
+async def show_region(
+    shared: Here,
+    page: FoundPage,
+    photo: FoundPhoto,
+    request: Request,
+    view: Annotated[View, Depends(_view)],
+) -> Response:
+    """A region of the photo, or of its result at a level, as PNG in sRGB with 8 bits.
+
+    Where `reduce` is 1 and `quick` is not set it equals the same region of the full result, and the header
+    X-Exact says yes. With a larger `reduce` the photo is first reduced, and then restored: a preview.
+    """
+    if view.reduce not in REDUCTIONS:
+        raise HTTPException(422, f"reduce {view.reduce} is not accepted; give one of {REDUCTIONS}")
+    size = photo.size(view.reduce)
+    restorer = None if view.task is None else shared.restorers[view.task]
+    repair = level_map = None
+    if restorer is not None:
+        repair, level_map = repair_of(restorer, page, photo, view, reduce=view.reduce)
+        if repair.is_automatic:
+            raise HTTPException(422, f"{view.task} needs a level; give one in {restorer.scale.unit}")
+        size = result_size(shared, repair, *size)
+    _check_region(view.region, size, shared.limits.view_pixels)
+    if view.reduce not in photo.inputs or (level_map and view.reduce not in level_map.shares):
+        await unless_gone(request, page, shared.files.submit(prepare, photo, level_map, view.reduce))
+    if repair is None:
+        showing = shared.encoder.submit(photo.shown, view.region, view.reduce)
+    else:
+        left = threading.Event()
+        waiting = _restore(shared, page, photo, view, repair, level_map, left)
+        try:
+            rows = await unless_gone(request, page, waiting)
+        except ClientDisconnect:
+            left.set()
+            raise
+        showing = shared.encoder.submit(photo.shown_result, rows, view.region, view.reduce, size)
+    png = await unless_gone(request, page, showing)
+    exact = "yes" if view.reduce == 1 and not view.quick else "no"
+    return Response(png, media_type="image/png", headers={"X-Exact": exact})
+
+
+def _check_region(region: Region, size: tuple[int, int], most: int) -> None:
+    """Refuse what is not within a picture of that width and height, or has more than `most` pixels."""
+    width, height = size
+    if region.right > width or region.bottom > height:
+        raise HTTPException(
+            422, f"columns {region.left} to {region.right} and rows {region.top} to {region.bottom} were "
+            f"asked for, and there are {width} x {height} pixels"
+        )  # fmt: skip
+    if (region.right - region.left) * (region.bottom - region.top) > most:
+        raise HTTPException(422, f"a region has at most {most} pixels; ask for it in parts")
+
+
+def _restore(
+    shared: Shared,
+    page: Page,
+    photo: Photo,
+    view: View,
+    repair: Repair,
+    level_map: LevelMap | None,
+    left: threading.Event,
+) -> Future[Rows]:
+    """Let a region wait for its turn to be restored; `left` tells that nobody waits for it any more."""
+
+    def between() -> None:
+        if left.is_set():
+            raise CancelledError
+        shared.views.give_way()
+
+    def restore() -> Rows:
+        return photo.restored(
+            shared.last_used.get(repair.task, mapped=level_map is not None),
+            repair,
+            view.region,
+            view.reduce,
+            level_map=level_map,
+            quick=view.quick,
+            between=between if view.background else None,
+        )
+
+    return shared.views.submit(page.identity, restore, background=view.background)

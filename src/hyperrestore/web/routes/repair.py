@@ -1,0 +1,96 @@
+"""What is asked for -> the repair, checked, and the size of its result."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fastapi import HTTPException
+
+from hyperrestore.level import Task
+from hyperrestore.restore.repair import ANY_SIZE, Mask, Repair, Size
+from hyperrestore.restore.restorer import Restorer
+from hyperrestore.run.enlarge import enlarged_size
+from hyperrestore.web.pages import Page
+from hyperrestore.web.photos import LevelMap, Photo
+from hyperrestore.web.shared import Shared, weakest
+
+
+class Asked(Protocol):
+    """A repair as a request asks for it; see `messages.JobRequest`."""
+
+    @property
+    def level(self) -> float | None:
+        """In the task's unit; None where it is to be found out, or a size says it."""
+
+    @property
+    def size(self) -> Size:
+        """Of upscaling, where no scale says it."""
+
+    @property
+    def softness(self) -> float | None:
+        """How soft the photo is, for a task that has this axis."""
+
+    @property
+    def map(self) -> str | None:
+        """A map of the photo, by its identity."""
+
+    @property
+    def map_level(self) -> float | None:
+        """The level where the map is black."""
+
+    @property
+    def grain(self) -> float:
+        """Share of the noise that is put back."""
+
+
+def repair_of(
+    restorer: Restorer, page: Page, photo: Photo, asked: Asked, *, reduce: int = 1
+) -> tuple[Repair, LevelMap | None]:
+    """The repair that is asked for, with its map of levels; a size becomes a scale.
+
+    Args:
+        restorer: Of the task.
+        page: Whose photo it is.
+        photo: What is repaired.
+        asked: The request.
+        reduce: How much smaller the photo is than its original. Means of r x r pixels bring its softness
+            about r times nearer to the usual one.
+    """
+    level, size = asked.level, asked.size
+    if restorer.task == Task.UPSCALE and any(size):
+        *_, level = enlarged_size(photo.info.width, photo.info.height, scale=level, **size._asdict())
+        size = ANY_SIZE
+    if level is None and (asked.map is not None or asked.map_level is not None):
+        raise HTTPException(
+            422, f"a map needs the level where it is white; give one in {restorer.scale.unit}"
+        )
+    levels = {} if level is None else {restorer.scale.unit: level}
+    if asked.softness is not None:
+        axis = restorer.axis("softness")
+        levels[axis.unit] = axis.origin + (axis.check(asked.softness) - axis.origin) / reduce
+    if asked.map is None or level is None:
+        return Repair(restorer.task, restorer.scales, levels, grain=asked.grain, size=size), None
+    level_map = map_of(page, photo, asked.map)
+    black = weakest(restorer.scale) if asked.map_level is None else asked.map_level
+    mask = Mask(level_map.mask, black, levels.pop(restorer.scale.unit))
+    return Repair(restorer.task, restorer.scales, levels, mask, grain=asked.grain, size=size), level_map
+
+
+def result_size(shared: Shared, repair: Repair, width: int, height: int) -> tuple[int, int]:
+    """Width and height of a result, if it is not too large."""
+    width, height = repair.result_size(width, height)
+    if width * height > shared.limits.result_pixels:
+        raise HTTPException(
+            422,
+            f"the result would have {width} x {height} pixels, and at most {shared.limits.result_pixels} are "
+            "allowed; give a smaller scale, or use the command line",
+        )
+    return width, height
+
+
+def map_of(page: Page, photo: Photo, identity: str) -> LevelMap:
+    """A photo's map of that identity."""
+    found = page.maps.get((photo.identity, identity))
+    if found is None:
+        raise HTTPException(404, "this photo has no such map; PUT /api/photos/PHOTO/map adds one")
+    return found
