@@ -2,7 +2,7 @@ PYTHON ?= python3
 DEMO = .venv-demo/bin
 DEV = .venv/bin
 
-.PHONY: demo test test-old-cpu test-slow test-web test-programs check clean
+.PHONY: demo test test-old-cpu test-slow test-web test-programs check docs clean
 
 demo: .venv-demo/ready  ## Restore a real photograph at three levels.
 	$(DEMO)/python examples/demo.py demo
@@ -28,6 +28,9 @@ check: .venv/ready  ## Style, types and the direction of imports.
 	$(DEV)/ruff check . && $(DEV)/ruff format --check .
 	$(DEV)/mypy
 	$(DEV)/lint-imports
+
+docs: .venv/ready  ## The documentation site, in docs/_build; a warning is an error.
+	$(DEV)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build
 
 .venv-demo/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-demo

@@ -1,0 +1,67 @@
+"""The documentation: its examples run, its commands are accepted, its links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hyperrestore import Picture, PictureInfo, write_picture
+from hyperrestore.cli.arguments import parser
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "guide").glob("*.md")])
+TOLD_ELSEWHERE = {
+    "training-on-a-gpu.md",
+    "experiments.md",
+}  # shell variables, and commands of earlier versions
+
+
+def blocks(page, language):
+    """The code blocks of a page in one language; "" is a block that names none."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def named(pages):
+    return {"argvalues": pages, "ids": [str(page.relative_to(ROOT)) for page in pages]}
+
+
+@pytest.mark.parametrize("page", **named([page for page in PAGES if blocks(page, "python")]))
+def test_python_examples_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).random((3, 40, 60), dtype=np.float32)
+    write_picture("photo.jpg", Picture(pixels, None, PictureInfo(60, 40, 3)))
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), {})
+
+
+def commands(page):
+    """Every `hyperrestore ...` line of a page's shell blocks."""
+    for block in blocks(page, "") + blocks(page, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.strip(), comments=True)
+            if words[:1] == ["hyperrestore"] and words[1:] not in (["--version"], ["COMMAND", "--help"]):
+                yield [word for word in words[1:] if word != "&"]
+
+
+@pytest.mark.parametrize(
+    "page", **named([page for page in PAGES if page.name not in TOLD_ELSEWHERE and list(commands(page))])
+)
+def test_commands_are_accepted(page):
+    for words in commands(page):
+        parser().parse_args(words)
+
+
+@pytest.mark.parametrize("page", **named(PAGES))
+def test_links_lead_to_files(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists() or target in GENERATED, target
+
+
+GENERATED = {"commands.md", "python.md"}
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
