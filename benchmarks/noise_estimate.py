@@ -29,8 +29,10 @@ from hyperrestore.detect.findings import Compression, Findings
 from hyperrestore.detect.noise import FLOOR, LEAST_SPREAD, WEIGHTS, Noise, describe_blocks, estimate
 from hyperrestore.learn.drawings import draw_pictures
 from hyperrestore.learn.photos import PhotoFile, find_photos, read_rgb, split_photos, validation_crops
+from hyperrestore.measure.camera import draw_camera, photographed
 from hyperrestore.measure.degrade import jpeg
 from hyperrestore.measure.metrics import psnr
+from hyperrestore.resample import resize_bicubic
 
 MOST = 75.0  # sigma
 NOISELESS = 0.2  # share of samples
@@ -161,15 +163,34 @@ KINDS: dict[str, Callable[[Floats, float, Random], Floats]] = {
     "coarse": coarse,
     "coarse, then JPEG": coarse_compressed,
 }
+CAMERA = "camera"  # its level is the one that restores best
+CAMERAS = 0.18  # share of pieces that a camera took
+CAMERA_SIDE = 80  # of these pieces, pixels
+TRIED = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)  # levels over the root mean square of what noise changed
+LEAST_GAIN = 0.02  # by which restoring must bring a picture nearer, dB; else its best level is 0
 INDEPENDENT = (floating, clipped, compressed, signal_dependent)  # noise of its own in each channel
 
 
 def pieces(files: Sequence[PhotoFile], count: int, seed: int) -> Iterator[tuple[Floats, float, int]]:
-    """Random pieces of photos and drawn pictures with noise, its sigma and the number of its kind."""
+    """Random pieces of photos and drawn pictures with noise, its level and the number of its kind.
+
+    The level is sigma; that of a camera, whose kind comes after `KINDS`, is the one that restores best.
+    """
     random = np.random.default_rng(seed)
     drawn = draw_pictures(200, size=256, seed=seed + 1)
     photos = [read_rgb(file.path) for file in files]
+    restorer = Restorer.load("denoise")
     for index in range(count):
+        if random.random() < CAMERAS:
+            clean = photos[random.integers(len(photos))].astype(np.float32)
+            side = min(2 * CAMERA_SIDE, *clean.shape[1:])
+            top, left = (random.integers(0, most - side + 1) for most in clean.shape[1:])
+            noisy, noiseless = taken(clean[:, top : top + side, left : left + side], random)
+            noisy, noiseless = (picture[:, :CAMERA_SIDE, :CAMERA_SIDE] for picture in (noisy, noiseless))
+            if random.random() < GREY:
+                noisy, noiseless = _grey(noisy), _grey(noiseless)
+            yield noisy, best_level(restorer, noisy, noiseless), len(KINDS)
+            continue
         source = drawn if random.random() < DRAWN else photos
         clean = source[random.integers(len(source))].astype(np.float32)
         chance = random.random()
@@ -192,6 +213,51 @@ def pieces(files: Sequence[PhotoFile], count: int, seed: int) -> Iterator[tuple[
         if len(pixels) == 3 and degrade in INDEPENDENT and random.random() < CONVERTED:
             pixels, sigma = _grey(pixels), sigma * float(np.linalg.norm(LUMA))
         yield pixels, sigma, kind
+
+
+def taken(clean: Floats, random: Random) -> tuple[Floats, Floats]:
+    """What a camera and its user make of a photo (3, h, w), with the noise of the sensor and without.
+
+    Both are shrunk and saved as JPEG alike: what is left between them is noise.
+    """
+    camera = draw_camera(random)
+    noise = random.standard_normal(clean.shape, dtype=np.float32)
+    pair = photographed(clean / 255, camera, noise)
+    if random.random() < 0.4:
+        factor = random.uniform(0.5, 1)
+        size = [round(factor * side) for side in clean.shape[1:]]
+        pair = tuple(resize_bicubic(picture, *size, antialias=True).clip(0, 1) for picture in pair)
+    qualities = [int(random.integers(88, 100))] if random.random() < 0.8 else []
+    if random.random() < 0.5:  # by a site or a second program
+        qualities.append(int(random.integers(65, 97)))
+    subsampling = "4:2:0" if random.random() < 0.5 else "4:4:4"
+    for quality in qualities:
+        pair = tuple(jpeg(picture, quality, subsampling=subsampling) for picture in pair)
+    noisy, noiseless = (stored(picture * 255) for picture in pair)
+    return noisy, noiseless
+
+
+def best_level(restorer: Restorer, noisy: Floats, noiseless: Floats) -> float:
+    """The level at which `denoise` brings a picture nearest to what it is without noise; 0 for none."""
+    root = float(np.sqrt(np.square(noisy - noiseless).mean()))
+    levels, errors = [0.0], [root**2]
+    for level in (ratio * root for ratio in TRIED):
+        if not 0.5 <= level <= MOST:
+            continue
+        restored = run_tiled(restorer.at(level, bits=8, pixels=noisy[0].size), noisy / 255) * 255
+        levels.append(level)
+        errors.append(float(np.square(restored - noiseless).mean()))
+        if errors[-1] > 1.3 * min(errors):  # it only gets worse from here
+            break
+    best = int(np.argmin(errors))
+    if errors[best] > errors[0] * 10 ** (-LEAST_GAIN / 10):
+        return 0.0
+    if best == len(levels) - 1:
+        return levels[best]
+    x, y = np.log1p(levels[best - 1 : best + 2]), errors[best - 1 : best + 2]
+    second, first, _ = np.polyfit(x, y, 2)
+    lowest = float(np.expm1(np.clip(-first / (2 * second), x[0], x[-1]))) if second > 0 else levels[best]
+    return lowest
 
 
 def _grey(pixels: Floats) -> Floats:
@@ -320,7 +386,7 @@ def table(estimates: dict[str, npt.NDArray[Any]], sigmas: Floats, kinds: npt.NDA
     head = ["way", "kind of noise", "all", *(f"{low} to {high}" for low, high in classes)]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for way, found in estimates.items():
-        for number, kind in enumerate(KINDS):
+        for number, kind in enumerate((*KINDS, CAMERA)):
             of_kind = kinds == number
             cells = [np.abs(found - sigmas)[of_kind].mean()]
             for low, high in classes:
@@ -363,7 +429,7 @@ def main() -> None:
     sure = np.array([bool(Findings(NOT_COMPRESSED, Noise(*row[:2])).levels) for row in rows])
     print("\nPieces without noise that `denoise` would change, since it is sure of noise in them;")
     print("pieces of sigma 4 to 10, and from 10 on, that it would leave alone:")
-    for kind, name in enumerate(KINDS):
+    for kind, name in enumerate((*KINDS, CAMERA)):
         clean, weak, strong = (
             sure[(kinds == kind) & (sigmas >= low) & (sigmas < high)].mean()
             for low, high in ((0, 1e-9), (4, 10), (10, 76))
