@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from markdown import grid
 from peers import NLM_LEVELS
 from published import COLOUR, NOISE, PUBLISHED, Published
 from quality_measure import oldest_first
@@ -50,11 +51,6 @@ def mark(versions: Sequence[str], present: str) -> str:
         return ""
     *before, last = versions
     return "; measured with hyperrestore " + (f"{', '.join(before)} and {last}" if before else last)
-
-
-def grid(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines))
 
 
 def scores_text(table: Table, rows: Sequence[Row], version: str) -> Iterator[str]:
