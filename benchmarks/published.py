@@ -75,6 +75,7 @@ PUBLISHED = [
     Published("LIVE1-hyperres-grey", "HyperRes", "arXiv 2206.05970", "-", True, {10: 28.81}),
     Published(SIZE, "VDSR", "arXiv 1511.04587", "0.67 M", True, {2: 37.53, 3: 33.67, 4: 31.35}, DNCNN3),
     Published(SIZE, "DnCNN-3", "arXiv 1608.03981", "0.67 M", True, {2: 37.58, 3: 33.75, 4: 31.40}, DNCNN3),
+    Published(SIZE, "SRMDNF", "arXiv 1712.06116", "1.5 M each", False, {2: 37.79, 3: 34.12, 4: 31.96}),
     Published(SIZE, "IMDN", "arXiv 1909.11856", "0.7 M each", False, {2: 38.00, 3: 34.36, 4: 32.21}),
     Published(SIZE, "SwinIR-light", "arXiv 2108.10257", "0.9 M each", False,
               {2: 38.14, 3: 34.62, 4: 32.44}),

@@ -10,7 +10,8 @@ from hyperrestore.measure.degrade import Protocol
 # In the order in which they stand on the page, whichever was measured last.
 NAMES = {
     "ours": "ours", "int8": "ours in int8", "paper": "the paper's network", "bm3d": "BM3D",
-    "nlm": "non-local means",
+    "nlm": "non-local means", "srmdnf": "SRMDNF", "waifu2x-photo": "waifu2x, photo",
+    "waifu2x-cunet": "waifu2x, cunet",
 }  # fmt: skip
 HEADINGS = {Task.DENOISE: "Denoising", Task.DEJPEG: "JPEG repair", Task.UPSCALE: "Upscaling"}
 UNITS = {Task.DENOISE: "sigma", Task.DEJPEG: "quality", Task.UPSCALE: "scale"}
@@ -50,7 +51,7 @@ TABLES = {
         Table(Task.DEJPEG, "LIVE1", "standard", True, QUALITIES),
         Table(Task.DEJPEG, "Classic5", "standard", True, QUALITIES),
         Table(Task.DEJPEG, "LIVE1", "hyperres", True, QUALITIES),
-        Table(Task.UPSCALE, "Set5", "standard", False, (2, 3, 4)),
+        Table(Task.UPSCALE, "Set5", "standard", False, (2, 2.5, 3, 4)),
         Table(Task.UPSCALE, "Set14", "standard", False, (1.3, 1.5, 2, 2.5, 2.7, 3, 3.5, 4, 5, 6)),
         Table(Task.UPSCALE, "Set5", "hyperres", False, (2, 3, 4, 5)),
     )

