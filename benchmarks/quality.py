@@ -31,6 +31,7 @@ from quality_methods import Loaded, Missing, load
 from quality_page import IMAGES, page, plots
 from quality_records import Cost, Record, Results, path_of, read_results, write_results
 from quality_tables import HEADINGS, NAMES, TABLES, name_of
+from real_records import read_real
 from score_cache import Cache, Source
 
 from hyperrestore import __version__
@@ -41,6 +42,7 @@ from hyperrestore.network.checkpoint import read_description
 
 RECORDS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
+REAL = "real.json"  # beside the records of the tasks, written by real.py
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -170,15 +172,15 @@ def measure_all(options: argparse.Namespace) -> list[Task]:
     return [task for task, results in measured.items() if results]
 
 
-def write_page(options: argparse.Namespace, drawn: Sequence[Task]) -> None:
+def write_page(records: Path, docs: Path, drawn: Sequence[Task]) -> None:
     """Write the page of all that is on record, and the plots of some tasks."""
-    found = {task: read_results(path_of(options.records, task)) for task in HEADINGS}
+    found = {task: read_results(path_of(records, task)) for task in HEADINGS}
     results = {task: one for task, one in found.items() if one}
-    (options.docs / IMAGES).mkdir(parents=True, exist_ok=True)
+    (docs / IMAGES).mkdir(parents=True, exist_ok=True)
     for task in drawn:
         for plot in plots(task, results[task]) if task in results else ():
-            plot.draw(options.docs / IMAGES / plot.name)
-    write_atomically(options.docs / "quality.md", page(results).encode())
+            plot.draw(docs / IMAGES / plot.name)
+    write_atomically(docs / "quality.md", page(results, read_real(records / REAL)).encode())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -191,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.test:
         warnings.simplefilter("ignore", ExtrapolationWarning)  # the page says which levels were trained
         drawn = measure_all(options)
-    write_page(options, drawn)
+    write_page(options.records, options.docs, drawn)
 
 
 if __name__ == "__main__":

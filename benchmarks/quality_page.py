@@ -13,6 +13,8 @@ from quality_measure import oldest_first
 from quality_plots import COMPARED, Row, draw_gain, draw_multiply_adds, draw_sigma
 from quality_records import Cost, Record, Results
 from quality_tables import HEADINGS, TABLES, UNITS, Table, name_of, place_of
+from real_records import Real
+from real_records import section as real_section
 
 from hyperrestore.level import Task
 
@@ -185,7 +187,7 @@ def section(task: Task, results: Results) -> Iterator[str]:
         )
 
 
-def page(results: Mapping[Task, Results]) -> str:
-    """The whole page."""
+def page(results: Mapping[Task, Results], real: Sequence[Real]) -> str:
+    """The whole page, with what was measured on real pairs."""
     sections = ("\n\n".join(section(task, results[task])) for task in HEADINGS if task in results)
-    return "\n\n".join([HEAD, *sections]) + "\n"
+    return "\n\n".join([HEAD, *sections, *(real_section(real) if real else ())]) + "\n"
