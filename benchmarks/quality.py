@@ -1,589 +1,52 @@
-"""Quality on clean photos, for every task: ours, the paper's network and others -> RESULTS.md and plots.
+"""Quality on clean photos, for every task: ours, the paper's network and others -> records, page and plots.
 
     python benchmarks/quality.py TEST --paper MODEL.safetensors --cache scores.jsonl
     python benchmarks/quality.py TEST --task upscale --also 'ours, equal steps=MODEL'
     python benchmarks/quality.py TEST --task denoise --only ours,int8 --keep    # after a new training
+    python benchmarks/quality.py                         # the page and its plots anew, of what is on record
     python benchmarks/quality.py --choose-nlm PHOTOS     # how the strength of non-local means was chosen
 
 TEST is a folder that holds the folders CBSD68, LIVE1, Classic5, Set5 and Set14, or some of them. All methods
 see the same degraded pictures and are scored by the same code, `hyperrestore.measure.evaluate`. BM3D needs
 much time: with `--cache` everything is measured once, models once by each version, and an interruption loses
-nothing. The page has a section for each task; those of tasks that were not measured stay as they are, and
-with `--keep` so do the rows of methods that were not, marked with the version that measured them, and levels
-of BM3D and non-local means that were not: these can be measured a few levels at a time. Kept rows of other
-pictures are refused: each table has a digest of its pictures. Sections that another run writes meanwhile
-stay, too; of two runs of one task the last wins.
+nothing. There is a file of records for each task, benchmarks/results/TASK.json; docs/quality.md is made of
+them. Tasks that were not measured stay as they are, and with `--keep` so do the records of methods that were
+not, marked with the version that measured them, and levels of other packages that were not: these can be
+measured a few levels at a time. Kept records of other pictures are refused: each has a digest of them. What
+another run writes meanwhile about other tasks stays, too; of two runs of one task the last wins.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import warnings
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from peers import COLOUR, NLM_LEVELS, NOISE, PEERS, PUBLISHED, Cache, Published, choose_nlm, content
-from peers import measure as score
-from quality_plots import draw_gain, draw_multiply_adds, draw_sigma
+from machine import cpu_name
+from peers import choose_nlm
+from quality_measure import check_kept, measure, to_measure
+from quality_methods import Loaded, Missing, load
+from quality_page import IMAGES, page, plots
+from quality_records import Cost, Record, Results, path_of, read_results, write_results
+from quality_tables import HEADINGS, NAMES, TABLES, name_of
+from real_records import read_real
+from score_cache import Cache, Source
 
-from hyperrestore import Restorer, __version__
+from hyperrestore import __version__
 from hyperrestore.atomic import write_atomically
-from hyperrestore.errors import CheckpointError, ExtrapolationWarning
+from hyperrestore.errors import ExtrapolationWarning
 from hyperrestore.level import Task
-from hyperrestore.measure.degrade import Protocol
-from hyperrestore.measure.evaluate import Evaluated
-from hyperrestore.measure.pictures import find_pictures
-from hyperrestore.measure.scores import Evaluation, Score
-from hyperrestore.network.architectures import count_parameters, load_network, multiply_adds
-from hyperrestore.network.checkpoint import Description, load_checkpoint, read_description, weights_digest
-from hyperrestore.network.hyper import materialize
-from hyperrestore.restore.restorer import MODELS
-from hyperrestore.run.backend import Precision
+from hyperrestore.network.checkpoint import read_description
 
-NAMES = {
-    "ours": "ours", "int8": "ours in int8", "paper": "the paper's network", "bm3d": "BM3D",
-    "nlm": "non-local means",
-}  # fmt: skip
-MEASURED_WITH = "; measured with hyperrestore "
-INSTALL = "pip install bm3d opencv-python-headless"
+RECORDS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parents[1] / "docs"
+REAL = "real.json"  # beside the records of the tasks, written by real.py
 
 
-@dataclass(frozen=True)
-class Table:
-    """What one table of the page is about."""
-
-    task: Task
-    photos: str
-    protocol: Protocol
-    grey: bool
-    levels: tuple[float, ...]
-
-    @property
-    def name(self) -> str:
-        """As on the command line."""
-        return f"{self.photos}-{self.protocol}-{'grey' if self.grey else 'colour'}"
-
-    @property
-    def pictures(self) -> str:
-        """What is degraded, on the page."""
-        return f"{self.photos}, {'grey' if self.grey else 'colour'}"
-
-
-SIGMAS = (5, 10, 15, 25, 35, 50, 75, 80, 90)
-QUALITIES = (10, 20, 30, 40)
-TABLES = {
-    table.name: table
-    for table in (
-        Table(Task.DENOISE, "CBSD68", "standard", False, SIGMAS),
-        Table(Task.DENOISE, "CBSD68", "hyperres", False, SIGMAS),
-        Table(Task.DENOISE, "CBSD68", "standard", True, SIGMAS),
-        Table(Task.DENOISE, "CBSD68", "hyperres", True, SIGMAS),
-        Table(Task.DEJPEG, "LIVE1", "standard", False, tuple(range(5, 100, 5))),
-        Table(Task.DEJPEG, "LIVE1", "standard", True, QUALITIES),
-        Table(Task.DEJPEG, "Classic5", "standard", True, QUALITIES),
-        Table(Task.DEJPEG, "LIVE1", "hyperres", True, QUALITIES),
-        Table(Task.UPSCALE, "Set5", "standard", False, (2, 3, 4)),
-        Table(Task.UPSCALE, "Set14", "standard", False, (1.3, 1.5, 2, 2.5, 2.7, 3, 3.5, 4, 5, 6)),
-        Table(Task.UPSCALE, "Set5", "hyperres", False, (2, 3, 4, 5)),
-    )
-}
-HEAD = (
-    "# Quality\n\nGenerated by `benchmarks/quality.py`; not to be edited. All measured methods see the same "
-    "degraded pictures and are scored by the same code."
-)
-HEADINGS = {Task.DENOISE: "Denoising", Task.DEJPEG: "JPEG repair", Task.UPSCALE: "Upscaling"}
-COUNTED_AT = 2  # scale at which multiply-adds of a network on the small picture are counted
-UNITS = {Task.DENOISE: "sigma", Task.DEJPEG: "quality", Task.UPSCALE: "scale"}
-
-
-@dataclass(frozen=True)
-class Method:
-    """What is measured.
-
-    Attributes:
-        key: Of `NAMES`; of any other model its name.
-        restorer: What restores.
-        identity: All that its results depend on.
-        peer: Whether it is of another package.
-        protocol: The only one that it is made for; None for any.
-        level: The only one that it is made for; None for any.
-        weights: Which, in words that precede what runs them; empty where there are none.
-    """
-
-    key: str
-    restorer: Evaluated
-    identity: str
-    peer: bool = False
-    protocol: Protocol | None = None
-    level: float | None = None
-    weights: str = ""
-
-    @classmethod
-    def of_model(cls, key: str, path: Path, *, precision: Precision = "auto") -> Method:
-        """A model."""
-        restorer = Restorer.load(path, precision=precision)
-        run_by = restorer.at(restorer.scale.reference, bits=8).name
-        training = training_of(read_description(path))
-        levels = training.get("levels") or []
-        digest = weights_digest(path)
-        return cls(
-            key,
-            restorer,
-            f"{restorer.task} {digest}, {run_by}, hyperrestore {__version__}",  # measured anew: it is quick
-            protocol="hyperres" if training.get("protocol") == "hyperres" else None,
-            level=levels[0] if len(levels) == 1 else None,
-            weights=f"weights {digest[:8]}, ",
-        )
-
-
-def training_of(description: Description) -> dict[str, Any]:
-    """How a model says that it was trained: the table of its recipe."""
-    training = description.history.get("training")
-    return training if isinstance(training, dict) else {}
-
-
-@dataclass(frozen=True)
-class Row:
-    """A method's mean scores in one table.
-
-    Attributes:
-        key: Of the method.
-        name: For people; says so where it is not of all pictures.
-        protocol: What is the same for all rows of a table.
-        run_by: What ran the method, and how.
-        count: Number of pictures, the first by name.
-        means: By level.
-        versions: Of hyperrestore, that measured it.
-        pictures: All of the table, in words; what is the same for all its rows.
-    """
-
-    key: str
-    name: str
-    protocol: str
-    run_by: str
-    count: int
-    means: dict[float, Score]
-    versions: set[str]
-    pictures: str = ""
-
-
-def name_of(key: str) -> str:
-    """What a method is called on the page."""
-    return NAMES.get(key, key)
-
-
-def key_of(name: str) -> str:
-    """The method that the page calls so."""
-    return next((key for key, its_name in NAMES.items() if its_name == name), name)
-
-
-def place_of(key: str) -> int:
-    """Where a method stands on the page, whichever was measured last; models of other names come last."""
-    return list(NAMES).index(key) if key in NAMES else len(NAMES)
-
-
-def contents(pictures: Sequence[Path]) -> str:
-    """How many pictures these are, and a digest that others do not have."""
-    digest = zlib.crc32("\n".join(map(content, pictures)).encode(errors="surrogateescape"))
-    return f"{len(pictures)} pictures (digest {digest:08x} of their names and bytes)"
-
-
-def row(method: Method, evaluation: Evaluation, versions: set[str], count: int, total: int) -> Row:
-    """The means over the first `count` pictures."""
-    names = list(dict.fromkeys(score.picture for score in evaluation.scores))[:count]
-    scores = tuple(score for score in evaluation.scores if score.picture in names)
-    protocol, _, run_by = evaluation.protocol.removesuffix(", seconds for a megapixel").rpartition("; ")
-    name = name_of(method.key) + ("" if count == total else f", first {count} pictures")
-    means = {mean.level: mean for mean in Evaluation(evaluation.protocol, scores).means()}
-    return Row(method.key, name, protocol, method.weights + run_by, count, means, versions)
-
-
-Asked = list[tuple[Method, list[Path], list[float]]]  # each method with its pictures and levels
-
-
-def to_measure(methods: Sequence[Method], table: Table, options: argparse.Namespace) -> Asked:
-    """What is to be measured for one table."""
-    wanted = [level for level in table.levels if options.levels is None or level in options.levels]
-    if table.name not in options.tables or not wanted:
-        return []
-    pictures = find_pictures(options.test / table.photos)
-    return [
-        (
-            method,
-            pictures[: options.peers_pictures] if method.peer else pictures,
-            [level for level in wanted if method.level in (None, level)],
-        )
-        for method in methods
-        if method.restorer.task == table.task and method.protocol in (None, table.protocol)
-    ]
-
-
-def check_kept(earlier: Sequence[Row], asked: Asked, table: Table, options: argparse.Namespace) -> None:
-    """Refuse rows of an earlier page that do not fit what is to be measured."""
-    counts = {method.key: len(pictures) for method, pictures, _ in asked}
-    now = contents(find_pictures(options.test / table.photos))
-    for one in earlier:
-        if one.pictures not in (now, now.partition(" (")[0]):  # earlier pages have no digest
-            raise SystemExit(
-                f"{table.name}: kept rows are of other inputs, {one.pictures}, not {now}; leave out --keep"
-            )
-        if one.count > counts.get(one.key, one.count):
-            raise SystemExit(
-                f"{table.name}: {name_of(one.key)} on the page is of {one.count} pictures, this one would be "
-                f"of {counts[one.key]}; change --peers-pictures or leave out --keep"
-            )
-
-
-def measure(
-    asked: Asked, table: Table, cache: Cache, earlier: Sequence[Row], options: argparse.Namespace
-) -> list[Row]:
-    """All rows of one table; ours again for each number of pictures that others were measured on.
-
-    Of `earlier`, an earlier page's, the rows of other methods stay.
-    """
-    if not asked:
-        return list(earlier)
-    pictures = find_pictures(options.test / table.photos)
-    total, all_pictures = len(pictures), contents(pictures)
-    rows: list[Row] = []
-    ours: tuple[Method, Evaluation, set[str]] | None = None
-    for method, some, levels in asked:
-        print(f"{table.name}: {name_of(method.key)}", file=sys.stderr, flush=True)
-        scores = score(
-            method.restorer, method.identity, some, levels, cache,
-            protocol=table.protocol, grey=table.grey, only_cached=options.cached and method.peer,
-        )  # fmt: skip
-        rows.append(row(method, *scores, len(some), total))
-        ours = (method, *scores) if method.key == "ours" else ours
-    rows = [with_other_levels(one, earlier) if one.key in PEERS else one for one in rows if one.means]
-    measured = {one.key for one in rows}
-    rows += [one for one in earlier if one.key not in measured]
-    rows.sort(key=lambda one: place_of(one.key))
-    if ours:
-        counts = sorted({one.count for one in rows} - {total}, reverse=True)
-        rows[1:1] = [row(*ours, count, total) for count in counts]
-    if len(protocols := {one.protocol for one in rows}) > 1:
-        raise SystemExit(f"the methods were scored by different protocols: {' / '.join(protocols)}")
-    for level in {level for one in rows for level in one.means}:
-        inputs = {
-            f"{one.means[level].input_psnr:.2f}" for one in rows if one.count == total and level in one.means
-        }
-        if len(inputs) > 1:
-            raise SystemExit(f"{table.name}: kept rows are of other inputs ({' and '.join(inputs)} dB)")
-    return [replace(one, pictures=all_pictures) for one in rows]
-
-
-def with_other_levels(present: Row, earlier: Sequence[Row]) -> Row:
-    """A row and what the same version of the same package was measured at before: that takes hours."""
-    for one in earlier:
-        same = (one.key, one.count, one.run_by) == (present.key, present.count, present.run_by)
-        if same and one.means.keys() - present.means.keys():
-            versions = one.versions | present.versions
-            means = dict(sorted((one.means | present.means).items()))
-            return replace(present, versions=versions, means=means)
-    return present
-
-
-def mark(versions: set[str]) -> str:
-    """The versions that measured a row, oldest first; nothing if that is the present one alone."""
-    if versions == {__version__}:
-        return ""
-    oldest_first = sorted(versions, key=lambda version: [int(part) for part in re.findall(r"\d+", version)])
-    *before, last = oldest_first
-    return MEASURED_WITH + (f"{', '.join(before)} and {last}" if before else last)
-
-
-@contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Say what it is that cannot be read."""
-    try:
-        yield
-    except (IndexError, ValueError):
-        raise SystemExit(f"{what}: its table cannot be read; restore the page or leave out --keep") from None
-
-
-def kept_rows(earlier: str, table: Table) -> list[Row]:
-    """The rows of a table in the section of an earlier page; SSIM and PSNR as they were written there."""
-    heading = f"### {table.pictures}, protocol {table.protocol}\n"
-    if heading not in earlier:
-        return []
-    with reading(table.name):
-        version = earlier.split("Measured with hyperrestore ", 1)[1].partition(".\n")[0]
-        text = earlier.partition(heading)[2].partition("\n### ")[0]
-        about, runs, *grids = text.strip().split("\n\n")[:4]
-        pictures, protocol = about.removesuffix(".").split(". Protocol ")
-        psnr, ssim = ([line[2:-2].split(" | ") for line in lines.splitlines()] for lines in grids)
-        names, unit = [name for name, *_ in psnr[3:]], UNITS[table.task]
-        if [first for first, *_ in psnr + ssim] != [
-            f"PSNR in dB at {unit}", "---", "input", *names, f"SSIM at {unit}", "---", *names
-        ]:  # fmt: skip
-            raise ValueError
-        levels = [float(cell) for cell in psnr[0][1:]]
-        inputs = [float(cell.replace("-", "nan")) for cell in psnr[2][1:]]
-        rows = []
-        for run, (name, *cells), (_, *similar) in zip(runs.splitlines(), psnr[3:], ssim[2:], strict=True):
-            run_by, _, measured_with = run.split(f"- {name}: ", 1)[1].partition(MEASURED_WITH)
-            base, _, count = name.partition(", first ")
-            means = {
-                level: Score(level, "", given, float(mine), float(its_ssim), 0.0)
-                for level, given, mine, its_ssim in zip(levels, inputs, cells, similar, strict=True)
-                if mine != "-"
-            }
-            number = int(count.removesuffix(" pictures") or pictures.split()[0])
-            versions = set(re.split(", | and ", measured_with or version))
-            rows.append(Row(key_of(base), name, protocol, run_by, number, means, versions, pictures))
-    return rows
-
-
-def grid(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines))
-
-
-def scores_text(table: Table, rows: Sequence[Row]) -> Iterator[str]:
-    """A table's protocol, what ran each method, PSNR and SSIM; a dash was not measured."""
-    numbers = sorted({level for one in rows for level in one.means})
-
-    def line(name: str, one: Row, show: Callable[[Score], str]) -> list[str]:
-        return [name, *(show(one.means[level]) if level in one.means else "-" for level in numbers)]
-
-    most = max(rows, key=lambda one: one.count)
-    inputs = {
-        level: score.input_psnr
-        for one in rows
-        for level, score in one.means.items()
-        if one.count == most.count
-    }
-    psnr = [line(one.name, one, lambda score: f"{score.psnr:.2f}") for one in rows]
-    ssim = [line(one.name, one, lambda score: f"{score.ssim:.4f}") for one in rows]
-    yield f"### {table.pictures}, protocol {table.protocol}"
-    yield f"{most.pictures}. Protocol {most.protocol}."
-    yield "\n".join(f"- {one.name}: {one.run_by}{mark(one.versions)}" for one in rows)
-    head, unit = [f"{level:g}" for level in numbers], UNITS[table.task]
-    degraded = ["input", *(f"{inputs[level]:.2f}" if level in inputs else "-" for level in numbers)]
-    yield grid([f"PSNR in dB at {unit}", *head], [degraded, *psnr])
-    yield grid([f"SSIM at {unit}", *head], ssim)
-    if published := [one for one in PUBLISHED if one.table == table.name]:
-        yield from published_text(table, published)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a model costs, counted on the model itself, and how it was trained.
-
-    Attributes:
-        stored: Parameters.
-        generated: Of which one level generates.
-        multiply_adds: Millions for a pixel of the result; of a network on the small picture at scale 2.
-        radius: Receptive, pixels.
-        trained_for: The levels.
-        steps: Of the training; a dash where the model does not say so.
-    """
-
-    stored: int
-    generated: int
-    multiply_adds: float
-    radius: int
-    trained_for: str
-    steps: str
-
-
-Costs = dict[tuple[Task, str], Cost]  # by task and method
-
-
-def cost(path: Path) -> Cost:
-    """Count a model's parameters, and multiply-adds per pixel."""
-    checkpoint = load_checkpoint(path)
-    network, description = load_network(checkpoint), checkpoint.description
-    plain = materialize(network, network.levels(description.scale.reference))
-    on_small = description.network.get("subpixels", 1) > 1
-    pixels = COUNTED_AT**2 if on_small else 1  # of the result, for each that the network reads
-    return Cost(
-        count_parameters(network),
-        count_parameters(plain),
-        multiply_adds(plain) / pixels / 1e6,
-        description.halo,
-        trained_for(description),
-        f"{description.history.get('steps', '-')}",
-    )
-
-
-def kept_costs(earlier: str) -> dict[str, Cost]:
-    """The table of networks in the section of an earlier page, by method."""
-    lines = earlier.partition("| network |")[2].partition("\n\n")[0].splitlines()[2:]
-    costs = {}
-    for name, stored, generated, adds, radius, levels, steps in (line[2:-2].split(" | ") for line in lines):
-        numbers = int(stored.replace(",", "")), int(generated.replace(",", ""))
-        costs[key_of(name)] = Cost(*numbers, float(adds.removesuffix(" M")), int(radius), levels, steps)
-    return costs
-
-
-def costs_text(costs: Mapping[str, Cost]) -> str:
-    """The table of networks, by method."""
-    head = ["network", "stored parameters", "of which one level generates", "multiply-adds per pixel",
-            "receptive radius, pixels", "trained for", "steps"]  # fmt: skip
-    lines = (
-        [name_of(key), f"{one.stored:,}", f"{one.generated:,}",
-         f"{one.multiply_adds:.3f} M", f"{one.radius}", one.trained_for, one.steps]
-        for key, one in sorted(costs.items(), key=lambda item: place_of(item[0]))
-    )  # fmt: skip
-    return grid(head, lines)
-
-
-def trained_for(description: Description) -> str:
-    """The levels that a network was trained for, and the protocol if it is not the usual one."""
-    training, scale = training_of(description), description.scale
-    levels = ", ".join(f"{level:g}" for level in training.get("levels") or [])
-    protocol = ", protocol hyperres" if training.get("protocol") == "hyperres" else ""
-    return f"{scale.unit} {levels or '{:g} to {:g}'.format(*scale.trained)}{protocol}"
-
-
-def published_text(table: Table, published: Sequence[Published]) -> Iterator[str]:
-    """The rows that were not measured."""
-    levels = sorted({level for one in published for level in one.psnr})
-    yield (
-        "Published, not measured here: figures that are in circulation for these methods, not checked here. "
-        f"{PUBLISHED_PROTOCOL[table.task]} Multiply-adds, for a pixel of the result, are counted from the "
-        "structure where that is plain convolutions."
-    )
-    head = ["method", "publication", "parameters", "one network for all levels", "multiply-adds per pixel"]
-    lines = (
-        [one.method, one.source, one.parameters, "yes" if one.one_network else "no",
-         f"{one.multiply_adds / 1e6:.3f} M" if one.multiply_adds else "-",
-         *(f"{one.psnr[level]:.2f}" if level in one.psnr else "-" for level in levels)]
-        for one in published
-    )  # fmt: skip
-    yield grid([*head, *map(str, levels)], lines)
-
-
-PUBLISHED_PROTOCOL = {
-    Task.DENOISE: "Their protocol: Gaussian noise in floating point and not clipped, scored on RGB, no "
-    "border cropped, result rounded to 8 bits; noise of their own.",
-    Task.DEJPEG: "Their protocol is that of the table, as far as it is known.",
-    Task.UPSCALE: "Their protocol: bicubic input of MATLAB, scored on studio-range luminance, a border of "
-    "the scale cropped.",
-}
-
-
-def section(
-    task: Task, options: argparse.Namespace, costs: Costs, left_out: LeftOut, tables: dict[str, list[Row]]
-) -> Iterator[str]:
-    """The paragraphs of a task; the plots are drawn on the way."""
-    of_task = {name: rows for name, rows in tables.items() if TABLES[name].task == task and rows}
-    yield f"## {HEADINGS[task]}"
-    yield f"Measured with hyperrestore {__version__}."
-    if networks := {key: one for (its_task, key), one in costs.items() if its_task == task}:
-        yield costs_text(networks)
-        yield (
-            "Beyond the levels that it was trained for a network extrapolates. One that was trained for a "
-            "single level is measured there, one that was trained by the protocol hyperres by that protocol."
-        )
-    there = tuple(f"{name_of(one.key)}:" for rows in of_task.values() for one in rows)
-    lines = [line for its_task, line in left_out if its_task in (None, task) and not line.startswith(there)]
-    if lines:
-        yield "Left out:"
-        yield "\n".join(f"- {line}" for line in lines)
-    yield from plots(task, of_task, costs, options.output)
-    for name, rows in of_task.items():
-        yield from scores_text(TABLES[name], rows)
-    if any(one.key == "nlm" for rows in of_task.values() for one in rows):
-        yield (
-            "The strength of non-local means is the best of several on photos that training holds out, "
-            f"by the mean PSNR over sigma {', '.join(map(str, NLM_LEVELS))}: "
-            "`python benchmarks/quality.py --choose-nlm PHOTOS`."
-        )
-
-
-def sections_of(page: Path) -> dict[Task, str]:
-    """The sections of a page, by task; none if there is no page."""
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    parts = {part.splitlines()[0]: f"## {part}".strip() for part in text.split("\n## ")[1:]}
-    return {task: parts[heading] for task, heading in HEADINGS.items() if heading in parts}
-
-
-def page(measured: Mapping[Task, str], earlier: Mapping[Task, str]) -> str:
-    """The whole page: the sections that were measured, and of the others those of an earlier page."""
-    sections = {**earlier, **measured}
-    return "\n\n".join([HEAD, *(sections[task] for task in HEADINGS if task in sections)]) + "\n"
-
-
-def plots(task: Task, tables: dict[str, list[Row]], costs: Costs, output: Path) -> Iterator[str]:
-    """Draw the plots of a task that the measured tables allow, and refer to them."""
-    if task == Task.DENOISE and (rows := tables.get(NOISE)) and rows[0].key == "ours":
-        title = TABLES[NOISE].pictures
-        draw_sigma(title, rows, output / "psnr-vs-sigma.png")
-        yield "![PSNR against sigma](psnr-vs-sigma.png)"
-        millions = {key: one.multiply_adds for (one_task, key), one in costs.items() if one_task == task}
-        if draw_multiply_adds(title, rows, millions, output / "psnr-vs-multiply-adds.png"):
-            yield "![PSNR against multiply-adds per pixel](psnr-vs-multiply-adds.png)"
-    name = {Task.DEJPEG: COLOUR, Task.UPSCALE: "Set14-standard-colour"}.get(task, "")
-    if rows := tables.get(name):
-        unit = UNITS[task]
-        draw_gain(TABLES[name].pictures, unit, rows, name, output / f"gain-vs-{unit}.png")
-        yield f"![PSNR gained over the input against {unit}](gain-vs-{unit}.png)"
-
-
-LeftOut = list[tuple[Task | None, str]]  # a line each, and the task whose section has it, or all
-
-
-def load(options: argparse.Namespace) -> tuple[list[Method], Costs, LeftOut]:
-    """The methods that were asked for and are to be had, what they cost, and a line on each other one."""
-    methods: list[Method] = []
-    costs: Costs = {}
-    left_out: LeftOut = []
-    asked = options.only.split(",")
-    left_out += [
-        (None if key not in PEERS else Task.DENOISE, f"{NAMES[key]}: not asked for (`--only {options.only}`)")
-        for key in NAMES
-        if key not in asked
-    ]
-
-    def add(key: str, path: Path) -> None:
-        method = Method.of_model(key, path)
-        methods.append(method)
-        costs[method.restorer.task, key] = cost(path)
-
-    ours = {task: MODELS / f"{task}.safetensors" for task in Task}
-    ours |= {read_description(path).task: path for path in options.model}
-    wanted = {TABLES[name].task for name in options.tables}
-    for task, path in ours.items() if "ours" in asked else ():
-        if task in wanted:
-            add("ours", path)
-    for task, path in ours.items() if "int8" in asked else ():
-        if task in wanted:
-            try:
-                methods.append(Method.of_model("int8", path, precision="int8"))
-            except CheckpointError:
-                left_out.append(
-                    (task, f"{NAMES['int8']}: no ranges for these weights (`hyperrestore calibrate`)")
-                )
-    if "paper" in asked:
-        for path in options.paper:
-            add("paper", path)
-        for task in sorted(wanted - {task for task, key in costs if key == "paper"}):
-            left_out.append(
-                (task, f"{NAMES['paper']}: no trained model of it was given (`--paper MODEL.safetensors`)")
-            )
-    for key in PEERS if Task.DENOISE in wanted else ():
-        if key in asked:
-            try:
-                peer = PEERS[key]()
-                methods.append(Method(key, peer, peer.name, peer=True))
-            except ImportError:
-                left_out.append((Task.DENOISE, f"{NAMES[key]}: not installed (`{INSTALL}`)"))
-    for name, path in options.also:
-        add(name, path)
-    return methods, costs, left_out
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and write the page and its plots."""
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, checked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -592,12 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--model", nargs="+", type=Path, default=[], help="ours, instead of the built-in model of its task"
     )
     parser.add_argument(
-        "--paper",
-        nargs="+",
-        type=Path,
-        default=[],
+        "--paper", nargs="+", type=Path, default=[],
         help="models trained by recipes/paper-denoise.toml and alike",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--also", nargs="+", default=[], metavar="NAME=MODEL", help="rows of any other models"
     )
@@ -611,13 +71,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, metavar="FILE", help="keeps every score")
     parser.add_argument("--cached", action="store_true", help="take peers only from the cache")
     parser.add_argument(
-        "--keep", action="store_true", help="keep the page's rows of methods that are not measured"
+        "--keep", action="store_true", help="keep the records of methods that are not measured"
     )
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder of the results")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER",
+        help="for records, page and plots, instead of benchmarks/results, docs and docs/images",
+    )  # fmt: skip
     parser.add_argument("--choose-nlm", type=Path, metavar="PHOTOS", help="try strengths of non-local means")
     options = parser.parse_args(arguments)
-    if options.choose_nlm:
-        return choose_nlm(options.choose_nlm)
+    options.records, options.docs = options.output or RECORDS, options.output or DOCS
+    check_names(parser, options)
+    check_models(parser, options)
+    return options
+
+
+def check_names(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse methods that are unknown, and names that two rows would have; makes pairs of `--also`."""
     if unknown := set(options.only.split(",")) - NAMES.keys():
         parser.error(f"--only knows {','.join(NAMES)}, not {','.join(sorted(unknown))}")
     if nameless := [entry for entry in options.also if not entry.rpartition("=")[0]]:
@@ -626,52 +95,105 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, _ in options.also:
         if name in (*NAMES, *NAMES.values()) or "|" in name or ", first " in name or not name.isprintable():
             parser.error(f"--also needs a name that no method has, without '|' and ', first ', not {name!r}")
+
+
+def check_models(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse several models of one task under one name."""
     given = [("--model", path) for path in options.model] + [("--paper", path) for path in options.paper]
     given += [(f"--also {name}", path) for name, path in options.also]
     places = [(option, read_description(path).task) for option, path in given]
     for option, task in places:
         if places.count((option, task)) > 1:
             parser.error(f"{option} gives several models of the task {task}; give one")
-    if not options.test:
-        parser.error("give a folder that holds folders of clean pictures")
+
+
+def leave_out_absent(options: argparse.Namespace) -> list[Missing]:
+    """Of the tables those of which the folder has the pictures; a line on each other set."""
     options.tables = [name for name in options.tables if TABLES[name].task in options.task]
     absent = sorted(
         {TABLES[name].photos for name in options.tables if not (options.test / TABLES[name].photos).is_dir()}
     )
     options.tables = [name for name in options.tables if TABLES[name].photos not in absent]
     if not options.tables:
-        parser.error(f"{options.test} holds no folder {' or '.join(absent) or 'of these tables and tasks'}")
-    warnings.simplefilter("ignore", ExtrapolationWarning)  # the page says which levels were trained
-    methods, costs, left_out = load(options)
-    left_out += [
-        (task, f"{name}: no such folder of pictures")
+        raise SystemExit(
+            f"{options.test} holds no folder {' or '.join(absent) or 'of these tables and tasks'}"
+        )
+    return [
+        Missing(task, f"{name}: no such folder of pictures")
         for name in absent
         for task in sorted({table.task for table in TABLES.values() if table.photos == name})
     ]
-    for _, line in left_out:
-        print(line, file=sys.stderr)
-    result = options.output / "RESULTS.md"
-    sections = {TABLES[name].task for name in options.tables}
-    kept = {task: text for task, text in sections_of(result).items() if options.keep and task in sections}
-    for task, text in kept.items():
-        with reading(f"{HEADINGS[task]}, networks"):
-            costs |= {(task, key): one for key, one in kept_costs(text).items() if (task, key) not in costs}
-    todo = [
-        (table, to_measure(methods, table, options), kept_rows(kept.get(table.task, ""), table))
-        for table in TABLES.values()
-        if table.task in sections
-    ]
-    for table, asked, earlier in todo:
-        if asked:
-            check_kept(earlier, asked, table, options)
-    cache = Cache(options.cache, __version__)
-    tables = {table.name: measure(asked, table, cache, earlier, options) for table, asked, earlier in todo}
-    measured = {
-        task: "\n\n".join(section(task, options, costs, left_out, tables))
-        for task in HEADINGS
-        if any(rows and TABLES[name].task == task for name, rows in tables.items())
-    }
-    write_atomically(result, page(measured, sections_of(result)).encode())  # others may have written to it
+
+
+def measure_task(
+    task: Task, loaded: Loaded, kept: Results | None, cache: Cache, options: argparse.Namespace
+) -> Results | None:
+    """All that is known of a task after measuring what was asked for; None if that is nothing."""
+    records: list[Record] = []
+    protocols: dict[str, str] = {}
+    for table in TABLES.values():
+        if table.task != task:
+            continue
+        asked = to_measure(loaded.methods, table, options)
+        earlier = [one for one in kept.records if one.table == table.name] if kept else []
+        before = kept.protocols.get(table.name) if kept else None
+        found, protocol = measure(asked, table, cache, earlier, options, protocol=before)
+        records += found
+        if protocol:
+            protocols[table.name] = protocol
+    if not records:
+        return None
+    networks: dict[str, Cost] = {one.method: one for one in kept.networks} if kept else {}
+    networks |= {one.method: one for its_task, one in loaded.costs if its_task == task}
+    there = tuple(f"{name_of(one.method)}:" for one in records)
+    lines = (one.line for one in loaded.missing if one.task in (None, task))
+    left_out = tuple(line for line in lines if not line.startswith(there))
+    return Results(__version__, protocols, tuple(networks.values()), left_out, tuple(records))
+
+
+def measure_all(options: argparse.Namespace) -> list[Task]:
+    """Measure what was asked for, and write a file for each task; the tasks of which there is something."""
+    absent = leave_out_absent(options)
+    loaded = load(options, __version__)
+    loaded.missing.extend(absent)
+    for missing in loaded.missing:
+        print(missing.line, file=sys.stderr)
+    tasks = [task for task in HEADINGS if any(TABLES[name].task == task for name in options.tables)]
+    kept = {task: read_results(path_of(options.records, task)) if options.keep else None for task in tasks}
+    for table in TABLES.values():
+        results = kept.get(table.task)
+        if results and (asked := to_measure(loaded.methods, table, options)):
+            check_kept([one for one in results.records if one.table == table.name], asked, table, options)
+    cache = Cache(options.cache, Source(__version__, cpu_name()))
+    measured = {task: measure_task(task, loaded, kept[task], cache, options) for task in tasks}
+    for task, results in measured.items():
+        if results:
+            write_results(path_of(options.records, task), results)
+    return [task for task, results in measured.items() if results]
+
+
+def write_page(records: Path, docs: Path, drawn: Sequence[Task]) -> None:
+    """Write the page of all that is on record, and the plots of some tasks."""
+    found = {task: read_results(path_of(records, task)) for task in HEADINGS}
+    results = {task: one for task, one in found.items() if one}
+    (docs / IMAGES).mkdir(parents=True, exist_ok=True)
+    for task in drawn:
+        for plot in plots(task, results[task]) if task in results else ():
+            plot.draw(docs / IMAGES / plot.name)
+    write_atomically(docs / "quality.md", page(results, read_real(records / REAL)).encode())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and write records, page and plots."""
+    options = parse(arguments)
+    if options.choose_nlm:
+        choose_nlm(options.choose_nlm)
+        return
+    drawn = list(HEADINGS)
+    if options.test:
+        warnings.simplefilter("ignore", ExtrapolationWarning)  # the page says which levels were trained
+        drawn = measure_all(options)
+    write_page(options.records, options.docs, drawn)
 
 
 if __name__ == "__main__":

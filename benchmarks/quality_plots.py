@@ -1,4 +1,4 @@
-"""The plots of the page that `quality.py` writes."""
+"""The plots of the page of quality, drawn from its rows."""
 
 from __future__ import annotations
 
@@ -6,21 +6,44 @@ import io
 import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
-from peers import NOISE, PUBLISHED
 from PIL import Image
-
-if TYPE_CHECKING:
-    from quality import Row
+from published import NOISE, PUBLISHED
+from quality_records import Record
 
 COLOURS = {"ours": "C3", "int8": "C1", "paper": "C0", "bm3d": "C2", "nlm": "C4"}
 MORE_COLOURS = ("C5", "C6", "C8", "C9")  # of models that are given by name
 COMPARED = 25  # sigma of the plot over multiply-adds
 DRAWN = ("FFDNet", "DRUNet", "Xformer / GRL-B")  # more published curves would hide each other
 ZOOM = 1.25  # dB around ours
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method's mean scores in one table: a line of the page, a curve of a plot.
+
+    Attributes:
+        key: Of the method.
+        name: For people; says so where it is not of all pictures.
+        protocol: What is the same for all rows of a table.
+        run_by: What ran the method, and how.
+        count: Number of pictures, the first by name.
+        means: By level.
+        versions: Of hyperrestore, that measured it.
+        pictures: All of the table, in words; what is the same for all its rows.
+    """
+
+    key: str
+    name: str
+    protocol: str
+    run_by: str
+    count: int
+    means: dict[float, Record]
+    versions: tuple[str, ...]
+    pictures: str
 
 
 def colours(rows: Sequence[Row]) -> dict[str, str]:
@@ -105,14 +128,8 @@ def draw_gain(title: str, unit: str, rows: Sequence[Row], table: str, path: Path
     save(drawing, path)
 
 
-def draw_multiply_adds(title: str, rows: Sequence[Row], millions: Mapping[str, float], path: Path) -> bool:
-    """PSNR at one sigma over multiply-adds per pixel: filled marks are measured, empty ones published.
-
-    Returns:
-        Whether there is something to draw.
-    """
-    if COMPARED not in rows[0].means:
-        return False
+def draw_multiply_adds(title: str, rows: Sequence[Row], millions: Mapping[str, float], path: Path) -> None:
+    """PSNR at one sigma over multiply-adds per pixel: filled marks are measured, empty ones published."""
     drawing = figure(
         f"{title}. Protocol {rows[0].protocol}. Empty marks are published figures, not measured here."
     )
@@ -120,7 +137,7 @@ def draw_multiply_adds(title: str, rows: Sequence[Row], millions: Mapping[str, f
     points = [
         (one.name, millions[one.key], one.means[COMPARED].psnr, colour_of[one.key])
         for one in rows
-        if one.key in millions and one.count == max(row.count for row in rows)
+        if one.key in millions and COMPARED in one.means and one.count == max(row.count for row in rows)
     ]
     points += [(one.method, one.multiply_adds / 1e6, one.psnr[COMPARED], "white")
                for one in PUBLISHED if one.multiply_adds and COMPARED in one.psnr]  # fmt: skip
@@ -137,4 +154,3 @@ def draw_multiply_adds(title: str, rows: Sequence[Row], millions: Mapping[str, f
     axes.margins(y=0.2)
     axes.grid(alpha=0.3)
     save(drawing, path)
-    return True

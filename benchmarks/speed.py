@@ -5,6 +5,7 @@
     python benchmarks/speed.py --memory --megapixels 12 100                 # peak memory of the command line
     python benchmarks/speed.py --memory --megapixels 12 --task upscale      # of ours, enlarged four times
     python benchmarks/speed.py --upscale 2 4 --against MODEL                # time of upscaling, two models
+    python benchmarks/speed.py --megapixels 12 --save                       # and on record, and docs/speed.md
 
 Time is that of `run_tiled` on a random picture held in memory, the median of `--rounds` in which the
 networks take turns, after a part of the picture for warming up. Memory is the largest resident size of a
@@ -16,6 +17,7 @@ that precision; what halos compute twice does not count as speed.
 from __future__ import annotations
 
 import argparse
+import datetime
 import itertools
 import os
 import statistics
@@ -23,18 +25,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from machine import cpu_name, usable_cores
+from speed_page import page
+from speed_records import Memory, Time, Upscaling, read_speeds, with_records, write_speeds
 
-from hyperrestore import Picture, PictureInfo, Restorer, run_tiled
+from hyperrestore import Picture, PictureInfo, Restorer, __version__, run_tiled
+from hyperrestore.atomic import write_atomically
 from hyperrestore.picture.writer import create_picture
 from hyperrestore.restore.restorer import MODELS
 from hyperrestore.run.engine import TILE
 
 ROOT = Path(__file__).parents[1]
+RECORDS, PAGE = ROOT / "benchmarks" / "results" / "speed.json", ROOT / "docs" / "speed.md"
 LEVEL = 25.0
 WORDS = {"denoise": ["-l", f"{LEVEL:g}"], "dejpeg": ["-l", "20"], "upscale": ["-s", "4"]}
 
@@ -51,6 +59,12 @@ def paper_model(folder: Path) -> Path:
     save_model(path, recipe, build(recipe.network, recipe.scale), {})
     export_onnx(path)
     return path
+
+
+def measured_by() -> dict[str, str | int]:
+    """The entries of a record on who measures now."""
+    today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    return {"cpu": cpu_name(), "cores": usable_cores(), "version": __version__, "date": today}
 
 
 def sides(megapixels: float) -> tuple[int, int]:
@@ -87,7 +101,7 @@ def cost(model: Path) -> float:
     return multiply_adds(materialize(load_network(load_checkpoint(model)), LEVEL))
 
 
-def measure_time(megapixels: float, precision: str, tile: int, rounds: int, paper: Path) -> None:
+def measure_time(megapixels: float, precision: str, tile: int, rounds: int, paper: Path) -> Time:
     """Print the median seconds of both networks, their ratio, and how near to the ceiling they compute."""
     height, width = sides(megapixels)
     picture = np.random.default_rng(0).random((3, height, width), np.float32)
@@ -107,22 +121,29 @@ def measure_time(megapixels: float, precision: str, tile: int, rounds: int, pape
             run_tiled(backend, picture, size=tile)
             seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
+    gflops, shares = {}, {}
     for name, median in medians.items():
         speed = cost(models[name]) * height * width / median
-        share = (
-            "" if precisions[name] == "int8" else f"  {speed / ceiling(precisions[name]):.0%} of the ceiling"
-        )
+        gflops[name] = round(2 * speed / 1e9, 1)
+        shares[name] = 0.0 if precisions[name] == "int8" else round(speed / ceiling(precisions[name]), 3)
+        share = f"  {shares[name]:.0%} of the ceiling" if shares[name] else ""
         print(
             f"{name:6} {width}x{height} ({megapixels:g} MP)  {precisions[name]}  tile {tile}  "
             f"halo {backends[name].halo:3}  {median:7.2f} s  {median / medians['paper']:.2f} of the paper's  "
-            f"{2 * speed / 1e9:4.0f} GFLOP/s{share}",
+            f"{gflops[name]:4.0f} GFLOP/s{share}",
             flush=True,
         )
+    return Time(
+        megapixels, precision, precisions["paper"], tile,
+        round(medians["ours"], 3), round(medians["paper"], 3), **measured_by(),
+        gflops=gflops["ours"], paper_gflops=gflops["paper"],
+        share=shares["ours"], paper_share=shares["paper"],
+    )  # fmt: skip
 
 
 def measure_upscaling(
     megapixels: float, scale: float, precision: str, rounds: int, models: list[Path]
-) -> None:
+) -> list[Upscaling]:
     """Print the median seconds of models that enlarge a picture to so many megapixels, and their ratio."""
     height, width = (round(side / scale) for side in sides(megapixels))
     picture = np.random.default_rng(0).random((3, height, width), np.float32)
@@ -142,11 +163,15 @@ def measure_upscaling(
             f"{median / medians[models[-1]]:.2f} of {models[-1].name}",
             flush=True,
         )
+    return [
+        Upscaling(path.stem, megapixels, scale, precision, round(median, 3), **measured_by())
+        for path, median in medians.items()
+    ]
 
 
 def measure_memory(
     task: str, model: Path | None, megapixels: float, precision: str, tile: int | None, suffix: str, bits: int
-) -> None:
+) -> Memory:
     """Print the peak memory and the time of the whole command on a generated picture file.
 
     The model is ours, or the paper's network at that path.
@@ -171,17 +196,52 @@ def measure_memory(
         seconds = time.perf_counter() - start
     if status:
         raise SystemExit(f"the command failed: {' '.join(command)}")
+    peak = usage.ru_maxrss * 1024 / 1e9
     print(
         f"{'paper' if model else 'ours':6} {task} {' '.join(WORDS[task])}  {suffix[1:]:5} {bits:2} bit  "
         f"{width}x{height} ({megapixels:g} MP)  "
         f"{precision}  tile {tile or 'as by default'}  "
-        f"{seconds:7.1f} s  peak {usage.ru_maxrss * 1024 / 1e9:.2f} GB",
+        f"{seconds:7.1f} s  peak {peak:.2f} GB",
         flush=True,
     )
+    return Memory(
+        "paper" if model else "ours", " ".join([task, *WORDS[task]]), f"{suffix[1:]}, {bits} bit", megapixels,
+        precision, tile or 0, round(seconds, 1), round(peak, 3), **measured_by(),
+    )  # fmt: skip
 
 
-def main() -> None:
-    """Parse the arguments and measure."""
+def measure(options: argparse.Namespace) -> Iterator[Time | Upscaling | Memory]:
+    """Measure what the command line asks for."""
+    if options.upscale:
+        models = [
+            options.model or MODELS / "upscale.safetensors",
+            *([options.against] if options.against else []),
+        ]
+        for megapixels, scale, precision in itertools.product(
+            options.megapixels, options.upscale, options.precision
+        ):
+            yield from measure_upscaling(megapixels, scale, precision, options.rounds, models)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        paper = None
+        if options.task == "denoise" or not options.memory:
+            # Not in this process: torch would make it large, and no child's peak is below its parent's size.
+            with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+                paper = apart.submit(paper_model, Path(name)).result()
+        for megapixels, precision in itertools.product(options.megapixels, options.precision):
+            models = [None, paper] if paper and precision != "int8" else [None]  # int8 needs calibration
+            for tile in options.tile or [None]:
+                if paper and not options.memory:
+                    yield measure_time(megapixels, precision, tile or TILE, options.rounds, paper)
+                    continue
+                for suffix, model in itertools.product(options.format, models):
+                    yield measure_memory(
+                        options.task, model, megapixels, precision, tile, suffix, options.bits
+                    )
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -198,33 +258,23 @@ def main() -> None:
     parser.add_argument("--task", default="denoise", choices=WORDS, help="for --memory")
     parser.add_argument("--format", nargs="+", default=[".jpg"], help="for --memory: .jpg, .png, .tif")
     parser.add_argument("--bits", type=int, default=8, help="for --memory: 8 or 16")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--save", action="store_true",
+        help="keep the results in benchmarks/results/speed.json, and make docs/speed.md of it",
+    )  # fmt: skip
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and keep the results if that is asked for."""
+    options = parse(arguments)
+    speeds = read_speeds(RECORDS) if options.save else None  # what cannot be read is said before the hours
     print(f"{os.cpu_count()} CPUs, {len(os.sched_getaffinity(0))} used; OpenVINO, level {LEVEL:g}")
-    if options.upscale:
-        models = [
-            options.model or MODELS / "upscale.safetensors",
-            *([options.against] if options.against else []),
-        ]
-        for megapixels, scale, precision in itertools.product(
-            options.megapixels, options.upscale, options.precision
-        ):
-            measure_upscaling(megapixels, scale, precision, options.rounds, models)
-        return
-    with tempfile.TemporaryDirectory() as name:
-        paper = None
-        if options.task == "denoise" or not options.memory:
-            # Not in this process: torch would make it large, and no child's peak is below its parent's size.
-            with ProcessPoolExecutor(1, get_context("spawn")) as apart:
-                paper = apart.submit(paper_model, Path(name)).result()
-        for megapixels in options.megapixels:
-            for precision in options.precision:
-                models = [None, paper] if paper and precision != "int8" else [None]  # int8 needs calibration
-                for tile in options.tile or [None]:
-                    if paper and not options.memory:
-                        measure_time(megapixels, precision, tile or TILE, options.rounds, paper)
-                        continue
-                    for suffix, model in itertools.product(options.format, models):
-                        measure_memory(options.task, model, megapixels, precision, tile, suffix, options.bits)
+    for record in measure(options):
+        if speeds:
+            speeds = with_records(speeds, [record])
+            write_speeds(RECORDS, speeds)
+            write_atomically(PAGE, page(speeds).encode())
 
 
 if __name__ == "__main__":

