@@ -8,7 +8,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 import hyperrestore
-from hyperrestore.cli.arguments import parser
+from hyperrestore.cli.arguments.parser import parser
 
 HERE = Path(__file__).parent
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hyperrestore import Picture, PictureInfo, write_picture
-from hyperrestore.cli.arguments import parser
+from hyperrestore.cli.arguments.parser import parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "guide").glob("*.md")])
