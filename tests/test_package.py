@@ -200,8 +200,6 @@ def test_a_strangers_program_type_checks(tmp_path):
 
 LONGEST_FUNCTION, LONGEST_FILE = 80, 400  # lines
 
-# Longer ones from before the limits: to be split, and then taken off this list. Nothing is added to it.
-
 
 def source_files():
     """Text of every file of the package, by its path."""

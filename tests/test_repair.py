@@ -178,11 +178,11 @@ REFUSED = {
     "softness": ("upscale", {"level": 2, "softness": 9.0}, LevelError, "softness 9.0 is not accepted"),
     "grain of JPEG": (
         "dejpeg", {"level": 40, "grain": 0.5}, UsageError,
-        "grain is noise that is put back, and dejpeg takes none out; leave it out, or denoise",
+        "grain is noise that is put back, and dejpeg removes none; leave it out, or denoise",
     ),
     "grain of upscaling": (
         "upscale", {"level": 2, "grain": 0.5}, UsageError,
-        "grain is noise that is put back, and upscale takes none out; leave it out, or denoise",
+        "grain is noise that is put back, and upscale removes none; leave it out, or denoise",
     ),
     "a map for upscaling": (
         "upscale", {"map": (1, 2)}, UsageError,
@@ -313,7 +313,7 @@ def test_a_repair_checks_itself(task, asked, said):
 def test_grain_of_several_models_is_for_those_that_take_noise_out(restorers):
     repairs = repairs_of([restorers["denoise"], restorers["dejpeg"]], None, grain=0.3)
     assert [repair.grain for repair in repairs] == [0.3, 0.0]
-    with pytest.raises(UsageError, match="dejpeg takes none out"):
+    with pytest.raises(UsageError, match="dejpeg removes none"):
         repairs_of([restorers["dejpeg"]], None, grain=0.3)
 
 

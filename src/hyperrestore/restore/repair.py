@@ -106,9 +106,7 @@ class Repair:
         if not 0 <= as_number(self.grain) <= 1:
             raise UsageError(f"grain {self.grain!r} is not accepted: give a number from 0 to 1")
         if self.grain and self.task != Task.DENOISE:
-            raise UsageError(
-                f"grain is noise that is put back, and {self.task} takes none out; leave it out, or denoise"
-            )
+            raise UsageError(f"grain puts noise back, and {self.task} removes none; leave it out, or denoise")
         if self.task == Task.UPSCALE:
             if self.level_map is not None:
                 raise UsageError("a map of levels is not for upscaling: its level is the size of the result")
