@@ -178,11 +178,11 @@ REFUSED = {
     "softness": ("upscale", {"level": 2, "softness": 9.0}, LevelError, "softness 9.0 is not accepted"),
     "grain of JPEG": (
         "dejpeg", {"level": 40, "grain": 0.5}, UsageError,
-        "grain is noise that is put back, and dejpeg removes none; leave it out, or denoise",
+        "grain puts noise back, and dejpeg removes none; leave it out, or denoise",
     ),
     "grain of upscaling": (
         "upscale", {"level": 2, "grain": 0.5}, UsageError,
-        "grain is noise that is put back, and upscale removes none; leave it out, or denoise",
+        "grain puts noise back, and upscale removes none; leave it out, or denoise",
     ),
     "a map for upscaling": (
         "upscale", {"map": (1, 2)}, UsageError,
