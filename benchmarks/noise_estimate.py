@@ -164,24 +164,26 @@ KINDS: dict[str, Callable[[Floats, float, Random], Floats]] = {
     "coarse, then JPEG": coarse_compressed,
 }
 CAMERA = "camera"  # its level is the one that restores best
-CAMERAS = 0.18  # share of pieces that a camera took
 CAMERA_SIDE = 80  # of these pieces, pixels
 TRIED = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)  # levels over the root mean square of what noise changed
 LEAST_GAIN = 0.02  # by which restoring must bring a picture nearer, dB; else its best level is 0
 INDEPENDENT = (floating, clipped, compressed, signal_dependent)  # noise of its own in each channel
 
 
-def pieces(files: Sequence[PhotoFile], count: int, seed: int) -> Iterator[tuple[Floats, float, int]]:
+def pieces(
+    files: Sequence[PhotoFile], count: int, seed: int, *, cameras: float = 0.0
+) -> Iterator[tuple[Floats, float, int]]:
     """Random pieces of photos and drawn pictures with noise, its level and the number of its kind.
 
-    The level is sigma; that of a camera, whose kind comes after `KINDS`, is the one that restores best.
+    The level is sigma. A share `cameras` of the pieces has the noise of a camera, whose kind comes after
+    `KINDS`; its level is the one that restores best, which takes about a second a piece to find.
     """
     random = np.random.default_rng(seed)
     drawn = draw_pictures(200, size=256, seed=seed + 1)
     photos = [read_rgb(file.path) for file in files]
-    restorer = Restorer.load("denoise")
+    restorer = Restorer.load("denoise") if cameras else None
     for index in range(count):
-        if random.random() < CAMERAS:
+        if restorer is not None and random.random() < cameras:
             clean = photos[random.integers(len(photos))].astype(np.float32)
             side = min(2 * CAMERA_SIDE, *clean.shape[1:])
             top, left = (random.integers(0, most - side + 1) for most in clean.shape[1:])
@@ -380,13 +382,15 @@ def classical(blocks: Floats) -> float:
     return float(np.sqrt(max(np.quantile(energies, 0.02) - FLOOR, 0)))
 
 
-def table(estimates: dict[str, npt.NDArray[Any]], sigmas: Floats, kinds: npt.NDArray[Any]) -> str:
+def table(
+    estimates: dict[str, npt.NDArray[Any]], sigmas: Floats, kinds: npt.NDArray[Any], names: Sequence[str]
+) -> str:
     """Mean absolute error of each way for each kind and class of sigma, in Markdown."""
     classes = list(itertools.pairwise(LIMITS))
     head = ["way", "kind of noise", "all", *(f"{low} to {high}" for low, high in classes)]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for way, found in estimates.items():
-        for number, kind in enumerate((*KINDS, CAMERA)):
+        for number, kind in enumerate(names):
             of_kind = kinds == number
             cells = [np.abs(found - sigmas)[of_kind].mean()]
             for low, high in classes:
@@ -405,6 +409,9 @@ def main() -> None:
     parser.add_argument("--train", action="store_true")
     parser.add_argument("--best", action="store_true", help="only measure which levels restore best")
     parser.add_argument("--samples", type=int, default=36000, help="to train on; a tenth to measure")
+    parser.add_argument(
+        "--cameras", type=float, default=0.0, help="share of pieces with the noise of a camera (default: 0)"
+    )
     parser.add_argument("--epochs", type=int, default=45)
     options = parser.parse_args()
     training, held_out = split_photos(find_photos(options.photos))
@@ -412,10 +419,10 @@ def main() -> None:
         print(best_levels(held_out))
         return
     if options.train:
-        blocks, sigmas = collect(pieces(training, options.samples, seed=0))
+        blocks, sigmas = collect(pieces(training, options.samples, seed=0, cameras=options.cameras))
         write_atomically(WEIGHTS, save(fit(blocks, sigmas, epochs=options.epochs)))
     rows = []
-    for pixels, sigma, kind in pieces(held_out, options.samples // 10, seed=1):
+    for pixels, sigma, kind in pieces(held_out, options.samples // 10, seed=1, cameras=options.cameras):
         scales = described(pixels)
         noise = estimate(scales)
         rows.append((noise.sigma, noise.spread, classical(scales[0]), sigma, kind))
@@ -425,11 +432,12 @@ def main() -> None:
         f"Mean absolute error on {len(sigmas)} pieces of {len({file.photo for file in held_out})} photos "
         "held out of training, and of drawn pictures"
     )
-    print(table(found, sigmas, kinds))
+    names = [*KINDS, CAMERA] if options.cameras else [*KINDS]
+    print(table(found, sigmas, kinds, names))
     sure = np.array([bool(Findings(NOT_COMPRESSED, Noise(*row[:2])).levels) for row in rows])
     print("\nPieces without noise that `denoise` would change, since it is sure of noise in them;")
     print("pieces of sigma 4 to 10, and from 10 on, that it would leave alone:")
-    for kind, name in enumerate((*KINDS, CAMERA)):
+    for kind, name in enumerate(names):
         clean, weak, strong = (
             sure[(kinds == kind) & (sigmas >= low) & (sigmas < high)].mean()
             for low, high in ((0, 1e-9), (4, 10), (10, 76))
