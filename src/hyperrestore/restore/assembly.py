@@ -11,7 +11,7 @@ The command line, Python, folders, sheets and the page all restore by these.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Protocol
 
@@ -114,9 +114,11 @@ def assemble(steps: Sequence[Step], seen: Seen, *, quick: bool = False) -> Assem
         UsageError: A model has no map of levels, or the picture has too many bits for its precision.
     """
     width, height = seen.width, seen.height
-    for step in steps:
-        if step.model.task == Task.UPSCALE and step.levels is not None:
-            width, height, _ = enlarged_size(width, height, scale=step.levels[0])
+    if len(steps) == 1 and steps[0].model.task == Task.UPSCALE and steps[0].levels is not None:
+        scale, *further = steps[0].levels
+        width, height, _ = enlarged_size(width, height, scale=scale)
+        if (width, height) == (seen.width, seen.height):  # nothing is enlarged: the scale is 1
+            steps = [replace(steps[0], levels=(1.0, *further))]
     networks = [step.network(seen.bits, 0 if quick else width * height) for step in steps]
     return Assembly(networks[0] if len(networks) == 1 else Chain(networks), seen, (height, width))
 
