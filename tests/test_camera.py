@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperrestore.errors import UsageError
 from hyperrestore.measure.camera import (
     READ,
     SHOT,
@@ -84,6 +85,23 @@ def test_gradient_correction_is_nearer_to_a_photo_than_linear_interpolation():
     photo = data.astronaut()[:128, :128].transpose(2, 0, 1).astype(np.float32) / 255
     errors = [np.square(demosaiced(photo, gradients=kind) - photo).mean() for kind in (False, True)]
     assert errors[1] < 0.8 * errors[0]
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 9), (3, 2), (5, 4)])
+@given(SEEDS)
+def test_two_pixels_a_side_suffice(shape, seed):
+    clean = np.random.default_rng(seed).integers(0, 2, (3, *shape)).astype(np.float32)
+    noise = np.random.default_rng(seed).standard_normal(clean.shape, dtype=np.float32)
+    for made in photographed(clean, camera(seed), noise):
+        assert made.shape == clean.shape and made.dtype == np.float32
+        assert np.isfinite(made).all() and 0 <= made.min() <= made.max() <= 1
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 1)])
+def test_a_line_of_pixels_has_no_mosaic(shape, gradients):
+    with pytest.raises(UsageError, match="2 x 2 pixels or more"):
+        demosaiced(np.ones((3, *shape), np.float32), gradients=gradients)
 
 
 @given(SEEDS)

@@ -17,7 +17,7 @@ from openvino import opset13
 from hyperrestore import PictureInfo, Restorer, run_tiled
 from hyperrestore.cli.main import main
 from hyperrestore.errors import CheckpointError, MissingExtraError, UsageError
-from hyperrestore.learn.calibrate import calibrate
+from hyperrestore.learn.calibrate import as_restored, calibrate
 from hyperrestore.measure.degrade import gaussian_noise
 from hyperrestore.measure.metrics import psnr
 from hyperrestore.network.checkpoint import (
@@ -197,6 +197,18 @@ def test_calibration_depends_on_its_arguments_alone(tiny):
     assert subset.limits == {name: limits[1:2] for name, limits in first.limits.items()}
     assert first.levels == LEVELS
     assert calibrate(model, PHOTOS[:1]).levels == (0, 4, 16, 36, 64, 100)
+
+
+def test_the_highest_softness_is_measured_on_crisp_pictures_too(subpixel_model, rng):
+    clean = rng.random((3, 128, 128), dtype=np.float32)
+    description = read_description(subpixel_model)
+    (softness,) = description.axes
+    made = as_restored(description, clean, 2, rng)
+    at_most = [one.pixels for one in made if one.levels == (2, softness.trained[1])]
+    (usual,) = (one.pixels for one in made if one.levels == (2, softness.origin))
+    assert len({one.pixels.shape for one in made}) == 1
+    assert len(at_most) == 2 and at_most[0].std() < at_most[1].std()
+    np.testing.assert_array_equal(at_most[1], usual)
 
 
 def test_ranges_after_relu_begin_at_0(tiny):

@@ -273,10 +273,8 @@ def on_the_command_line(
     return [str(word) for word in words]
 
 
-def answers(client, task, source, mask, *, level=None, map=None, softness=None, **more):
+def answers(client, task, source, mask, *, level=None, map=None, **more):
     """Those of the page to a region and to a job."""
-    if softness is not None:
-        return  # it does not ask for it
     given = client.post("/api/photos", content=source.read_bytes(), headers={"X-File-Name": "a.png"}).json()
     asked = {"task": task, **more} | ({} if level is None else {"level": float(level)})
     if map is not None:
@@ -298,6 +296,7 @@ def answers(client, task, source, mask, *, level=None, map=None, softness=None, 
         (Task.DENOISE, {"level_map": np.full((3, 4), "x")}, "levels of shape"),
         (Task.DENOISE, {"level_map": Mask(None, 0, -1)}, "sigma -1 is not accepted"),
         (Task.DEJPEG, {"size": Size(long_side=9)}, "dejpeg keeps the size"),
+        (Task.UPSCALE, {"level": {"scale": None}}, "scale None is not accepted"),
         (Task.UPSCALE, {"size": Size(30, 40)}, "got 2 of them"),
         (Task.UPSCALE, {"level": {"softness": 1}}, "got 0 of them"),
         (Task.UPSCALE, {"level": {"scale": 2, "softness": -1}}, "softness -1 is not accepted"),
@@ -308,6 +307,11 @@ def test_a_repair_checks_itself(task, asked, said):
     with pytest.raises(UsageError) as caught:
         Repair(task, scales, **asked)
     assert said in str(caught.value)
+
+
+def test_no_model_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"a\.png: no model was given; give one"):
+        restore_file([], photo(tmp_path / "a.png"), tmp_path / "no.png", None)
 
 
 def test_grain_of_several_models_is_for_those_that_take_noise_out(restorers):

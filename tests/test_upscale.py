@@ -8,10 +8,11 @@ from conftest import needs_linux, peak_memory
 from makers import photo
 from PIL import Image
 
-from hyperrestore import Restorer, read_picture, restore_file
+from hyperrestore import PictureInfo, Restorer, read_picture, restore_file, write_picture
 from hyperrestore.cli.main import main
 from hyperrestore.errors import ExtrapolationWarning, LevelError, UsageError
 from hyperrestore.level import Task
+from hyperrestore.picture.file import Picture
 from hyperrestore.run.engine import Region
 
 
@@ -43,6 +44,21 @@ def test_files_become_as_large_as_asked(restorer, tmp_path, scale, channels, bit
         restore_file(restorer, source, tmp_path / f"{tile}.png", scale, tile=tile)
         tiled = read_picture(tmp_path / f"{tile}.png").pixels
         assert np.abs(tiled - made.pixels).max() <= 1.01 / (2**bits - 1)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_picture_in_memory_has_the_alpha_of_the_file(restorer, tmp_path, bits):
+    random = np.random.default_rng(0)
+    pixels, alpha = random.random((3, 37, 45), np.float32), random.random((1, 37, 45), np.float32)
+    source = tmp_path / "in.png"
+    write_picture(source, Picture(pixels, alpha, PictureInfo(45, 37, 3, bits, has_alpha=True)))
+    for scale in (1.7, 2, 3.1):
+        restore_file(restorer, source, tmp_path / f"{scale}.png", scale)
+        write_picture(tmp_path / f"memory-{scale}.png", restorer(read_picture(source), scale))
+        made, expected = (
+            read_picture(tmp_path / f"{name}{scale}.png").alpha * (2**bits - 1) for name in ("memory-", "")
+        )
+        np.testing.assert_array_equal(np.rint(made), np.rint(expected))
 
 
 def test_a_side_can_be_given(restorer, tmp_path):

@@ -303,3 +303,9 @@ def test_axes_have_to_fit(change, why):
 def test_sub_pixels_have_to_fit(entry):
     with pytest.raises(RecipeError, match="subpixels"):
         NetworkConfig("unet", widths=(8,), blocks=(1,), **entry)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_network_with_sub_pixels_has_several(count):
+    with pytest.raises(RecipeError, match=f"subpixels {count} do not fit .* 2 or more"):
+        NetworkConfig("subpixel", widths=(8,), blocks=(1,), subpixels=count)

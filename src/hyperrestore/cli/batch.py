@@ -71,6 +71,7 @@ def _labels(plan: Plan) -> list[str]:
 def _show(result: Report | Failure, *, as_json: bool) -> None:
     """Say what became of a picture."""
     from hyperrestore.restore.batch import Failure
+    from hyperrestore.run.backend import level_text
 
     if isinstance(result, Failure):
         say(f"error: {result.error}")
@@ -80,7 +81,7 @@ def _show(result: Report | Failure, *, as_json: bool) -> None:
     logger.info(
         "wrote %s: %d x %d pixels, %s, in %.2f s",
         *(result.target, result.width, result.height),
-        ", ".join(f"{task} at {level}" for task, level in result.levels.items()) or "unchanged",
+        ", ".join(f"{task} at {level_text(level)}" for task, level in result.levels.items()) or "unchanged",
         result.seconds,
     )
     put(json.dumps(asdict(result)) if as_json else result.target)

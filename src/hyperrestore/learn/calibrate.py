@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,13 @@ CROP = 128  # side of the crops that are measured, pixels: a multiple of every n
 CROPS = 64
 TAIL = 1e-5  # the share of activations cut off at each end: the steps for all others become finer
 SAMPLE = 7  # one activation in so many is looked at; this divides no width, so every column has its turn
+
+
+class Damaged(NamedTuple):
+    """A picture (3, h, w) that a network restores, and the levels at which it does."""
+
+    levels: tuple[float, ...]
+    pixels: Float32
 
 
 def calibrate(
@@ -50,10 +58,11 @@ def calibrate(
     sides: dict[str, int] = {}
     for level in levels:
         generator = np.random.default_rng(seed)
-        damaged = [_damaged(model.description, crop, level, generator) for crop in clean]
+        damaged = [as_restored(model.description, crop, level, generator) for crop in clean]
         seen: dict[str, list[Float32]] = {}
-        for axes in damaged[0]:
-            for name, activations in _read_by_convolutions(model, axes, [crop[axes] for crop in damaged]):
+        for pictures in zip(*damaged, strict=True):
+            axes = pictures[0].levels
+            for name, activations in _read_by_convolutions(model, axes, [one.pixels for one in pictures]):
                 sides[name] = activations.shape[-1]
                 seen.setdefault(name, []).append(activations.ravel()[::SAMPLE].copy())
         for name, values in seen.items():
@@ -75,20 +84,23 @@ def _spread(scale: LevelScale) -> list[float]:
     return sorted({round(scale.low + (scale.high - scale.low) * (step / 5) ** 2) for step in range(6)})
 
 
-def _damaged(
+def as_restored(
     description: Description, crop: Float32, level: float, generator: np.random.Generator
-) -> dict[tuple[float, ...], Float32]:
-    """A clean crop as the network gets it at a level; of small pictures one for each softness."""
+) -> list[Damaged]:
+    """A clean crop as the network gets it at a level; of small pictures one for each softness.
+
+    The highest softness sharpens most, and people take it for pictures that are not so soft: there it meets
+    one as usual, too, which activates more than any that it was trained with.
+    """
     if not description.axes:
-        return {(level,): degrade(crop, level, description.task, "standard", generator)}
+        return [Damaged((level,), degrade(crop, level, description.task, "standard", generator))]
     (softness,) = description.axes
-    small = {
-        (level, one): shrink(crop, level, softness=one)
-        for one in sorted({softness.trained[0], softness.origin, softness.trained[1]})
-    }
+    highest, usual = softness.trained[1], softness.origin
+    shrunk = [(one, one) for one in sorted({softness.trained[0], usual, highest})] + [(highest, usual)]
+    small = [Damaged((level, given), shrink(crop, level, softness=own)) for given, own in shrunk]
     multiple = description.multiple
-    side = min(picture.shape[-1] for picture in small.values()) // multiple * multiple
-    return {levels: picture[:, :side, :side] for levels, picture in small.items()}
+    side = min(picture.pixels.shape[-1] for picture in small) // multiple * multiple
+    return [picture._replace(pixels=picture.pixels[:, :side, :side]) for picture in small]
 
 
 def _read_by_convolutions(

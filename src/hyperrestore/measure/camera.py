@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hyperrestore.errors import UsageError
+
 Array = Any  # NumPy array or torch tensor (..., 3, h, w)
 Weights = tuple[tuple[float, float, float], ...]
 
@@ -109,9 +111,17 @@ def demosaiced(sensor: Array, *, gradients: bool) -> Array:
     """Keep of each pixel (..., 3, h, w) the one colour that a sensor sees there, and find the others again.
 
     Args:
-        sensor: Sides of at least 3 pixels. Red is seen at (0, 0), blue at (1, 1).
+        sensor: Sides of at least 2 pixels. Red is seen at (0, 0), blue at (1, 1).
         gradients: Correct each colour by the gradients of the one seen there.
+
+    Raises:
+        UsageError: A side has fewer pixels.
     """
+    if min(sensor.shape[-2:]) < 2:
+        raise UsageError(
+            f"a sensor sees three colours in 2 x 2 pixels or more, got a picture (..., 3, h, w) of shape "
+            f"{tuple(sensor.shape)}"
+        )
     masks = _masks(sensor.shape[-2:])
     if not isinstance(sensor, np.ndarray):
         masks = sensor.new_tensor(masks)
@@ -149,13 +159,16 @@ def photographed(clean: Array, camera: Camera, noise: Array) -> tuple[Array, Arr
     """What a camera makes of a scene, with its noise and without.
 
     Args:
-        clean: Photo of the scene, sRGB (..., 3, h, w), values in [0, 1], sides of at least 5 pixels.
+        clean: Photo of the scene, sRGB (..., 3, h, w), values in [0, 1], sides of at least 2 pixels.
         camera: See `draw_camera`.
         noise: Independent values of a standard normal distribution, of the same shape.
 
     Returns:
         The noisy and the noiseless picture, both of the same shape, values in [0, 1]. Mosaic, smoothing and
         sharpening are in both.
+
+    Raises:
+        UsageError: A side has fewer than 2 pixels.
     """
     sensor = on_sensor(clean, camera)
     return developed(sensor_noise(sensor, camera, noise), camera), developed(sensor, camera)

@@ -36,7 +36,8 @@ class NetworkConfig:
         shuffle: A U-net's finest resolution is the picture's divided by it: every shuffle x shuffle pixels
             become channels of one (pixel unshuffle).
         full_to: Convolutions with at most so many channels have a W of full rank, whatever `rank` says.
-        subpixels: Sub-pixels along each side of a pixel; 1 for the kinds that return the size they get.
+        subpixels: Sub-pixels along each side of a pixel, 2 or more for the kind that returns them; 1 for the
+            kinds that return the size they get.
     """
 
     kind: Literal["paper", "unet", "subpixel"]
@@ -60,8 +61,11 @@ class NetworkConfig:
             raise RecipeError(f"blocks {self.blocks}, rank {self.rank} do not fit network kind {self.kind!r}")
         if self.shuffle < 1 or (self.kind != "unet" and self.shuffle != 1):
             raise RecipeError(f"shuffle {self.shuffle} does not fit network kind {self.kind!r}")
-        if self.subpixels < 1 or (self.kind != "subpixel" and self.subpixels != 1):
-            raise RecipeError(f"subpixels {self.subpixels} do not fit network kind {self.kind!r}")
+        if self.subpixels < 1 or (self.kind == "subpixel") != (self.subpixels > 1):
+            raise RecipeError(
+                f"subpixels {self.subpixels} do not fit network kind {self.kind!r}: kind 'subpixel' has 2 or "
+                "more, others have 1"
+            )
 
 
 PAPER = NetworkConfig("paper", widths=(64,), blocks=(16,))

@@ -127,15 +127,16 @@ def enlarged_picture(picture: Picture, pixels: Pixels) -> Picture:
         notes += (resizing_of(info),)
     return Picture(
         pixels,
-        None if picture.alpha is None else _enlarged(picture.alpha, height, width),
+        None if picture.alpha is None else _enlarged(picture.alpha, info),
         replace(info, notes=info.notes + notes),
-        None if picture.others is None else _enlarged(picture.others, height, width),
+        None if picture.others is None else _enlarged(picture.others, info),
     )
 
 
-def _enlarged(samples: Pixels, height: int, width: int) -> Pixels:
-    """Enlarge samples (n, h, w)."""
+def _enlarged(samples: Pixels, info: PictureInfo) -> Pixels:
+    """Enlarge samples (n, h, w) to the size of a picture, in its depth: the result is what its file holds."""
     before_threads("transparency")
-    image = vips_library().Image.new_from_array(np.ascontiguousarray(samples.transpose(1, 2, 0)))
-    enlarged: Pixels = resized(image, width, height).numpy().reshape(height, width, len(samples))
-    return enlarged.transpose(2, 0, 1)
+    image = vips_library().Image.new_from_array(to_integers(samples.transpose(1, 2, 0), info))
+    enlarged = resized(image, info.width, info.height).rint().numpy().astype(np.float32)
+    scaled: Pixels = enlarged.reshape(info.height, info.width, len(samples)) / np.float32(2**info.bits - 1)
+    return scaled.transpose(2, 0, 1)

@@ -97,7 +97,7 @@ class Repair:
                 raise UsageError(f"a {main.unit} of {given[main.unit]!r} and a map are two levels; give one")
             _check_map(main, self.level_map)
         if self.task == Task.UPSCALE:
-            _check_extent(given.get(main.unit), self.size)
+            _check_extent(main.unit in given, self.size)
         object.__setattr__(self, "_main", main.check(given[main.unit]) if main.unit in given else None)
         levels = tuple(axis.check(given.get(axis.unit, axis.origin)) for axis in further)
         object.__setattr__(self, "_further", levels)
@@ -190,9 +190,11 @@ def repairs_of(
 
     Raises:
         LevelError: As `Repair`.
-        UsageError: As `Repair`; several models are given with a level or one of them upscales; or a map
-            without two levels, or the reverse.
+        UsageError: As `Repair`; no models, or several are given with a level or one of them upscales; or a
+            map without two levels, or the reverse.
     """
+    if not models:
+        raise UsageError("no model was given; give one, or several that repair a picture in turn")
     if len(models) != 1 and (level is not None or any(model.task == Task.UPSCALE for model in models)):
         raise UsageError("several models repair a picture at levels that are found out, and none may upscale")
     if (level_map is not None) != isinstance(level, tuple):
@@ -293,8 +295,8 @@ def _ends(level_map: Mask | Pixels) -> tuple[float, float]:
     return float(level_map.min()), float(level_map.max())
 
 
-def _check_extent(scale: float | None, size: Size) -> None:
+def _check_extent(has_scale: bool, size: Size) -> None:
     """Refuse none and several of a scale and the three ways to give a size."""
-    given = sum(entry is not None for entry in (scale, *size))
+    given = has_scale + sum(side is not None for side in size)
     if given != 1:
         raise UsageError(f"give one of scale, width, height and long side; got {given} of them")
