@@ -53,6 +53,26 @@ def test_commands_are_accepted(page):
         parser().parse_args(words)
 
 
+@pytest.mark.parametrize("page", **named([page for page in PAGES if list(commands(page))]))
+def test_commands_of_a_block_write_different_files(page):
+    """Who follows them one after another is not told that a file exists."""
+    for block in blocks(page, ""):
+        outputs = re.findall(r"^hyperrestore .*?(?:-o|--out) (\S+)", block, re.MULTILINE)
+        assert len(outputs) == len(set(outputs)), outputs
+
+
+GUIDE = [page for page in PAGES if page.parent.name == "guide"]
+
+
+@pytest.mark.parametrize("page", **named(GUIDE))
+def test_options_in_the_text_exist(page):
+    """Those of the command line, which is what the guide speaks of."""
+    (commands,) = (action for action in parser()._actions if action.dest == "command")
+    known = {option for command in commands.choices.values() for option in command._option_string_actions}
+    named = {word for code in re.findall(r"`([^`\n]+)`", page.read_text()) for word in code.split()}
+    assert {word for word in named if re.fullmatch(r"--[a-z-]+", word)} <= known
+
+
 @pytest.mark.parametrize("page", **named(PAGES))
 def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
