@@ -20,7 +20,8 @@ TOLD_ELSEWHERE = {
 
 def blocks(page, language):
     """The code blocks of a page in one language; "" is a block that names none."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    every = re.findall(r"^```(.*?)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for named, text in every if named == language]
 
 
 def named(pages):
