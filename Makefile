@@ -4,7 +4,7 @@ DEV = .venv/bin
 
 .PHONY: demo test test-old-cpu test-slow test-web test-programs check docs clean
 
-demo: .venv-demo/ready  ## Restore a real photograph at three levels.
+demo: .venv-demo/ready  ## Restore a real photograph by all three tasks.
 	$(DEMO)/python examples/demo.py demo
 
 test: .venv/ready  ## The quick test suite, on every core.

@@ -3,6 +3,7 @@
 import io
 import re
 from contextlib import redirect_stdout
+from enum import Enum
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -22,9 +23,14 @@ html_theme = "furo"
 html_title = f"hyperrestore {release}"
 exclude_patterns = ["_build"]
 autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 80
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # the signature has them
+default_role = "code"  # `name` in a docstring
+highlight_language = "text"
+pygments_dark_style = "monokai"
 
 
 def write_commands(target: Path) -> None:
@@ -44,7 +50,12 @@ def write_commands(target: Path) -> None:
 
 def write_names(target: Path) -> None:
     """Every public name, described by its docstring."""
-    lines = ["# Python", "", "All public names of the package: `from hyperrestore import ...`.", ""]
+    lines = [
+        "# Python",
+        "",
+        "All public names of the package, beside `__version__`: `from hyperrestore import ...`.",
+        "",
+    ]
     for name in hyperrestore.__all__:
         value = getattr(hyperrestore, name)
         if isinstance(value, type):
@@ -54,6 +65,8 @@ def write_names(target: Path) -> None:
                 "```{eval-rst}",
                 f".. autoclass:: hyperrestore.{name}",
                 "   :members:",
+                *(["   :special-members: __call__"] if "__call__" in vars(value) else []),
+                *(["   :undoc-members:"] if issubclass(value, Enum) else []),
                 "```",
                 "",
             ]
@@ -67,8 +80,31 @@ def link_cards(_: Sphinx, __: str, source: list[str]) -> None:
     source[0] = re.sub(r"\((?:\.\./)+src/hyperrestore/models/(\w+\.md)", r"(/reference/cards/\1", source[0])
 
 
+def leave_out_tuple_fields(_: Sphinx, __: str, ___: str, value: object, skip: bool, ____: object) -> bool:
+    """The fields of a named tuple, which stand in its signature."""
+    return skip or type(value).__name__ == "_tuplegetter"
+
+
+def shorten_signature(
+    _: Sphinx, __: str, ___: str, value: object, ____: object, arguments: str | None, result: str | None
+) -> tuple[str | None, str | None]:
+    """Arrays by the type of their values; no arguments of a protocol, which nobody calls to make one."""
+
+    def shorter(text: str | None) -> str | None:
+        if text is None:
+            return None
+        text = re.sub(
+            r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dtype\[(.+?)\]\]", r"NDArray[\1]", text
+        )
+        return text.replace("<function <lambda>>", "...")
+
+    return ("" if getattr(value, "_is_protocol", False) else shorter(arguments)), shorter(result)
+
+
 def setup(app: Sphinx) -> None:
     """Write the generated pages, and follow links out of the folder."""
     write_commands(HERE / "reference" / "commands.md")
     write_names(HERE / "reference" / "python.md")
     app.connect("source-read", link_cards)
+    app.connect("autodoc-process-signature", shorten_signature)
+    app.connect("autodoc-skip-member", leave_out_tuple_fields)

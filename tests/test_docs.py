@@ -20,7 +20,8 @@ TOLD_ELSEWHERE = {
 
 def blocks(page, language):
     """The code blocks of a page in one language; "" is a block that names none."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    every = re.findall(r"^```(.*?)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for named, text in every if named == language]
 
 
 def named(pages):
@@ -51,6 +52,26 @@ def commands(page):
 def test_commands_are_accepted(page):
     for words in commands(page):
         parser().parse_args(words)
+
+
+@pytest.mark.parametrize("page", **named([page for page in PAGES if list(commands(page))]))
+def test_commands_of_a_block_write_different_files(page):
+    """Who follows them one after another is not told that a file exists."""
+    for block in blocks(page, ""):
+        outputs = re.findall(r"^hyperrestore .*?(?:-o|--out) (\S+)", block, re.MULTILINE)
+        assert len(outputs) == len(set(outputs)), outputs
+
+
+GUIDE = [page for page in PAGES if page.parent.name == "guide"]
+
+
+@pytest.mark.parametrize("page", **named(GUIDE))
+def test_options_in_the_text_exist(page):
+    """Those of the command line, which is what the guide speaks of."""
+    (commands,) = (action for action in parser()._actions if action.dest == "command")
+    known = {option for command in commands.choices.values() for option in command._option_string_actions}
+    named = {word for code in re.findall(r"`([^`\n]+)`", page.read_text()) for word in code.split()}
+    assert {word for word in named if re.fullmatch(r"--[a-z-]+", word)} <= known
 
 
 @pytest.mark.parametrize("page", **named(PAGES))

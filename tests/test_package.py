@@ -109,6 +109,23 @@ def test_without_torch_its_names_say_what_to_install():
     assert (result.stdout, result.stderr) == ("hyperize needs torch: pip install 'hyperrestore[torch]'\n", "")
 
 
+@pytest.mark.parametrize(
+    ("words", "job"),
+    [
+        (["train", "recipe.toml", "--data", "photos"], "training"),
+        (["export", "model.safetensors"], "exporting"),
+        (["calibrate", "model.safetensors", "--data", "photos"], "calibrating"),
+    ],
+)
+def test_without_torch_its_commands_say_what_to_install(words, job):
+    result = python(
+        "import sys; sys.modules['torch'] = None\n"
+        f"from hyperrestore.cli.main import main\nsys.exit(main({words}))"
+    )
+    assert result.returncode == 2
+    assert result.stderr == f"hyperrestore: error: {job} needs torch: pip install 'hyperrestore[torch]'\n"
+
+
 def test_the_version_is_one():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     changes = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)

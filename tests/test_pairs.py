@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hyperrestore.colour import full_range_luma
+from hyperrestore.learn import pairs
 from hyperrestore.learn.pairs import MARGIN, margin, measured_pair, training_pair
 from hyperrestore.learn.recipe import Training
 from hyperrestore.level import Task
@@ -40,6 +41,24 @@ def test_noisy_crops_have_the_noise_of_their_level():
     assert 16 < grey.sum() < 48
     assert torch.equal(target[~grey], clean[~grey])
     torch.testing.assert_close(noise[grey][:, 0], noise[grey][:, 1], rtol=0, atol=1e-6)
+
+
+def test_a_task_without_crops_of_its_own_is_trained_on_what_is_measured(monkeypatch):
+    monkeypatch.delitem(pairs._PAIRS, Task.DENOISE)
+    clean, random = smooth(64, 32), generator()
+
+    def pair():
+        return training_pair(Task.DENOISE, clean, torch.tensor(25.0), settings(grey_share=0.5), random)
+
+    noisy, target = pair()
+    assert (noisy - target).std().item() == pytest.approx(25 / 255, rel=0.02)
+    grey = (target[:, 0] == target[:, 2]).flatten(1).all(1)
+    assert 16 < grey.sum() < 48
+    assert torch.equal(target[~grey], clean[~grey])
+    assert torch.equal(noisy[grey][:, 0], noisy[grey][:, 2])
+    assert not torch.equal(pair()[0], noisy), "other noise in the next step"
+    random = generator()
+    assert torch.equal(pair()[0], noisy), "the same from the same generator"
 
 
 def test_clipped_crops_are_8_bit():

@@ -121,7 +121,7 @@ class LevelScale:
 
     @property
     def range(self) -> str:
-        """Which levels are accepted: "a number from 0 to 100, outside of 0 to 75 with a warning"."""
+        """Which levels are accepted, as in "a number from 0 to 100, outside of 0 to 75 with a warning"."""
         least, most = self.trained
         beyond = f", outside of {least:g} to {most:g} with a warning"
         accepted = f"a number from {self.low:g} to {self.high:g}"

@@ -9,13 +9,19 @@ from pathlib import Path
 from hyperrestore.cli.output import put
 from hyperrestore.errors import MissingExtraError
 
+EXPORTERS = ("onnx", "onnxscript")
+
+
+def check_installed(job: str, modules: tuple[str, ...]) -> None:
+    """Refuse a job before it starts, if a package that it needs is not installed."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(f"{job} needs {module}: pip install 'hyperrestore[torch]'")
+
 
 def run_train(options: argparse.Namespace) -> int:
     """Train a model, print its path, and return the exit code."""
-    exporters = () if options.no_export else ("onnx", "onnxscript")
-    for module in ("torch", "matplotlib", *exporters):
-        if importlib.util.find_spec(module) is None:
-            raise MissingExtraError(f"training needs {module}: pip install 'hyperrestore[torch]'")
+    check_installed("training", ("torch", "matplotlib", *(() if options.no_export else EXPORTERS)))
     from hyperrestore.learn.device import choose_device
     from hyperrestore.learn.model import MODEL
     from hyperrestore.learn.recipe import read_recipe
@@ -45,6 +51,7 @@ def run_train(options: argparse.Namespace) -> int:
 
 def run_export(options: argparse.Namespace) -> int:
     """Write a model's graph, print its path, and return the exit code."""
+    check_installed("exporting", ("torch", *EXPORTERS))
     from hyperrestore.run.export import export_onnx
 
     put(str(export_onnx(options.model)))
@@ -53,8 +60,7 @@ def run_export(options: argparse.Namespace) -> int:
 
 def run_calibrate(options: argparse.Namespace) -> int:
     """Write the ranges that int8 needs, print their path, and return the exit code."""
-    if importlib.util.find_spec("torch") is None:  # where photos are found for training, too
-        raise MissingExtraError("calibrating needs torch: pip install 'hyperrestore[torch]'")
+    check_installed("calibrating", ("torch",))  # photos are found as for training
     from hyperrestore.learn.calibrate import calibrate
     from hyperrestore.learn.photos import find_photos, split_photos
     from hyperrestore.network.checkpoint import read_description

@@ -51,11 +51,19 @@ def training_pair(
     """
     random = torch.rand(len(clean), generator=generator, device=clean.device).view(-1, 1, 1, 1)
     grey = random < training.grey_share
+    if task not in _PAIRS:
+        return _by_protocol(task, clean, grey, float(level), training.protocol, generator)
     if training.protocol == "hyperres" and task != Task.DENOISE:
-        return _as_measured(task, clean, float(level), training.protocol)
-    luma = sum(weight * clean[:, index : index + 1] for index, weight in enumerate(LUMA))
-    clean = torch.where(grey, luma, clean)
+        # Neither of the two tasks has noise that the seed could change.
+        return _as_measured(task, list(clean), float(level), training.protocol, seed=0)
+    clean = torch.where(grey, _luma(clean), clean)
     return _PAIRS[task](clean, grey, level, training, generator)
+
+
+def _luma(clean: Tensor) -> Tensor:
+    """(b, 3, h, w) -> (b, 1, h, w)."""
+    red, green, blue = (weight * clean[:, index : index + 1] for index, weight in enumerate(LUMA))
+    return red + green + blue
 
 
 def noisy_at(clean: Tensor, grey: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
@@ -147,13 +155,28 @@ def _other_matrices(count: int, length: int, kind: float) -> tuple[Float64, Floa
     return shrink, resize_matrix(length, count, length / count, antialias=False)
 
 
-def _as_measured(task: Task, clean: Tensor, level: float, protocol: Protocol) -> tuple[Tensor, Tensor]:
+def _by_protocol(
+    task: Task, clean: Tensor, grey: Tensor, level: float, protocol: Protocol, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """For a task that has no entry in `_PAIRS`; grey crops are degraded as grey pictures."""
+    seed = int(torch.randint(2**62, (), generator=generator, device=clean.device))
+    crops = [
+        brightness if is_grey else crop
+        for crop, brightness, is_grey in zip(clean, _luma(clean), grey.flatten().tolist(), strict=True)
+    ]
+    return _as_measured(task, crops, level, protocol, seed)
+
+
+def _as_measured(
+    task: Task, clean: list[Tensor], level: float, protocol: Protocol, seed: int
+) -> tuple[Tensor, Tensor]:
     """By the protocol alone, on the CPU, a crop at a time; without the border that a larger picture lacks."""
-    inner = slice(MARGIN // 2, clean.shape[-1] - MARGIN // 2)
-    random = np.random.default_rng(0)  # neither task has noise
-    pairs = [measured_pair(task, crop, level, protocol, random) for crop in clean.cpu()]
+    border = margin(task) // 2
+    inner = slice(border, clean[0].shape[-1] - border)
+    random = np.random.default_rng(seed)
+    pairs = [measured_pair(task, crop.cpu(), level, protocol, random) for crop in clean]
     degraded, target = (torch.stack(pictures)[..., inner, inner] for pictures in zip(*pairs, strict=True))
-    return degraded.to(clean.device), target.to(clean.device)
+    return degraded.to(clean[0].device), target.to(clean[0].device)
 
 
 _PAIRS: dict[Task, Callable[[Tensor, Tensor, Tensor, Training, torch.Generator], tuple[Tensor, Tensor]]] = {

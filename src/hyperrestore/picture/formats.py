@@ -107,7 +107,7 @@ def output_format(path: Path, quality: int | None, overwrite: bool) -> Format:
     if path.is_symlink() and _leads_nowhere(path):
         raise UsageError(f"{path}: is a link that leads in a circle; name a file")
     if path.exists() and not overwrite:
-        raise UsageError(f"{path}: exists already; choose another name or allow overwriting")
+        raise UsageError(f"{path}: exists already; choose another name or pass overwrite=True")
     return known
 
 

@@ -132,7 +132,7 @@ class Restorer:
 
     @property
     def scales(self) -> tuple[LevelScale, ...]:
-        """All levels that the model takes: `scale`, and `axes`."""
+        """All levels that the model takes, `scale` and `axes`."""
         return self.description.scales
 
     def axis(self, unit: str) -> LevelScale:

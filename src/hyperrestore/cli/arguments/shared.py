@@ -52,7 +52,7 @@ def _add_results(command: argparse.ArgumentParser) -> None:
         help="output: a file for one picture; a folder for several, or if it ends with /",
     )
     command.add_argument(
-        "-f", "--format", metavar="SUFFIX", help="format of files in a folder: png, jpg, webp, tif, avif"
+        "-f", "--format", metavar="FORMAT", help="format of files in a folder: png, jpg, webp, tif, avif"
     )
     command.add_argument(
         "-q", "--quality", type=whole(1, 100), metavar="1..100",
@@ -98,7 +98,12 @@ def add_engine(command: argparse.ArgumentParser) -> None:
         "-t", "--tile", type=whole(16), metavar="PIXELS",
         help="side of a tile; smaller tiles need less memory and more time",
     )  # fmt: skip
-    command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps, torch")
+    command.add_argument(
+        "--device",
+        default="auto",
+        help="auto (default) or cpu: the CPU, by OpenVINO; cuda, cuda:1 or mps: a GPU, by torch; torch: the "
+        "CPU, by torch",
+    )
     command.add_argument(
         "--precision",
         default="auto",
