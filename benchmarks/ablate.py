@@ -1,12 +1,12 @@
-"""Which choice is better? Variants of a recipe, equally many steps, scored on validation photos.
+"""Compare variants of a recipe, trained for equally many steps and scored on validation photos.
 
     python benchmarks/ablate.py recipes/denoise.toml --data PHOTOS --steps 500 --seeds 0 1 \
         --vary 'training.optimizer="adamw"' --vary 'network.rank=8' 'network.blocks=[0, 2, 2, 2]'
 
-One `--vary` is one variant: entries of the recipe, as TOML, that differ from it. Every run is a folder below
-`--out`, and a run that is there is not run again: so seeds can be trained side by side by two such commands,
-and a third that asks for all of them prints the table. A difference counts if it is at least twice the spread
-between seeds, the larger of both variants'. With `--start-from MODEL` every run goes on from its weights.
+Each `--vary` is one variant: the entries, as TOML, in which it differs from the recipe. Every run is a folder
+below `--out`, and existing runs are not repeated. So two commands can train different seeds side by side, and
+a third that asks for all of them prints the table. A difference counts if it is at least twice the larger of
+the two variants' spreads between seeds. With `--start-from MODEL` every run starts from that model's weights.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def main() -> None:
         action="extend",
         default=[],
         metavar="TABLE.NAME=VALUE",
-        help="entries of every variant, the first too",
+        help="entries for every variant, the first included",
     )
-    parser.add_argument("--start-from", type=Path, metavar="MODEL", help="weights to begin with")
+    parser.add_argument("--start-from", type=Path, metavar="MODEL", help="weights to start from")
     parser.add_argument("--out", type=Path, default=Path("runs/ablate"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
@@ -117,7 +117,7 @@ def main() -> None:
                     validate_every=float("inf"),
                 )  # fmt: skip
             if history_of(folder)["steps"] != options.steps:
-                raise SystemExit("interrupted; the same command goes on with this run")
+                raise SystemExit("interrupted; run the same command again to continue")
             scores.append(scores_of(folder))
         network = load_network(load_checkpoint(folder / MODEL)).to(find_device("cpu"))
         cost = multiply_adds(materialize(network, network.levels(levels[0]))) / 1e6

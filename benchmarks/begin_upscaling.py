@@ -1,12 +1,12 @@
-"""Weights for the network on the small picture to start from, made of a network on the enlarged picture.
+"""Initial weights for the network on the small picture, derived from a network on the enlarged picture.
 
     python benchmarks/begin_upscaling.py OLD recipes/upscale.toml --data PHOTOS -o start.safetensors
     hyperrestore train recipes/upscale.toml --data PHOTOS --start-from start.safetensors --minutes 140
 
 OLD is an upscaling model of kind "unet", as it shipped up to version 0.15.0. At scale 2 its half resolution
-is that of the small picture: from there on its layers are taken over, with their kernels for scale 2 as B and
-with W = 0. What OLD did before, on the enlarged picture, becomes one convolution of the small picture, by
-least squares over photos; the last convolution starts at zero: the result is the cubic enlargement.
+is that of the small picture. From there on its layers are reused, with their kernels for scale 2 as B and
+W = 0. The layers before that, on the enlarged picture, become one convolution of the small picture, fitted by
+least squares over photos. The last convolution starts at zero, so the first result is the cubic enlargement.
 """
 
 from __future__ import annotations

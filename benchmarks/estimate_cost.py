@@ -1,12 +1,12 @@
-"""PSNR that is lost by restoring at the level that was found, instead of the one that was true.
+"""PSNR lost by restoring at the estimated level instead of the true one.
 
     python benchmarks/estimate_cost.py TEST                    # the folder with CBSD68 and LIVE1
-    python benchmarks/estimate_cost.py TEST --count 8          # of 8 pictures of each only
+    python benchmarks/estimate_cost.py TEST --count 8          # 8 pictures of each only
 
-Noise: CBSD68, colour, both protocols of `evaluate`. JPEG: LIVE1, colour, 4:2:0; the quality is found from
-the pixels, stored as PNG, or from the JPEG file; the last column is of all that `restore` does to that file,
-so it also counts noise that is found where none is. What is found is what the command line acts upon: a
-picture that it leaves alone is scored as it is.
+Noise: CBSD68, colour, both protocols of `evaluate`. JPEG: LIVE1, colour, 4:2:0. The quality is estimated from
+the pixels, stored as PNG, or read from the JPEG file. The last column is for everything that `restore` does
+to that file, so it also counts noise that is found where there is none. The estimates are those that the
+command line uses: a picture that it leaves alone is scored as it is.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Folders of mixed pictures: how much of the network's own speed is left, and how much memory they take.
+"""Folders of mixed pictures: speed relative to the network alone, and peak memory.
 
     python benchmarks/folder.py                                    # 24 pictures of 0.1 to 6 megapixels
-    python benchmarks/folder.py --pictures 40 --megapixels 0.1 24  # as holidays and archives have them
-    python benchmarks/folder.py --kinds jpg png tif                # of some formats only
-    python benchmarks/folder.py --memory --megapixels 100          # peak memory by the kind of the picture
+    python benchmarks/folder.py --pictures 40 --megapixels 0.1 24  # like holidays and archives
+    python benchmarks/folder.py --kinds jpg png tif                # some formats only
+    python benchmarks/folder.py --memory --megapixels 100          # peak memory by format
 
-The speed of the network is that of `restore_rows` alone, on pictures decoded before, into memory. The folder
-is read, restored and written by `restore_files`, in the same process and by the same restorer: as it is, and
-one picture after the other. All three take turns and the least of several rounds counts, so that what else
-runs on the machine counts less. Memory is the largest resident size of a whole `hyperrestore` process.
-The pictures are drawn: hills of noise at several scales, and sensor noise.
+The network's own speed is that of `restore_rows` alone, on decoded pictures in memory. `restore_files` reads,
+restores and writes the folder in the same process with the same restorer: the whole folder at once, and one
+picture after the other. The three take turns, and the shortest time of several rounds counts, which limits
+the influence of other load. Memory is the largest resident size of a whole `hyperrestore` process. The
+pictures are synthetic: noise at several scales, and sensor noise.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def measure_speed(options: argparse.Namespace, kinds: Sequence[str], folder: Pat
         == (folder / "alone" / path.parent.name / path.name).read_bytes()
         for path in paths
     )
-    print(f"folder and one by one give {'the same bytes' if same else 'OTHER BYTES'}")
+    print(f"folder and one by one give {'the same bytes' if same else 'DIFFERENT BYTES'}")
     words = ["denoise", str(folder / "in"), "-o", str(folder / "third"), "-r"]
     words += ["-l", f"{options.level:g}", "--precision", options.precision]
     memory, seconds = peak_memory(words)
@@ -206,15 +206,19 @@ def main() -> None:
     )
     parser.add_argument("--pictures", type=int, default=24)
     parser.add_argument(
-        "--megapixels", type=float, nargs="+", default=[0.1, 6], help="least and most; each for --memory"
+        "--megapixels",
+        type=float,
+        nargs="+",
+        default=[0.1, 6],
+        help="smallest and largest; for --memory, each of them",
     )
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--level", type=float, default=10)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", action="store_true", help="measure memory of large pictures")
-    parser.add_argument("--to", nargs="+", help="for --memory: formats to write; default: its own")
-    parser.add_argument("--work", type=Path, help="where the folders are written and removed again")
+    parser.add_argument("--to", nargs="+", help="for --memory: formats to write; default: that of the input")
+    parser.add_argument("--work", type=Path, help="folder for temporary files")
     options = parser.parse_args()
     print(f"{os.cpu_count()} CPUs; OpenVINO, level {options.level:g}, precision {options.precision}")
     with tempfile.TemporaryDirectory(dir=options.work) as name:

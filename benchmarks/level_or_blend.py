@@ -1,14 +1,14 @@
-"""A level, or a blend of result and input: which is better where as much noise is left?
+"""Is a level better than a blend of result and input that leaves as much noise?
 
     python benchmarks/level_or_blend.py PHOTOS
 
-On photos that training holds out, with Gaussian noise. How much noise is left is the share of it in the
-error of the result: the slope of their linear regression. Two questions, mean PSNR and SSIM:
+On photos that training holds out, with Gaussian noise. The noise left is its share in the error of the
+result: the slope of a linear regression. Two questions, answered by mean PSNR and SSIM:
 
-1. The network is too strong for the picture. Is it as good to blend its result with the input, so that as
-   much noise is left as at the true level?
-2. Some noise is to be left, more than at the true level. Is a weaker level better (found by bisection), or
-   the result of the true level blended with the input, or with its luminance alone (grain)?
+1. The network is too strong for the picture. Is blending its result with the input as good, if as much noise
+   is left as at the true level?
+2. More noise is wanted than the true level leaves. Is a weaker level better (found by bisection), or the
+   result of the true level blended with the input, or with its luminance alone (grain)?
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--count", type=int, default=12, help="photos, a crop of 256x256 of each")
+    parser.add_argument("--count", type=int, default=12, help="number of photos, one crop of 256x256 each")
     options = parser.parse_args()
     _, held_out = split_photos(find_photos(options.photos))
     clean = list(validation_crops(held_out, count=options.count, size=256))

@@ -1,11 +1,12 @@
-"""How well the level of noise is read off a picture: trains the estimator and measures it.
+"""Train and measure the estimator of the noise level.
 
     python benchmarks/noise_estimate.py PHOTOS --train    # writes src/hyperrestore/models/noise.safetensors
     python benchmarks/noise_estimate.py PHOTOS            # measures it on photos held out of training
-    python benchmarks/noise_estimate.py PHOTOS --best     # at which levels `denoise` takes each kind out best
+    python benchmarks/noise_estimate.py PHOTOS --best     # the levels at which `denoise` works best
 
-Photos are cut, sometimes shrunk or enlarged, and get noise of a known level, of every kind in `KINDS`. The
-table compares the trained estimator with the classical way, which takes the level from the calmest blocks.
+Photos are cropped, sometimes shrunk or enlarged, and get noise of a known level, of every kind in `KINDS`.
+The table compares the trained estimator with the classical method, which takes the level from the smoothest
+blocks.
 """
 
 from __future__ import annotations
@@ -387,7 +388,7 @@ def table(
 ) -> str:
     """Mean absolute error of each way for each kind and class of sigma, in Markdown."""
     classes = list(itertools.pairwise(LIMITS))
-    head = ["way", "kind of noise", "all", *(f"{low} to {high}" for low, high in classes)]
+    head = ["method", "kind of noise", "all", *(f"{low} to {high}" for low, high in classes)]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for way, found in estimates.items():
         for number, kind in enumerate(names):
@@ -407,10 +408,12 @@ def main() -> None:
     )
     parser.add_argument("photos", type=Path)
     parser.add_argument("--train", action="store_true")
-    parser.add_argument("--best", action="store_true", help="only measure which levels restore best")
-    parser.add_argument("--samples", type=int, default=36000, help="to train on; a tenth to measure")
+    parser.add_argument("--best", action="store_true", help="measure only which levels restore best")
     parser.add_argument(
-        "--cameras", type=float, default=0.0, help="share of pieces with the noise of a camera (default: 0)"
+        "--samples", type=int, default=36000, help="training samples; a tenth as many are measured"
+    )
+    parser.add_argument(
+        "--cameras", type=float, default=0.0, help="share of crops with the noise of a camera (default: 0)"
     )
     parser.add_argument("--epochs", type=int, default=45)
     options = parser.parse_args()
@@ -429,14 +432,14 @@ def main() -> None:
     trained, _, calmest, sigmas, kinds = np.array(rows).T
     found = {"trained": trained, "classical": calmest}
     print(
-        f"Mean absolute error on {len(sigmas)} pieces of {len({file.photo for file in held_out})} photos "
+        f"Mean absolute error on {len(sigmas)} crops of {len({file.photo for file in held_out})} photos "
         "held out of training, and of drawn pictures"
     )
     names = [*KINDS, CAMERA] if options.cameras else [*KINDS]
     print(table(found, sigmas, kinds, names))
     sure = np.array([bool(Findings(NOT_COMPRESSED, Noise(*row[:2])).levels) for row in rows])
-    print("\nPieces without noise that `denoise` would change, since it is sure of noise in them;")
-    print("pieces of sigma 4 to 10, and from 10 on, that it would leave alone:")
+    print("\nCrops without noise that `denoise` would change, because it is certain that they are noisy;")
+    print("crops of sigma 4 to 10, and above 10, that it would leave alone:")
     for kind, name in enumerate(names):
         clean, weak, strong = (
             sure[(kinds == kind) & (sigmas >= low) & (sigmas < high)].mean()

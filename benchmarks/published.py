@@ -1,4 +1,4 @@
-"""Figures of other methods that are in circulation; nothing of it is measured here."""
+"""Published figures of other methods; none of them is measured here."""
 
 from __future__ import annotations
 

@@ -3,17 +3,19 @@
     python benchmarks/quality.py TEST --paper MODEL.safetensors --cache scores.jsonl
     python benchmarks/quality.py TEST --task upscale --also 'ours, equal steps=MODEL'
     python benchmarks/quality.py TEST --task denoise --only ours,int8 --keep    # after a new training
-    python benchmarks/quality.py                         # the page and its plots anew, of what is on record
+    python benchmarks/quality.py                         # the page and its plots, from the records
     python benchmarks/quality.py --choose-nlm PHOTOS     # how the strength of non-local means was chosen
 
 TEST is a folder that holds the folders CBSD68, LIVE1, Classic5, Set5 and Set14, or some of them. All methods
-see the same degraded pictures and are scored by the same code, `hyperrestore.measure.evaluate`. BM3D needs
-much time: with `--cache` everything is measured once, models once by each version, and an interruption loses
-nothing. There is a file of records for each task, benchmarks/results/TASK.json; docs/quality.md is made of
-them. Tasks that were not measured stay as they are, and with `--keep` so do the records of methods that were
-not, marked with the version that measured them, and levels of other packages that were not: these can be
-measured a few levels at a time. Kept records of other pictures are refused: each has a digest of them. What
-another run writes meanwhile about other tasks stays, too; of two runs of one task the last wins.
+see the same degraded pictures and are scored by the same code, `hyperrestore.measure.evaluate`. BM3D takes
+long. With `--cache` everything is measured once (models once for each version), and an interruption loses
+nothing.
+
+Each task has a file of records, benchmarks/results/TASK.json, from which docs/quality.md is made. Tasks that
+were not measured stay as they are. With `--keep`, so do records of methods that were not measured, marked
+with the version that measured them, and levels of other packages, so that these can be measured a few levels
+at a time. Records hold a digest of the pictures; kept records of other pictures are rejected. Records that
+another run writes meanwhile for other tasks stay; of two runs of one task the last wins.
 """
 
 from __future__ import annotations
@@ -52,15 +54,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("test", nargs="?", type=Path, help="folder of folders of clean pictures")
     parser.add_argument(
-        "--model", nargs="+", type=Path, default=[], help="ours, instead of the built-in model of its task"
+        "--model", nargs="+", type=Path, default=[], help="replaces our built-in model of its task"
     )
     parser.add_argument(
         "--paper", nargs="+", type=Path, default=[],
-        help="models trained by recipes/paper-denoise.toml and alike",
+        help="models trained by recipes/paper-*.toml",
     )  # fmt: skip
-    parser.add_argument(
-        "--also", nargs="+", default=[], metavar="NAME=MODEL", help="rows of any other models"
-    )
+    parser.add_argument("--also", nargs="+", default=[], metavar="NAME=MODEL", help="additional models")
     parser.add_argument("--only", default=",".join(NAMES), help=f"some of {','.join(NAMES)}")
     parser.add_argument(
         "--task", nargs="+", choices=list(Task), default=list(Task), help="only these sections"
@@ -68,14 +68,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--levels", nargs="+", type=float, help="only these of the tables' levels")
     parser.add_argument("--peers-pictures", type=int, metavar="N", help="peers on the first N pictures only")
-    parser.add_argument("--cache", type=Path, metavar="FILE", help="keeps every score")
+    parser.add_argument("--cache", type=Path, metavar="FILE", help="file that keeps every score")
     parser.add_argument("--cached", action="store_true", help="take peers only from the cache")
     parser.add_argument(
         "--keep", action="store_true", help="keep the records of methods that are not measured"
     )
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER",
-        help="for records, page and plots, instead of benchmarks/results, docs and docs/images",
+        help="folder for records, page and plots, instead of benchmarks/results, docs and docs/images",
     )  # fmt: skip
     parser.add_argument("--choose-nlm", type=Path, metavar="PHOTOS", help="try strengths of non-local means")
     options = parser.parse_args(arguments)

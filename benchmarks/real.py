@@ -1,12 +1,12 @@
 """Real noise: pairs of a noisy picture and the mean of many -> PSNR of what is restored.
 
     python benchmarks/real.py FOLDER                   # with NAME_real.* and NAME_mean.*, as PolyU has them
-    python benchmarks/real.py FOLDER --peers           # BM3D and non-local means at their best, too; slow
-    python benchmarks/real.py FOLDER --save            # and on record, and in docs/quality.md
+    python benchmarks/real.py FOLDER --peers           # also BM3D and non-local means at their best; slow
+    python benchmarks/real.py FOLDER --save            # record the results and update docs/quality.md
 
-PSNR is of RGB, the result in 8 bits. `restore` finds its levels itself, on the file, and may find JPEG, too.
-The denoiser, BM3D and non-local means are tried at several sigmas: the best for each crop counts, and the
-best one for all.
+PSNR is on RGB, with the result in 8 bits. `restore` estimates its levels from the file, and may find JPEG as
+well. The denoiser, BM3D and non-local means are tried at several sigmas; the table gives the best for each
+crop, and the best for all crops together.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folder", type=Path, help="with NAME_real.* and NAME_mean.*")
     parser.add_argument("--peers", action="store_true", help="also BM3D and non-local means, which take long")
-    parser.add_argument("--save", action="store_true", help="keep the results, and make docs/quality.md anew")
+    parser.add_argument("--save", action="store_true", help="record the results and update docs/quality.md")
     options = parser.parse_args(arguments)
     rows = measure(options.folder, peers=options.peers)
     print(f"{rows[0].pairs}, {rows[0].crops} crops\n\n{table(rows)}")

@@ -1,9 +1,9 @@
-"""Noise and JPEG compression together: which is to be repaired first, and is the noise worth estimating?
+"""Noise and JPEG compression together: which should be repaired first?
 
     python benchmarks/restore_order.py PHOTOS
 
 On photos that training holds out: Gaussian noise, stored in 8 bits, then JPEG (4:2:0). Prints the mean PSNR
-of each way to restore them; sigma is what `hyperrestore.detect.noise` finds, but where it says "true".
+of each order of repair. Sigma is the estimate of `hyperrestore.detect.noise`, except where it says "true".
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--count", type=int, default=16, help="photos, a crop of 256x256 of each")
+    parser.add_argument("--count", type=int, default=16, help="number of photos, one crop of 256x256 each")
     options = parser.parse_args()
     _, held_out = split_photos(find_photos(options.photos))
     crops = validation_crops(held_out, count=options.count, size=256)

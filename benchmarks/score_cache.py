@@ -1,4 +1,4 @@
-"""Scores of single pictures in a file, so that what was measured once is not measured again.
+"""Scores of single pictures in a file, so that nothing is measured twice.
 
 Scores of the same weights or version never change, so they are kept, with the version of hyperrestore and the
 CPU that measured them.

@@ -1,17 +1,17 @@
 """Time and memory of restoring, ours against the paper's network in one run, halos included.
 
     python benchmarks/speed.py --megapixels 1 12 --precision fp32 bf16      # time, both networks in turn
-    python benchmarks/speed.py --megapixels 1 12 --precision int8           # ours, beside the paper's in bf16
+    python benchmarks/speed.py --megapixels 1 12 --precision int8           # ours int8, the paper's bf16
     python benchmarks/speed.py --memory --megapixels 12 100                 # peak memory of the command line
     python benchmarks/speed.py --memory --megapixels 12 --task upscale      # of ours, enlarged four times
     python benchmarks/speed.py --upscale 2 4 --against MODEL                # time of upscaling, two models
-    python benchmarks/speed.py --megapixels 12 --save                       # and on record, and docs/speed.md
+    python benchmarks/speed.py --megapixels 12 --save                       # record, and update docs/speed.md
 
-Time is that of `run_tiled` on a random picture held in memory, the median of `--rounds` in which the
-networks take turns, after a part of the picture for warming up. Memory is the largest resident size of a
-whole `hyperrestore` process that reads and writes a picture file. The weights of the paper's network are
-untrained: that does not change its speed. The ceiling is the engine's own product of two large matrices in
-that precision; what halos compute twice does not count as speed.
+Time is that of `run_tiled` on a random picture in memory: the median of `--rounds` in which the networks take
+turns, after warming up on a part of the picture. Memory is the largest resident size of a whole
+`hyperrestore` process that reads and writes a picture file. The paper's network has untrained weights, which
+does not change its speed. The ceiling is the engine's own product of two large matrices in that precision;
+pixels that halos compute twice do not count.
 """
 
 from __future__ import annotations
@@ -247,12 +247,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--megapixels", nargs="+", type=float, default=[1, 12])
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16", "int8"])
-    parser.add_argument(
-        "--tile", nargs="+", type=int, help="default: as the command line and the API have it"
-    )
+    parser.add_argument("--tile", nargs="+", type=int, help="default: as in the command line and the API")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--upscale", nargs="+", type=float, metavar="SCALE", help="time upscaling instead")
-    parser.add_argument("--model", type=Path, help="for --upscale: another model than ours")
+    parser.add_argument("--model", type=Path, help="for --upscale: a model other than ours")
     parser.add_argument("--against", type=Path, help="for --upscale: a model to compare with")
     parser.add_argument("--memory", action="store_true", help="measure memory of the command instead of time")
     parser.add_argument("--task", default="denoise", choices=WORDS, help="for --memory")
@@ -260,7 +258,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--bits", type=int, default=8, help="for --memory: 8 or 16")
     parser.add_argument(
         "--save", action="store_true",
-        help="keep the results in benchmarks/results/speed.json, and make docs/speed.md of it",
+        help="record the results in benchmarks/results/speed.json and update docs/speed.md",
     )  # fmt: skip
     return parser.parse_args(arguments)
 

@@ -1,21 +1,23 @@
-"""What a level does that is not the picture's: it may take detail or leave noise, but tones must stay.
+"""Effects of a wrong level: it may remove detail or leave noise, but it must preserve tones.
 
     python benchmarks/wrong_level.py PHOTOS
     python benchmarks/wrong_level.py PHOTOS --model MODEL.safetensors
     python benchmarks/wrong_level.py PHOTOS --stored  # noise clipped and rounded, as in an 8-bit file
 
-On photos that training holds out, with Gaussian noise. Tones are the means of blocks of 16x16 pixels, of each
-channel; their error is its root mean square, and the worst block's, mean over photos, both on the 8-bit
-scale; their mean is above 0 where pictures become lighter. Variation is the mean difference of neighbours,
-against the clean photo's: it falls as detail is taken, and is above 1 where noise is left.
+On photos that training holds out, with Gaussian noise. Tones are the means of blocks of 16x16 pixels, for
+each channel. Their error is given as the root mean square and as that of the worst block, averaged over
+photos, both on the 8-bit scale; their mean is above 0 where pictures become lighter. Variation is the mean
+difference between neighbouring pixels, relative to the clean photo: it falls as detail is removed, and is
+above 1 where noise is left.
 
-Then what a higher level does to noise that no network here was trained on: coarse noise, blurred over some
-pixels as in cameras and film, sigma 10. How much of it is left is what the results of two such pictures still
-differ by, against what the pictures differ by.
+The second table shows a kind of noise that no network here was trained on: coarse noise of sigma 10, blurred
+over some pixels as in cameras and film. The share that is left is the difference between the results for two
+such pictures, relative to the difference between the pictures.
 
-Last the tones of light and dark areas, grey ramps of 96x96 pixels from 0.91 to 0.99 and from 0.01 to 0.09,
-and of as large areas of pure white and black, at the true level and above it. Results lie in 0..1, so
-white can only err darker and black lighter: 0 there does not say that tones near it are right.
+The third table shows the tones of light and dark areas at the true level and above it: grey ramps of 96x96
+pixels from 0.91 to 0.99 and from 0.01 to 0.09, and equally large areas of pure white and black. Results lie
+in 0..1, so white can only become darker and black lighter: 0 there does not mean that tones near it are
+right.
 """
 
 from __future__ import annotations
@@ -71,8 +73,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--model", default="denoise", help="instead of the built-in one")
-    parser.add_argument("--count", type=int, default=12, help="photos, a crop of 256x256 of each")
+    parser.add_argument("--model", default="denoise", help="a model other than the built-in one")
+    parser.add_argument("--count", type=int, default=12, help="number of photos, one crop of 256x256 each")
     parser.add_argument("--stored", action="store_true", help="clip and round noisy photos to 8 bits")
     options = parser.parse_args()
     _, held_out = split_photos(find_photos(options.photos))

@@ -193,7 +193,7 @@ def test_a_folder_is_made_with_its_parents(tmp_path):
     make_folder(tmp_path / "a/b/c")
     assert (tmp_path / "a/b/c").is_dir()
     (tmp_path / "file").touch()
-    with pytest.raises(PictureError, match="cannot make this folder"):
+    with pytest.raises(PictureError, match="cannot create this folder"):
         make_folder(tmp_path / "file/c")
 
 
@@ -242,7 +242,7 @@ def test_a_file_may_replace_itself(tmp_path):
         def __call__(self, window, /):
             return 1 - window
 
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         restore_file(Fake(Inverse()), source, source, 25)
     np.testing.assert_array_equal(read_picture(source).pixels, before)
     restore_file(Fake(Inverse()), source, source, 25, tile=16, overwrite=True)
@@ -280,7 +280,7 @@ def test_a_failure_leaves_nothing_and_keeps_the_old_file(tmp_path, error, expect
         with pytest.raises(expected) as caught:
             restore_file(Fake(Broken(error)), source, tmp_path / target, 25, tile=16, overwrite=True)
         if expected is PictureError:
-            assert "memory does not suffice for tiles of 16 pixels; give a smaller tile" in str(caught.value)
+            assert "not enough memory for tiles of 16 pixels; give a smaller tile" in str(caught.value)
     assert names(tmp_path) == ["a.png", "b.png"]
     assert (tmp_path / "b.png").read_text() == "old"
 
@@ -578,7 +578,7 @@ def test_what_is_finished_is_found(tmp_path):
         photo(target)
     os.utime(pairs[1][1], (1, 1))
     assert find_finished(pairs) == (pairs[1:], [pairs[1][1]])
-    with pytest.raises(UsageError, match="would be its own result"):
+    with pytest.raises(UsageError, match="would be replaced by its own result"):
         find_finished([(pairs[0][0], tmp_path / "." / "0.png")])
 
 
@@ -609,7 +609,7 @@ def test_what_needs_no_repair_is_copied(tmp_path, denoiser, name):
     assert report.notes[0].startswith("nothing was repaired: ") and report.notes[1:] == (
         "copied byte for byte",
     )
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         restore_file(denoiser, source, target, None)
     restore_file(denoiser, source, source, None, overwrite=True)
     assert target.read_bytes() == source.read_bytes()

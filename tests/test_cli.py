@@ -178,7 +178,7 @@ def test_conversions_are_said(denoise):
     code, paths, said = denoise("cmyk.jpg", "-o", "out.png")
     assert (code, paths) == (0, ["out.png"])
     assert said == ["hyperrestore: cmyk.jpg: converted from CMYK to sRGB through a general CMYK profile, "
-                    "as it has none"]  # fmt: skip
+                    "because it has none"]  # fmt: skip
     Image.fromarray(values[:, :, :3]).quantize(16).save("palette.png")
     assert denoise("palette.png", "-o", "plain.png")[2] == [
         "hyperrestore: palette.png: expanded from a palette to RGB"
@@ -283,10 +283,10 @@ def test_singles_take_the_place_of_nothing_else(denoise):
         photo(Path("full") / name, seed=len(name))
     words = ("--sweep", "10,20", "--singles", "--overwrite")
     text = only_error(denoise("full", "-r", "-o", "out", *words, level=None), 2)
-    assert "photo-10.png of full/photo.png would be written over" in text and not Path("out").exists()
+    assert "photo-10.png of full/photo.png would overwrite" in text and not Path("out").exists()
     before = Path("full/photo-10.png").read_bytes()
     text = only_error(denoise("full/photo-10.png", "-o", "full/photo.png", *words, level=None), 2)
-    assert "would be written over full/photo-10.png" in text
+    assert "would overwrite full/photo-10.png" in text
     assert Path("full/photo-10.png").read_bytes() == before
 
 
@@ -338,7 +338,7 @@ def test_sheets_do_not_overwrite(denoise):
     Path("sheet-5.png").write_text("mine")
     words = ("in.png", "--sweep", "5", "--singles", "-o", "sheet.png")
     text = only_error(denoise(*words, level=None), 2)
-    assert "sheet-5.png: exists already" in text and "sheet.png" not in names(Path())
+    assert "sheet-5.png: already exists" in text and "sheet.png" not in names(Path())
     assert denoise(*words, "--overwrite", level=None)[0] == 0
 
 
@@ -375,7 +375,7 @@ def test_a_folder_comes_back_as_a_folder(denoise):
     for words in ([], ["--skip-existing"]):
         code, lines, said = denoise("in", "-o", "out", "-r", *words)
         assert (code, lines) == (1, [] if words else ["out/deep/c.tif"])
-        assert said[0] == f"hyperrestore: {3 if words else 2} of 4 pictures exist already"
+        assert said[0] == f"hyperrestore: {3 if words else 2} of 4 pictures already exist"
     Path("one").mkdir()
     photo(Path("one/a.png"))
     assert denoise("one", "-o", "single", "-r")[:2] == (0, ["single/a.png"])
@@ -395,17 +395,16 @@ def test_a_folder_goes_on_where_it_stopped_unless_told_otherwise(denoise):
     code, lines, said = denoise("in", "-o", "out", "-r", level="50")
     assert (code, lines, Path("out/a.png").read_text()) == (0, [], "mine")
     assert said == [
-        "hyperrestore: removed what killed processes had left of unfinished pictures",
-        "hyperrestore: 2 of 2 pictures exist already",
-        "hyperrestore: warning: out/a.png: older than the picture that it is made of, and kept; --overwrite "
-        "makes all anew",
+        "hyperrestore: removed unfinished pictures left by killed processes",
+        "hyperrestore: 2 of 2 pictures already exist",
+        "hyperrestore: warning: out/a.png: older than its original, and kept; --overwrite replaces all",
         counts.format(0, 2),
     ]
     assert names(Path("out")) == ["a.png", "b.png"]
     assert denoise("in", "-o", "out", "-r", "--overwrite")[:2] == (0, ["out/a.png", "out/b.png"])
     assert Path("out/a.png").read_bytes() == made
     for words in (["-r"], ["-r", "--skip-existing"]):
-        assert "would be its own result" in only_error(denoise("in", "-o", "in", *words), 2)
+        assert "would be replaced by its own result" in only_error(denoise("in", "-o", "in", *words), 2)
 
 
 def test_a_report_says_what_became_of_each_picture(denoise):
@@ -462,7 +461,7 @@ def test_a_full_disk_ends_the_batch_with_a_way_out(denoise, monkeypatch):
     assert code == 1 and 1 <= len(lines) < 8
     assert "No space left" in said[0]
     assert said[-1] == (
-        f"hyperrestore: the disk is full: {8 - len(lines)} more were not begun; make room and give the "
+        f"hyperrestore: the disk is full: {8 - len(lines)} more not started; free some space and run the "
         "command again with --skip-existing"
     )
 
@@ -475,7 +474,7 @@ def test_folders_that_cannot_be_made_stop_only_their_pictures(denoise):
     Path("out/deep").touch()
     code, lines, said = denoise("in", "-o", "out", "-r")
     assert (code, lines) == (1, ["out/a.png"])
-    assert "out/deep: cannot make this folder" in said[0]
+    assert "out/deep: cannot create this folder" in said[0]
     Path("other/a.png").mkdir(parents=True)
     code, lines, said = denoise("in", "-o", "other", "-r", "--skip-existing")
     assert (code, lines) == (1, ["other/deep/b.png"]), "a folder is no finished picture"
@@ -527,7 +526,7 @@ def test_clean_pictures_come_back_as_they_are(capsys):
     for command, way in (("restore", "`denoise` or `dejpeg` with a level"), ("denoise", "a level")):
         assert main([command, "clean.png", "-o", f"{command}.png"]) == 0
         said = capsys.readouterr().err
-        assert "nothing was repaired: " in said and f"; {way} repairs it all the same\n" in said
+        assert "nothing was repaired: " in said and f"; {way} repairs it anyway\n" in said
         assert np.array_equal(read_picture(f"{command}.png").pixels, read_picture("clean.png").pixels)
 
 
@@ -601,12 +600,12 @@ def test_existing_files_are_refused_before_any_work(denoise):
     Path("out/b.png").write_text("mine")
     Path("out/c.png").write_text("mine")
     error = only_error(denoise("a.png", "b.png", "c.png", "-o", "out"), 2)
-    assert error.startswith("out/b.png and 1 more: exists already")
+    assert error.startswith("out/b.png and 1 more: already exists")
     assert names(Path("out")) == ["b.png", "c.png"]
     assert Path("out/b.png").read_text() == "mine"
 
     code, lines, said = denoise("a.png", "b.png", "c.png", "-o", "out", "--skip-existing")
-    assert (code, lines, said) == (0, ["out/a.png"], ["hyperrestore: 2 of 3 pictures exist already"])
+    assert (code, lines, said) == (0, ["out/a.png"], ["hyperrestore: 2 of 3 pictures already exist"])
     assert Path("out/b.png").read_text() == "mine"
     assert denoise("a.png", "b.png", "c.png", "-o", "out", "--skip-existing")[:2] == (0, [])
 
@@ -645,7 +644,7 @@ def test_a_picture_replaces_itself_only_when_asked(denoise, suffix, alpha):
     path = photo(Path(f"a.{suffix}"), height=100, alpha=alpha)
     before, source = path.read_bytes(), read_picture(path)
     assert denoise(path, "-o", "other.png")[0] == 0
-    assert "exists already" in only_error(denoise(path, "-o", path), 2)
+    assert "already exists" in only_error(denoise(path, "-o", path), 2)
     assert path.read_bytes() == before
     assert denoise(path, "-o", path, "--overwrite") == (0, [str(path)], [])
     restored = read_picture(path)
@@ -691,7 +690,7 @@ REFUSED = {
     "quality 0": ("a.png -o x.jpg -l 5 -q 0", 2, "whole number from 1 to 100"),
     "quality 101": ("a.png -o x.jpg -l 5 -q 101", 2, "whole number from 1 to 100"),
     "quality text": ("a.png -o x.jpg -l 5 -q high", 2, "'high' is not a whole number"),
-    "tile 8": ("a.png -o x.png -l 5 -t 8", 2, "'8' is not a whole number from 16 on"),
+    "tile 8": ("a.png -o x.png -l 5 -t 8", 2, "'8' is not a whole number of at least 16"),
     "tile -1": ("a.png -o x.png -l 5 -t -1", 2, "'-1' is not a whole number"),
     "too large": ("a.png -o x.png -l 5 --max-pixels 800", 1, "a.png: has 36 x 24 pixels"),
     "missing": ("nothing.png -o x.png -l 5", 1, "nothing.png: cannot be opened (No such file"),
@@ -712,7 +711,7 @@ REFUSED = {
     "several into an old file": ("a.png b.jpg -o word -l 5", 2, "word is a file, where"),
     "two for one": ("a.png full/a.png -o x -l 5", 2, "would both be written to x/a.png"),
     "two for one by format": ("b.jpg b.png -f png -o x -l 5", 2, "both be written to"),
-    "exists": ("a.png -o b.jpg -l 5", 2, "b.jpg: exists already; give --overwrite, --skip-existing"),
+    "exists": ("a.png -o b.jpg -l 5", 2, "b.jpg: already exists; give --overwrite, --skip-existing"),
     "both answers": ("a.png -o b.jpg -l 5 --overwrite --skip-existing", 2, "not allowed with"),
     "no model": ("a.png -o x.png -l 5 --model no.safetensors", 1, "no.safetensors: "),
     "folder as model": ("a.png -o x.png -l 5 --model full", 1, "full: "),
@@ -800,7 +799,7 @@ def test_what_permissions_forbid(tiny_model):
         assert first.startswith("hyperrestore: error: secret.png: cannot be opened (Permission denied)")
         assert "closed/x.png: cannot be written (Permission denied" in second
         assert third.startswith(
-            "hyperrestore: error: closed/new: cannot make this folder (Permission denied)"
+            "hyperrestore: error: closed/new: cannot create this folder (Permission denied)"
         )
         assert (names(folder / "open"), names(folder / "closed")) == (["x.png"], [])
         (folder / "closed").chmod(0o755)
@@ -1052,7 +1051,7 @@ def test_evaluate_prints_a_table_with_its_protocol(tiny_model, photos, capsys):
         (["photos", "-l", "nan"], 2, "from 0 to 100"),
         (["photos", "--protocol", "mine"], 2, "protocol 'mine' is unknown; known are standard, hyperres"),
         (["photos", "-f", "xml"], 2, "format 'xml' is unknown; known are text, csv, json"),
-        (["photos", "--seed", "-1"], 2, "'-1' is not a whole number from 0 on"),
+        (["photos", "--seed", "-1"], 2, "'-1' is not a whole number of at least 0"),
         (["photos", "--plot", "no/curve.png"], 2, "no/curve.png: the plot cannot be written"),
         (["photos", "--plot", "curve.doc"], 2, "curve.doc: cannot draw .doc"),
         (["photos", "--plot", "photos"], 2, "photos: cannot draw"),
@@ -1105,7 +1104,7 @@ def test_training_gives_a_model_that_restores(monkeypatch, capsys):
 
     assert main([*words, "--steps", "2"]) == 2
     said = capsys.readouterr().err
-    assert "already holds a training run: go on by --resume, or choose another folder by --out" in said
+    assert "already holds a training run: continue with --resume, or choose another folder with --out" in said
     assert main([*words, "--steps", "3", "--resume"]) == 0
     assert Restorer.load(model).description.history["steps"] == 3
     assert main([*words, "--minutes", "0.001", "--start-from", str(model), "-o", "second"]) == 0
@@ -1122,7 +1121,7 @@ def test_training_gives_a_model_that_restores(monkeypatch, capsys):
     ("words", "code", "fragment"),
     [
         (["tiny.toml", "--data", "photos"], 2, "training needs an end"),
-        (["tiny.toml", "--data", "photos", "--steps", "0"], 2, "'0' is not a whole number from 1 on"),
+        (["tiny.toml", "--data", "photos", "--steps", "0"], 2, "'0' is not a whole number of at least 1"),
         (["tiny.toml", "--data", "photos", "--minutes", "0"], 2, "'0' is not a number above 0"),
         (["tiny.toml", "--data", "photos", "--minutes", "inf"], 2, "'inf' is not a number above 0"),
         (["tiny.toml", "--data", "photos", "--minutes", "soon"], 2, "'soon' is not a number"),

@@ -213,7 +213,7 @@ def test_a_backend_of_another_size_is_refused():
         def __call__(self, window):
             return window[:, 1:]
 
-    with pytest.raises(ValueError, match="backend made"):
+    with pytest.raises(ValueError, match="the backend returned"):
         run_tiled(Crops(), np.zeros((3, 40, 40), np.float32))
 
 

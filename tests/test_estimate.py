@@ -44,7 +44,7 @@ def test_compression_of_files_of_every_kind(tmp_path, monkeypatch):
     table = quantisation_tables(60, tilt=0.4)
     picture = Image.fromarray((PHOTOS["coffee"].transpose(1, 2, 0) * 255).astype(np.uint8))
     picture.save(tmp_path / "camera.jpg", qtables=[list(entries) for entries in table])
-    assert "the nearest" in inspect(tmp_path / "camera.jpg").compression.reason
+    assert "the closest match" in inspect(tmp_path / "camera.jpg").compression.reason
     # Of a large picture bands are looked at.
     for sample, widest in ((2**14, 4096), (2**13, 64)):
         monkeypatch.setattr("hyperrestore.detect.findings.SAMPLE", sample)
@@ -74,7 +74,7 @@ def test_noise_of_files_of_every_kind(tmp_path, bits, channels):
         assert findings.levels == {Task.DENOISE: round(findings.noise.sigma, 1)}
     findings = inspect(write(tmp_path / "clean.png", clean, bits))
     assert findings.levels == {}
-    assert "no noise that is sure" in findings.sentence(Task.DENOISE)
+    assert "no noise found with certainty" in findings.sentence(Task.DENOISE)
 
 
 def test_both_are_found_and_noise_comes_first(tmp_path):
@@ -97,7 +97,7 @@ def test_a_guess_is_not_acted_upon():
     for sigma, spread, expected in ((10, 1, {Task.DENOISE: 10}), (3, 2, {}), (6.8, 5.3, {}), (1, 0.1, {})):
         findings = Findings(compression, Noise(sigma, spread))
         assert findings.levels == expected
-        assert ("no noise that is sure" in findings.sentence(Task.DENOISE)) == (not expected)
+        assert ("no noise found with certainty" in findings.sentence(Task.DENOISE)) == (not expected)
     assert Findings(compression, None).levels == {}
     assert Findings(Compression(97, ""), None).levels == {Task.DEJPEG: 97}
 

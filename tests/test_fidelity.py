@@ -1,4 +1,4 @@
-"""The page of what comes back as it was: every cell is what is measured, and nothing is lost in silence."""
+"""The page about what each format preserves: every cell is measured, and nothing is lost silently."""
 
 import importlib
 import re

@@ -57,17 +57,17 @@ def test_they_are_restored_as_the_same_in_integers(tmp_path, tiny_model, rng):
 
 def test_what_is_unclear_or_out_of_range_is_refused(tmp_path):
     icc, grey = display_profile(curve()), np.full((3, 8, 9), 0.5)
-    with pytest.raises(PictureError, match=r"type float and no colour profile.*give it a profile"):
+    with pytest.raises(PictureError, match=r"type float and no colour profile.*add a profile"):
         read_picture(save(tmp_path / "a.tif", grey, None))
     for wrong in (2.0, -0.5, 255.0):
         pixels = grey.copy()
         pixels[1, 2, 3] = wrong
-        with pytest.raises(PictureError, match=r"type float that reach from .*scale it first"):
+        with pytest.raises(PictureError, match=r"type float that range from .*scale it first"):
             read_picture(save(tmp_path / "a.tif", pixels, icc))
     for wrong in (np.nan, np.inf):
         pixels = grey.copy()
         pixels[1, 2, 3] = wrong
-        with pytest.raises(PictureError, match="type float, of which some are infinite or not a number"):
+        with pytest.raises(PictureError, match="type float, some of which are infinite or not a number"):
             read_picture(save(tmp_path / "a.tif", pixels, icc))
 
 
@@ -75,5 +75,5 @@ def test_a_little_beyond_is_clipped_and_said(tmp_path):
     pixels = np.full((3, 8, 9), 0.5)
     pixels[0, 0, :2] = -0.02, 1.03
     found = read_picture(save(tmp_path / "a.tif", pixels, display_profile(curve())))
-    assert "clipped to the range 0 to 1, as its floats reached from -0.02 to 1.03" in found.info.notes
+    assert "clipped to the range 0 to 1, because its floats ranged from -0.02 to 1.03" in found.info.notes
     assert found.pixels[0, 0, :2].tolist() == [0, 1]

@@ -34,7 +34,7 @@ def test_small_excursions_are_taken_and_large_ones_refused(tmp_path, tiny_model,
     take(pixels * 1.5 - 0.25)  # as a resampled picture
     take(pixels + rng.normal(0, 100 / 255, pixels.shape).astype(np.float32))  # as noise
     for wrong in (pixels * 255, pixels * 65535, -5 * pixels - 1):
-        with pytest.raises(UsageError, match=r"reach from .* values in \[0, 1\].*divide"):
+        with pytest.raises(UsageError, match=r"range from .* values in \[0, 1\].*divide"):
             take(wrong)
     assert not [path for path in tmp_path.iterdir() if path.name != "a.png"]
     for number in (np.nan, np.inf, -np.inf):
@@ -46,7 +46,7 @@ def test_small_excursions_are_taken_and_large_ones_refused(tmp_path, tiny_model,
 
 def test_alpha_too(tmp_path, rng):
     picture = Picture(rng.random((3, 8, 9), np.float32), np.full((1, 8, 9), 255, np.float32), INFO)
-    with pytest.raises(UsageError, match=r"alpha values reach from 255 to 255"):
+    with pytest.raises(UsageError, match=r"alpha values range from 255 to 255"):
         write_picture(tmp_path / "a.png", picture)
     write_picture(tmp_path / "a.png", replace(picture, alpha=picture.alpha / 255))
 

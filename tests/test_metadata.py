@@ -167,14 +167,16 @@ def test_a_gain_map_goes_with_all_that_speaks_of_it(tmp_path):
 
 OTHERS = {
     "left out its segments APP6 (GoPro), APP12 (Ducky)": [(0xE6, b"GoPro\0GP"), (0xEC, b"Ducky\0\1")],
-    "left out its content credentials, which are for the picture as it was": [(0xEB, b"JP\0\1\0\0\0\1jumb")],
+    "left out its content credentials, which apply only to the original picture": [
+        (0xEB, b"JP\0\1\0\0\0\1jumb")
+    ],
     "left out a second EXIF block": [(0xE1, exif().tobytes())] * 2,
     "left out a second XMP packet": [(0xE1, XMP_HEADER + XMP)] * 2,
     "left out its EXIF, which cannot be read": [(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\x09")],
     "left out its XMP, which cannot be read": [(0xE1, XMP_HEADER + b"<x:xmpmeta><rdf:RDF></x:xmpmeta>")],
-    "left out its extended XMP, as there is no XMP that it extends": in_two(packet(LONG))[1:],
+    "left out its extended XMP, because there is no XMP that it extends": in_two(packet(LONG))[1:],
     "left out a part of Photoshop's resources, which cannot be read": [(0xED, b"Photoshop 3.0\x008BIM\4")],
-    "left out the shape of its pixels (2:1)": [(0xE0, b"JFIF\0\1\1\0\0\2\0\1\0\0")],
+    "left out its pixel aspect ratio (2:1)": [(0xE0, b"JFIF\0\1\1\0\0\2\0\1\0\0")],
 }
 
 
@@ -188,7 +190,7 @@ def test_padding_behind_a_picture_is_nothing(tmp_path, behind):
     assert restored(jpeg_with(tmp_path / "a.jpg", behind=behind), tmp_path / "b.jpg") == ()
     path = jpeg_with(tmp_path / "a.jpg", behind=behind + b"SEFT")
     (note,) = restored(path, tmp_path / "c.jpg")
-    assert note == f"left out {len(behind) + 4} bytes that stand behind the picture"
+    assert note == f"left out {len(behind) + 4} stray bytes after the picture"
 
 
 def test_other_chunks_are_said(tmp_path):
@@ -203,9 +205,9 @@ def test_other_chunks_are_said(tmp_path):
         data[:33] + added + data[33:-12] + chunk(b"tEXt", b"A\0b") + data[-12:] + b"x"
     )
     assert set(restored(tmp_path / "a.png", tmp_path / "b.png")) == {
-        "left out its content credentials, which are for the picture as it was",
+        "left out its content credentials, which apply only to the original picture",
         "left out its chunks vpAg",
-        "left out 1 bytes that stand behind the picture",
+        "left out 1 stray bytes after the picture",
     }
     image.save(tmp_path / "a.webp")
     insert(tmp_path / "a.webp", (tmp_path / "a.webp").stat().st_size, b"LOST\4\0\0\0abcd")

@@ -16,7 +16,7 @@ from hyperrestore.picture.metadata.exif import turned_exif
 from hyperrestore.picture.metadata.further_parts import further_parts
 
 GREY = grey_profile(2.2)
-PROFILE_LEFT_OUT = "left out its colour profile, which is damaged or not for such colours"
+PROFILE_LEFT_OUT = "left out its colour profile, which is damaged or for other colours"
 
 
 def lines(path):
@@ -72,7 +72,7 @@ def test_a_damaged_profile_of_other_formats_is_said(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    "profile, source", [(None, "as it has none"), (SRGB, "as its own is for other colours")]
+    "profile, source", [(None, "because it has none"), (SRGB, "because its own is for other colours")]
 )
 def test_cmyk_is_not_said_to_be_converted_through_a_profile_for_rgb(tmp_path, profile, source):
     image = Image.fromarray(smooth().transpose(1, 2, 0)).convert("CMYK")
@@ -100,11 +100,11 @@ def test_a_png_without_resolution_gets_none(tmp_path):
 
 def test_the_shape_of_pixels_of_a_png_is_said_and_no_resolution(tmp_path):
     notes, info = lines(with_chunks(tmp_path / "a.png", pHYs=struct.pack(">IIB", 2, 1, 0)))
-    assert (notes, info.resolution) == (("left out the shape of its pixels (2:1)",), None)
+    assert (notes, info.resolution) == (("left out its pixel aspect ratio (2:1)",), None)
     assert lines(with_chunks(tmp_path / "b.png", pHYs=struct.pack(">IIB", 3, 3, 0)))[0] == ()
 
 
-@pytest.mark.parametrize("shape, said", [((2, 1), ("left out the shape of its pixels (2:1)",)), ((1, 1), ())])
+@pytest.mark.parametrize("shape, said", [((2, 1), ("left out its pixel aspect ratio (2:1)",)), ((1, 1), ())])
 def test_the_shape_of_pixels_of_an_avif_is_said(tmp_path, shape, said):
     path = tmp_path / "a.avif"
     Image.fromarray(smooth().transpose(1, 2, 0)).save(path)
@@ -131,7 +131,7 @@ def test_the_shape_of_pixels_of_an_avif_is_said(tmp_path, shape, said):
         ({"cLLI": bytes(8)}, "left out its chunks cLLI"),
         (
             {"iTXt": b"Title\0\0\0de\0Titel\0a house"},
-            "left out the languages of its texts, and their keywords in these",
+            "left out the languages and translated keywords of its texts",
         ),
     ],
 )
@@ -244,7 +244,7 @@ def test_floats_of_16_bits_are_looked_through_as_those_of_32(tmp_path, rng):
     pixels = rng.random((20, 30, 3))
     half = pixels.astype(np.float16)
     refused(save_tiff(tmp_path / "a.tif", half), "no colour profile")
-    refused(save_tiff(tmp_path / "b.tif", 4 * half, iccprofile=SRGB), "reach from")
+    refused(save_tiff(tmp_path / "b.tif", 4 * half, iccprofile=SRGB), "range from")
     refused(save_tiff(tmp_path / "c.tif", half * np.inf, iccprofile=SRGB), "infinite or not a number")
     found = read_picture(save_tiff(tmp_path / "d.tif", half, iccprofile=SRGB))
     assert found.info.notes == ("rounded from floats to 16 bits",)
@@ -254,7 +254,7 @@ def test_floats_of_16_bits_are_looked_through_as_those_of_32(tmp_path, rng):
 def test_floats_whose_white_is_0_are_refused(tmp_path, rng):
     pixels = rng.random((20, 30)).astype(np.float32)
     path = save_tiff(tmp_path / "a.tif", pixels, photometric="miniswhite", iccprofile=GREY)
-    refused(path, "floats of which 0 is white")
+    refused(path, "floats where 0 is white")
 
 
 def test_a_volume_in_one_page_is_refused(tmp_path):

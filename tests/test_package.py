@@ -135,11 +135,11 @@ def test_the_version_is_one():
     assert citation is None or citation[1].strip("\"'") == hyperrestore.__version__
 
 
-def test_the_map_names_every_room_and_every_file_beside_them():
+def test_the_map_names_every_package_and_every_file_beside_them():
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    rooms = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*/__init__.py")}
-    assert rooms | {"models"} == set(
-        re.findall(r"`([a-z/]+)/`", text.partition("| room")[2].partition("Beside")[0])
+    packages = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*/__init__.py")}
+    assert packages | {"models"} == set(
+        re.findall(r"`([a-z/]+)/`", text.partition("| package")[2].partition("Beside")[0])
     )
     beside = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py", "__main__.py"}
     assert beside == set(re.findall(r"`(\w+\.py)`", text.partition("Beside")[2]))

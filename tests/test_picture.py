@@ -198,7 +198,7 @@ def test_cmyk_without_profile(tmp_path, suffix):
     Image.fromarray(smooth().transpose(1, 2, 0)).convert("CMYK").save(tmp_path / f"a.{suffix}")
     picture = read_picture(tmp_path / f"a.{suffix}")
     assert picture.info.notes == (
-        "converted from CMYK to sRGB through a general CMYK profile, as it has none",
+        "converted from CMYK to sRGB through a general CMYK profile, because it has none",
     )
     assert picture.pixels.shape[0] == 3
     assert picture.info.icc_profile[16:20] == b"RGB "
@@ -698,7 +698,7 @@ def test_sizes_that_a_format_cannot_hold(tmp_path, suffix, side):
 def test_existing_files_are_kept_unless_asked(tmp_path):
     path = tmp_path / "a.png"
     path.write_text("precious")
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         write_picture(path, picture_of(integers(), 3))
     assert path.read_text() == "precious"
     path.chmod(0o640)
@@ -710,7 +710,7 @@ def test_existing_files_are_kept_unless_asked(tmp_path):
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path):
     path = tmp_path / "a.png"
     with (
-        pytest.raises(PictureError, match="appeared meanwhile"),
+        pytest.raises(PictureError, match="created in the meantime"),
         create_picture(path, PictureInfo(2, 1, 1)) as writer,
     ):
         writer.write(np.zeros((1, 1, 2), np.uint8))

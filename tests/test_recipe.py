@@ -133,12 +133,17 @@ def test_a_wrong_recipe_is_refused_by_name(tmp_path, old, new, named):
             "trained = [0, 100]",
             r"trained.* quality 0(\.0)? .* from 1 to 100$",
         ),
-        ("upscale", "trained = [1, 4]", "trained = [0.5, 4]", r"trained.* scale 0\.5 .* a number from 1$"),
+        (
+            "upscale",
+            "trained = [1, 4]",
+            "trained = [0.5, 4]",
+            r"trained.* scale 0\.5 .* a number of at least 1$",
+        ),
         (
             "denoise",
             "trained = [0, 75]",
             "trained = [-1, 75]",
-            r"trained.* sigma -1(\.0)? .* a number from 0, ",
+            r"trained.* sigma -1(\.0)? .* a number of at least 0, ",
         ),
     ],
 )

@@ -191,7 +191,7 @@ REFUSED = {
     "a level of a map": ("denoise", {"map": (5, 999)}, LevelError, "sigma 999.0 is not accepted"),
     "a size": (
         "denoise", {"level": 5, "to_width": 300}, UsageError,
-        "denoise keeps the size of a picture; task upscale takes another",
+        "denoise keeps the size of a picture; use task upscale to change it",
     ),
     "a size that is smaller": (
         "upscale", {"to_width": 20}, LevelError, f"size 20 is not accepted for {WIDTH} x {HEIGHT} pixels",

@@ -174,7 +174,7 @@ def test_ycbcr_of_16_bits(tmp_path):
 )
 def test_ycbcr_that_makes_no_sense_is_refused(tmp_path, more):
     tiff(tmp_path / "a.tif", plain(4, 4, 3, 6, x530=(3, [1, 1]), **more), bytes(48))
-    refused(tmp_path / "a.tif", "no sense")
+    refused(tmp_path / "a.tif", "invalid coefficients")
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
@@ -226,7 +226,7 @@ def test_colours_that_are_read(tmp_path, photometric, separate):
         (plain(4, 4, 3, 2, x339=(3, [2] * 3)), "char"), (plain(4, 4, 1, 1, 16, x339=(3, [2])), "short"),
         (plain(4, 4, 3, 2, 32, x339=(3, [3] * 3)), "float"), (plain(4, 4, 1, 1, 32), "uint"),
         (plain(4, 4, 1, 1, 12), "cannot be read"), (plain(4, 4, 3, 2, 4), "cannot be read"),
-        (plain(4, 4, 5, 2, x338=(3, [0, 1])), "multiplied by alpha"),
+        (plain(4, 4, 5, 2, x338=(3, [0, 1])), "premultiplied alpha"),
         (plain(4, 4, 3, 6, 32, x530=(3, [1, 1])), "YCbCr of 32 bits"),
         (plain(4, 4, 3, 6, x284=(3, [2]), x530=(3, [1, 1])), "in planes"),
         (plain(4, 4, 2, 1, x284=(3, [2]), x338=(3, [0])), "in planes"),
@@ -249,7 +249,7 @@ def test_colours_multiplied_by_alpha_are_divided_by_it(tmp_path, bits):
         tmp_path / "a.tif", stored.transpose(1, 2, 0), photometric="rgb", extrasamples=["assocalpha"]
     )
     notes = restore(tmp_path / "a.tif", tmp_path / "b.tif")
-    assert notes == ("divided the colours by alpha, which they were multiplied by",)
+    assert notes == ("converted from premultiplied to straight alpha",)
     written = samples_in(tmp_path / "b.tif").transpose(2, 0, 1).astype(int)
     assert tags_of(tmp_path / "b.tif")[338] == (2,)
     np.testing.assert_array_equal(written[3:], alpha)
@@ -382,7 +382,7 @@ def test_extra_samples_that_are_not_given_are_left_out_aloud(tmp_path):
     with create_picture(tmp_path / "b.tif", info) as writer:
         writer.write(integers(3, 24, 32))
     assert writer.notes == (
-        "left out an extra sample for each pixel, neither colour nor alpha, which were not given",
+        "left out an extra sample for each pixel, neither colour nor alpha, because they were not given",
     )
     assert samples_in(tmp_path / "b.tif").shape[2] == 3
 
@@ -493,7 +493,7 @@ ARCHIVE = [
     (316, 2, None, "scan station 2", True), (337, 2, None, "printer", True), (33432, 2, None, "(c) us", True),
     (286, 5, 1, (7, 2), True), (65000, 7, 5, b"\1\2\3\4\5", True), (50001, 9, 3, (-1, 2, -3), True),
 ]  # fmt: skip
-NO_DATA = "pixels marked as having no data (GDAL_NODATA) are treated as all others"
+NO_DATA = "pixels marked as having no data (GDAL_NODATA) are treated like all others"
 STORAGE = {256, 257, 258, 259, 262, 273, 274, 277, 278, 279, 282, 283, 284, 296, 305, 317, 339}
 
 
@@ -584,8 +584,8 @@ def test_what_cannot_be_carried_is_said(tmp_path):
         extratags=[layers, (65000, 13, 1, 8, True)],
     )  # fmt: skip
     notes = restore(tmp_path / "a.tif", tmp_path / "b.tif")
-    assert notes[0] == "left out its Photoshop layers, which show the picture as it was"
-    assert notes[1].startswith("left out what points elsewhere in its file: ")
+    assert notes[0] == "left out its Photoshop layers, which show the original picture"
+    assert notes[1].startswith("left out tags that point elsewhere in the file: ")
     assert not {37724, 65000} & tags_of(tmp_path / "b.tif").keys()
 
 
@@ -636,7 +636,7 @@ def test_a_turned_picture_loses_its_position_aloud(tmp_path):
     note, no_data = sorted(restore(tmp_path / "a.tif", tmp_path / "b.tif"))
     assert no_data == NO_DATA
     assert note.startswith(
-        "left out its position on the map (ModelPixelScaleTag, ModelTiepointTag), as the pix"
+        "left out its position on the map (ModelPixelScaleTag, ModelTiepointTag), because the pix"
     )
     written = tags_of(tmp_path / "b.tif")
     assert not {33550, 33922, 34264} & written.keys() and {34735, 34736, 34737, 42113} <= written.keys()
@@ -650,7 +650,7 @@ def test_coefficients_that_count_pixels_are_left_out_of_an_enlarged_picture(tmp_
     assert restore(tmp_path / "a.tif", tmp_path / "b.tif") == ()
     assert len(tags_of(tmp_path / "b.tif")[50844]) == 92
     (note,) = restore(tmp_path / "a.tif", tmp_path / "b.tif", scale=2.0)
-    assert note == "left out its position on the map (tag 50844), as the size is another one"
+    assert note == "left out its position on the map (tag 50844), because the size has changed"
 
 
 def test_pixels_of_another_size_have_no_position_that_is_known(tmp_path):
@@ -747,10 +747,10 @@ def test_places_in_photoshop_resources_hold_or_are_left_out_aloud(tmp_path):
     assert restore(tmp_path / "1.tif", tmp_path / "b.tif") == ()
     assert {34377, 343} <= tags_of(tmp_path / "b.tif").keys()
     (note,) = restore(tmp_path / "1.tif", tmp_path / "b.tif", scale=2.0)
-    assert note == "left out Photoshop's guides and slices, which are not for the enlarged picture"
+    assert note == "left out Photoshop's guides and slices, which do not fit the enlarged picture"
     assert tags_of(tmp_path / "b.tif")[34377] == path + rest
     notes = restore(tmp_path / "3.tif", tmp_path / "b.tif")
-    assert "left out its clipping path, as the pixels were turned upright" in notes
+    assert "left out its clipping path, because the pixels were turned upright" in notes
     assert any("guides and slices" in note for note in notes)
     assert tags_of(tmp_path / "b.tif").keys().isdisjoint({343})
 

@@ -96,7 +96,7 @@ def test_what_is_cancelled_or_dropped_never_runs(executor):
 def test_a_page_cannot_fill_the_queue(executor):
     held = Held(executor)
     waiting = [executor.submit("a", held.note(number), background=number % 2 == 0) for number in range(5)]
-    with pytest.raises(queue.Full, match="5 requests of this page wait already"):
+    with pytest.raises(queue.Full, match="5 requests of this page are already waiting"):
         executor.submit("a", held.note("too many"))
     executor.submit("b", held.note("b"))
     waiting[3].cancel()

@@ -47,8 +47,8 @@ def check_floats(values: AnyFloat, *, what: str = "the pixels") -> None:
     if low >= LEAST and high <= MOST:
         return
     if not np.isfinite([low, high]).all():
-        raise UsageError(f"{what} hold infinities or NaN; a picture has values in [0, 1]")
+        raise UsageError(f"{what} contain infinities or NaN; a picture has values in [0, 1]")
     raise UsageError(
-        f"{what} reach from {low:g} to {high:g}; a picture has values in [0, 1], and noise or resampling may "
-        f"lead to {LEAST:g} or {MOST:g}: divide them by the value of white, as 255"
+        f"{what} range from {low:g} to {high:g}; a picture has values in [0, 1], which noise or resampling "
+        f"may exceed, down to {LEAST:g} and up to {MOST:g}: divide them by the value of white, such as 255"
     )

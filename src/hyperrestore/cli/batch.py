@@ -112,7 +112,7 @@ def sum_up(results: Sequence[Report | Failure], plan: Plan, *, keeps_existing: b
         say(f"{len(failed)} of {len(plan.pairs)} pictures failed")
     if left and any(isinstance(error, DiskFullError) for error in failed):
         again = "" if keeps_existing else " with --skip-existing"
-        say(f"the disk is full: {left} more were not begun; make room and give the command again{again}")
+        say(f"the disk is full: {left} more not started; free some space and run the command again{again}")
     if plan.found.unreadable or (plan.is_batch and failed):
         return 1
     return failed[0].exit_code if failed else 0

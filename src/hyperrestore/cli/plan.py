@@ -64,7 +64,7 @@ def make_plan(
     for folder in found.unreadable:
         say(f"error: {folder}: cannot read this folder")
     if sum(remove_leftovers(folder) for folder in {target.parent for _, target in pairs}):
-        say("removed what killed processes had left of unfinished pictures")
+        say("removed unfinished pictures left by killed processes")
     if overwrite:
         skipped = []
     elif recursive or skip_existing:
@@ -82,7 +82,7 @@ def _refuse_existing(pairs: Sequence[tuple[Path, Path]]) -> None:
     if existing:
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise UsageError(
-            f"{min(existing)}{others}: exists already; give --overwrite, --skip-existing or another output"
+            f"{min(existing)}{others}: already exists; give --overwrite, --skip-existing or another output"
         )
 
 
@@ -92,11 +92,11 @@ def _find_skipped(pairs: Sequence[tuple[Path, Path]], *, always_said: bool) -> l
 
     finished, older = find_finished(pairs)
     if finished or always_said:
-        say(f"{len(finished)} of {len(pairs)} pictures exist already")
+        say(f"{len(finished)} of {len(pairs)} pictures already exist")
     if older:
         say(
-            f"warning: {min(older)}{f' and {len(older) - 1} more' if len(older) > 1 else ''}: older than the "
-            "picture that it is made of, and kept; --overwrite makes all anew"
+            f"warning: {min(older)}{f' and {len(older) - 1} more' if len(older) > 1 else ''}: older than its "
+            "original, and kept; --overwrite replaces all"
         )
     return finished
 

@@ -74,10 +74,10 @@ class Findings:
             quality, reason = self.compression.quality, self.compression.reason
             return reason if quality is None else f"JPEG quality {quality}, {reason}"
         if self.noise is None:
-            return "how noisy it is cannot be told: it is too small, or drawn"
+            return "the noise cannot be estimated: the picture is too small, or drawn"
         sigma = f"sigma {self.noise.sigma:.1f}, give or take {self.noise.spread:.1f}"
         if Task.DENOISE not in self.levels:
-            return f"no noise that is sure to be there ({sigma})"
+            return f"no noise found with certainty ({sigma})"
         return f"noise of {sigma}"
 
 
@@ -164,11 +164,11 @@ def _compression(tables: tuple[int, ...] | None, seen: int | None) -> Compressio
     if tables is None:
         if seen is None:
             return Compression(None, "no traces of JPEG compression were found")
-        return Compression(seen, "from the steps that its pixels keep")
+        return Compression(seen, "from traces in its pixels")
     saved, exact = quality_of_table(tables)
     if seen is not None and seen < saved - 3:
-        return Compression(seen, f"from the steps that its pixels keep; it was saved again at {saved}")
-    kind = "its quantisation tables" if exact else "the nearest to its quantisation tables, which are others"
+        return Compression(seen, f"from traces in its pixels; it was saved again at {saved}")
+    kind = "its quantisation tables" if exact else "the closest match to its quantisation tables"
     return Compression(saved, f"from {kind}")
 
 

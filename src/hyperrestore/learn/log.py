@@ -55,12 +55,12 @@ class Log:
         before = min((float(row["loss"]) for row in self.rows), default=math.inf)
         if not loss <= DIVERGED * before:
             kept = (
-                f"{self.folder} keeps step {self.rows[-1]['step']}: go on in another folder, starting from it"
+                f"{self.folder} keeps step {self.rows[-1]['step']}: start from it in another folder"
                 if self.rows
-                else "begin again"
+                else "start again"
             )
             raise TrainingError(
-                f"training ran off before step {step}, loss {loss:.3g} after {before:.3g}; {kept} "
+                f"training diverged before step {step}, loss {loss:.3g} after {before:.3g}; {kept} "
                 "with a lower learning_rate or clip"
             )
 
@@ -88,12 +88,12 @@ def _read_rows(path: Path, columns: list[str], step: int) -> list[dict[str, str]
         if reader.fieldnames != columns:
             raise CheckpointError(
                 f"{path}: is not this run's log, with {', '.join(columns)}; restore it, "
-                "or move it away to begin a new one"
+                "or move it away to start a new one"
             )
         try:
             rows = list(reader)
             if not all(math.isfinite(float(cell)) for row in rows for cell in row.values()):
-                raise ValueError("a cell is no finite number")
+                raise ValueError("a cell is not a finite number")
             return [row for row in rows if int(row["step"]) <= step]
         except (ValueError, TypeError) as error:
             raise CheckpointError(

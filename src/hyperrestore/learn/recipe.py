@@ -146,14 +146,14 @@ class Recipe:
         if unseen := [level for level in self.training.levels if not least <= level <= most]:
             raise RecipeError(f"levels: {unseen} lie outside trained, {least:g} to {most:g}")
         if len({f"{level:g}" for level in self.training.validate_at}) < len(self.training.validate_at):
-            raise RecipeError(f"validate_at: {list(self.training.validate_at)} has a level twice")
+            raise RecipeError(f"validate_at: {list(self.training.validate_at)} contains a level twice")
         small = np.zeros((1, 1, 1), np.float32)
         try:
             for level in (*levels, *self.scale.trained):
                 degrade(small, level, self.task, self.training.protocol, np.random.default_rng())
         except LevelError as error:
             raise RecipeError(
-                f"levels, validate_at or trained: no picture can be damaged so: {error}"
+                f"levels, validate_at or trained: no picture can be degraded like this: {error}"
             ) from error
 
     def _check_axes(self) -> None:

@@ -70,11 +70,11 @@ class Run:
         same_task = checkpoint.description.task == self.recipe.task
         for name in ("unit", "origin", "reference", "powers", "spacing") if same_task else ():
             if getattr(theirs, name) != getattr(ours, name):
-                raise CheckpointError(f"{path}: its level has another {name} than the recipe's")
+                raise CheckpointError(f"{path}: its level scale and the recipe's differ in {name}")
         try:
             take_over(self.network, load_network(checkpoint).to(self.device))
         except RuntimeError as error:
-            raise CheckpointError(f"{path}: has another network than the recipe ({error})") from error
+            raise CheckpointError(f"{path}: its network is not the recipe's ({error})") from error
         self.started_from = {"model": path.name, "weights": weights_digest(path)}
         self.average = [parameter.detach().clone() for parameter in self.network.parameters()]
 

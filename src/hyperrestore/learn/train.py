@@ -142,10 +142,10 @@ def _bar(run: Run, schedule: Schedule) -> tqdm[None]:
 def _refuse_to_overwrite(out: Path, *, resume: bool, start_from: Path | None) -> None:
     """Refuse a folder that holds a training, unless it goes on, and that with its own weights."""
     if resume and start_from is not None:
-        raise UsageError("a resumed run goes on with its own weights: give resume or start_from, not both")
+        raise UsageError("a resumed run continues with its own weights: give resume or start_from, not both")
     if not resume and ((out / STATE).exists() or (out / MODEL).exists()):
         raise UsageError(
-            f"{out} already holds a training run: go on by --resume, or choose another folder by --out"
+            f"{out} already holds a training run: continue with --resume, or choose another folder with --out"
         )
 
 

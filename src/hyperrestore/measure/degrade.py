@@ -52,7 +52,7 @@ def gaussian_noise(clean: Array, sigma: Any, generator: Any, *, protocol: Protoc
     _check_choice("protocol", protocol, Protocol)
     if isinstance(sigma, int | float) and not 0 <= sigma < math.inf:
         raise LevelError(
-            f"sigma {sigma!r} is no standard deviation: give a number from 0, on the 8-bit scale"
+            f"sigma {sigma!r} is not a standard deviation: give a number of at least 0, on the 8-bit scale"
         )
     if isinstance(clean, np.ndarray) != isinstance(generator, np.random.Generator):
         raise UsageError(
@@ -186,9 +186,9 @@ def _shrunk(clean: AnyPixels, scale: float, *, softness: float, protocol: Protoc
     _check_choice("protocol", protocol, Protocol)
     check_picture(clean)
     if not 1 <= scale < math.inf:
-        raise LevelError(f"scale {scale!r} is not accepted: give a number from 1")
+        raise LevelError(f"scale {scale!r} is not accepted: give a number of at least 1")
     if not 0 <= softness < math.inf:
-        raise LevelError(f"softness {softness!r} is not accepted: give a number from 0")
+        raise LevelError(f"softness {softness!r} is not accepted: give a number of at least 0")
     height, width = clean.shape[1:]
     size = max(1, round(height / scale)), max(1, round(width / scale))
     standard = protocol == "standard"

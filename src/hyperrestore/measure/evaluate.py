@@ -126,7 +126,7 @@ def evaluate(
     task = restorer.task
     check_protocol(task, protocol, grey=grey)
     if seed < 0:
-        raise UsageError(f"seed {seed} is not accepted; give a whole number from 0")
+        raise UsageError(f"seed {seed} is not accepted; give a whole number of at least 0")
     pictures, levels = list(pictures), list(dict.fromkeys(levels))
     if not pictures or not levels:
         raise UsageError("an evaluation needs at least one picture and one level")

@@ -35,7 +35,9 @@ def check_protocol(task: Task, protocol: str, *, grey: bool) -> None:
     if protocol not in known:
         raise UsageError(f"protocol {protocol!r} is unknown; known are {', '.join(known)}")
     if task == Task.DEJPEG and protocol == "hyperres" and not grey:
-        raise UsageError("protocol 'hyperres' of dejpeg is of grey pictures: ask for grey, or for 'standard'")
+        raise UsageError(
+            "protocol 'hyperres' of dejpeg is for grey pictures: choose grey, or protocol 'standard'"
+        )
 
 
 def prepared_size(size: tuple[int, int], level: float, task: Task, protocol: Protocol) -> tuple[int, int]:

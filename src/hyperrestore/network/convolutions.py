@@ -32,7 +32,7 @@ class HyperConvolution(nn.Module):
         if convolution._forward_hooks or convolution._forward_pre_hooks or _computes_otherwise(convolution):
             raise UsageError(
                 f"{type(convolution).__name__} computes more than a convolution (its own forward, or hooks): "
-                "leave it out by `select`"
+                "exclude it with `select`"
             )
         kernel = convolution.weight.detach()
         rows, columns = kernel.shape[0], kernel[0].numel()

@@ -138,7 +138,7 @@ def _warn_of_far(scale: LevelScale, levels: Tensor) -> None:
         if not scale.low <= level <= scale.high:
             warnings.warn(
                 f"{scale.unit} {level:g} lies outside the scale of this network, {scale.low:g} to "
-                f"{scale.high:g}: the result means nothing",
+                f"{scale.high:g}: the result is meaningless",
                 ExtrapolationWarning,
                 stacklevel=3,
             )

@@ -60,9 +60,9 @@ def holds_profile(known: Format, head: bytes, parts: JpegParts | None, tiff: Tif
 def cmyk_source(profile: bytes | None) -> str:
     """Through what libvips converts CMYK: it passes over a profile for other colours."""
     if profile is None:
-        return "a general CMYK profile, as it has none"
+        return "a general CMYK profile, because it has none"
     if profile[16:20] != b"CMYK":
-        return "a general CMYK profile, as its own is for other colours"
+        return "a general CMYK profile, because its own is for other colours"
     return "its colour profile"
 
 

@@ -188,12 +188,12 @@ def _check_size(opened: _Opened, max_pixels: int) -> None:
     if image.width * image.height > max_pixels:
         raise PictureError(
             f"{path}: has {image.width} x {image.height} pixels; at most {max_pixels} are accepted, "
-            "cut it or raise `max_pixels`"
+            "crop it or raise `max_pixels`"
         )
     least = least_size(opened.head)
     if least > path.stat().st_size:  # libjpeg would fill it up with grey
         raise PictureError(
-            f"{path}: is damaged: with so many pixels as it says it has, it would have at least {least} bytes"
+            f"{path}: is damaged: a file of the size in its header would have at least {least} bytes"
         )
 
 
@@ -222,7 +222,7 @@ def _colours(opened: _Opened, parts: JpegParts | None) -> tuple[bytes | None, li
         profile = None
     notes = lost_colours(opened.path, opened.known, opened.head, has_profile=profile is not None)
     if profile is None and holds_profile(opened.known, opened.head, parts, opened.page):
-        notes.append("left out its colour profile, which is damaged or not for such colours")
+        notes.append("left out its colour profile, which is damaged or for other colours")
     return profile, notes
 
 
@@ -241,11 +241,11 @@ def _conversions(opened: _Opened, layout: _Layout) -> list[str]:
     elif _is_scaled(opened, layout):
         notes.append(f"scaled from {layout.stored_bits} to 16 bits")
     if layout.premultiplied:
-        notes.append("divided its colours by their alpha, as they were stored multiplied by it")
+        notes.append("converted from premultiplied to straight alpha")
     if page and page.left_out:
         notes.append(page.left_out)
     if page and NO_DATA in page.directory:
-        notes.append("pixels marked as having no data (GDAL_NODATA) are treated as all others")
+        notes.append("pixels marked as having no data (GDAL_NODATA) are treated like all others")
     return notes + list(opened.samples.notes)
 
 
@@ -260,7 +260,7 @@ def _text(opened: _Opened) -> tuple[tuple[TextEntry, ...], tuple[str, ...]]:
         opened.image.get_fields()
     except UnicodeDecodeError as error:
         raise PictureError(
-            f"{opened.path}: holds text under a keyword beyond ASCII, which cannot be read; "
+            f"{opened.path}: holds text under a keyword that is not ASCII, which cannot be read; "
             "remove that text first"
         ) from error
     if opened.known.name != "PNG":

@@ -103,7 +103,7 @@ def write_picture(
         picture.info.width,
         picture.info.height,
     ):  # nobody says which part, or how enlarged
-        tags, lost = without_position(tags, POSITION, "as the size is another one")
+        tags, lost = without_position(tags, POSITION, "because the size has changed")
     with create_picture(
         path,
         replace(info, tags=tags),

@@ -43,18 +43,18 @@ def check_floats_of(path: Path, image: Any) -> list[str]:
     kind = f"{path}: has samples of type {image.format}"
     if not image.get_typeof("icc-profile-data"):
         raise PictureError(
-            f"{kind} and no colour profile, so that they may be in linear light or not; give it a profile, "
+            f"{kind} and no colour profile, so they may or may not be in linear light; add a profile, "
             "or convert it to 16-bit integers first"
         )
     before_threads(str(path))
     low, high, total = image.stats().numpy()[0, :3].tolist()
     if not math.isfinite(total):
-        raise PictureError(f"{kind}, of which some are infinite or not a number; convert it first")
+        raise PictureError(f"{kind}, some of which are infinite or not a number; convert it first")
     if low < -MOST_BEYOND or high > 1 + MOST_BEYOND:
         raise PictureError(
-            f"{kind} that reach from {low:g} to {high:g}; only 0 to 1 can be read: scale it first"
+            f"{kind} that range from {low:g} to {high:g}; only 0 to 1 can be read: scale it first"
         )
     notes = ["rounded from floats to 16 bits"]
     if low < 0 or high > 1:
-        notes.append(f"clipped to the range 0 to 1, as its floats reached from {low:g} to {high:g}")
+        notes.append(f"clipped to the range 0 to 1, because its floats ranged from {low:g} to {high:g}")
     return notes

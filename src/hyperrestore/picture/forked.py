@@ -26,8 +26,8 @@ def before_threads(what: str) -> None:
     global _started
     if _lost:
         raise UsageError(
-            f"{what}: this process was forked after its parent had computed with libvips, which cannot go on "
-            'in a fork; start processes by "spawn": multiprocessing.get_context("spawn")'
+            f"{what}: this process was forked after its parent had computed with libvips, which does not "
+            'work in a fork; start processes by "spawn": multiprocessing.get_context("spawn")'
         )
     _started = True
 

@@ -101,13 +101,13 @@ def output_format(path: Path, quality: int | None, overwrite: bool) -> Format:
             f"{path}: cannot write {path.suffix or 'a file without suffix'}; use {', '.join(SUFFIXES)}"
         )
     if quality is not None and not 1 <= quality <= 100:
-        raise UsageError(f"{path}: quality {quality} was asked for; it goes from 1 to 100")
+        raise UsageError(f"{path}: quality {quality} is not accepted; give 1 to 100")
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name a file")
     if path.is_symlink() and _leads_nowhere(path):
-        raise UsageError(f"{path}: is a link that leads in a circle; name a file")
+        raise UsageError(f"{path}: is a circular link; name a file")
     if path.exists() and not overwrite:
-        raise UsageError(f"{path}: exists already; choose another name or pass overwrite=True")
+        raise UsageError(f"{path}: already exists; choose another name or pass overwrite=True")
     return known
 
 

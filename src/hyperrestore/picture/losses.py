@@ -77,7 +77,7 @@ def carried(
         notes.append(f"left out {number} of its text entries, whose keywords PNG cannot hold")
         info = replace(info, text=plain)
     if info.others and (others is None or name != "TIFF"):
-        why = "which were not given" if others is None else f"which {name} cannot hold"
+        why = "because they were not given" if others is None else f"which {name} cannot hold"
         notes.append(f"left out {_counted(info.others)} for each pixel, neither colour nor alpha, {why}")
     elif info.others and (others.width, others.height) != (info.width, info.height):
         notes.append(resizing_of(info))

@@ -36,7 +36,7 @@ def rename(finished: Path, path: Path, target: Path, overwrite: bool, times: tup
         os.utime(finished, ns=times)
     if target.exists():
         if not overwrite:
-            raise PictureError(f"{path}: appeared meanwhile and was kept; choose another name")
+            raise PictureError(f"{path}: was created in the meantime, and is kept; choose another name")
         shutil.copymode(target, finished)
     finished.replace(target)
 

@@ -55,7 +55,7 @@ def reading(path: Path) -> Iterator[None]:
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn failures of libvips and of the disk while writing into a PictureError; a full disk is its own."""
-    advice = "nothing was left behind; check the folder, its rights and free space"
+    advice = "nothing was left behind; check the folder, its permissions and free space"
     try:
         with _failures(path, "cannot be written", advice):
             yield

@@ -74,7 +74,7 @@ def restore_files(
         except HyperrestoreError as error:
             return Failure(str(source), str(target), error)
         except (MemoryError, OSError) as error:  # those of this picture, not of the batch
-            why = error.strerror if isinstance(error, OSError) else "memory does not suffice"
+            why = error.strerror if isinstance(error, OSError) else "not enough memory"
             return Failure(str(source), str(target), PictureError(f"{source}: cannot be restored ({why})"))
         finally:
             work.step(index, 1)

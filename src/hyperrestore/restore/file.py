@@ -314,7 +314,7 @@ def _large_enough(width: int, height: int, size: Size) -> str:
     """Why a picture is not enlarged, a plain clause."""
     words = ("width", "height", "long side")
     asked = ", ".join(f"{word} of {side}" for word, side in zip(words, size, strict=True) if side is not None)
-    return f"not enlarged: with {width} x {height} pixels it has the {asked} that was asked for, or more"
+    return f"not enlarged: at {width} x {height} pixels it already has the requested {asked}, or more"
 
 
 def _found(
@@ -343,7 +343,7 @@ def _found(
         with_level = "a level"
         if len(repairs) > 1:  # then no level can be given, but to one of them alone
             with_level = " or ".join(f"`{repair.task}`" for repair in repairs) + " with a level"
-        notes.append(f"nothing was repaired: {found}; {with_level} repairs it all the same")
+        notes.append(f"nothing was repaired: {found}; {with_level} repairs it anyway")
     return steps, tuple(notes)
 
 
@@ -362,5 +362,5 @@ def _write(
                 writer.write(stored(restored, reader.info.dtype))
     except MemoryError as error:
         raise PictureError(
-            f"{reader.path}: memory does not suffice for tiles of {tile or TILE} pixels; give a smaller tile"
+            f"{reader.path}: not enough memory for tiles of {tile or TILE} pixels; give a smaller tile"
         ) from error

@@ -52,7 +52,7 @@ def find_inputs(inputs: Sequence[Path], *, out: Path | None, recursive: bool) ->
     unreadable: list[Path] = []
     folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 - no error without permission
     if folders and not recursive:
-        raise UsageError(f"{folders[0]} is a folder; give -r to take all that it holds")
+        raise UsageError(f"{folders[0]} is a folder; give -r to process all pictures in it")
     for path in inputs:
         if path not in folders:
             pictures[path, Path(path.name)] = None
@@ -116,7 +116,7 @@ def plan_targets(
             raise UsageError(f"output {out} does not end with the format {suffix}; give one of the two")
         if not folder.suffix:
             raise UsageError(
-                f"output {out} is neither a file with a suffix nor a folder; end a new folder with /"
+                f"output {out} is neither a file with a suffix nor a folder; end a new folder's name with /"
             )
         return [(sources[0][0], folder)]
     if in_folder and folder.suffix.lower() in SUFFIXES and not folder.is_dir():
@@ -169,7 +169,9 @@ def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, 
         if not target.is_file():
             continue
         if os.path.realpath(source) == os.path.realpath(target):
-            raise UsageError(f"{source} would be its own result; give --overwrite or another output")
+            raise UsageError(
+                f"{source} would be replaced by its own result; give --overwrite or another output"
+            )
         finished.append((source, target))
         try:
             if target.stat().st_mtime + COARSE < source.stat().st_mtime:
@@ -188,7 +190,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PictureError(f"{folder}: cannot make this folder ({error.strerror})") from error
+        raise PictureError(f"{folder}: cannot create this folder ({error.strerror})") from error
 
 
 def _without_dots(suffixes: Sequence[str]) -> str:

@@ -111,7 +111,7 @@ class Repair:
             if self.level_map is not None:
                 raise UsageError("a map of levels is not for upscaling: its level is the size of the result")
         elif any(side is not None for side in self.size):
-            raise UsageError(f"{self.task} keeps the size of a picture; task upscale takes another")
+            raise UsageError(f"{self.task} keeps the size of a picture; use task upscale to change it")
 
     @property
     def is_automatic(self) -> bool:
@@ -196,7 +196,7 @@ def repairs_of(
     if not models:
         raise UsageError("no model was given; give one, or several that repair a picture in turn")
     if len(models) != 1 and (level is not None or any(model.task == Task.UPSCALE for model in models)):
-        raise UsageError("several models repair a picture at levels that are found out, and none may upscale")
+        raise UsageError("several models repair a picture at estimated levels, and none of them may upscale")
     if (level_map is not None) != isinstance(level, tuple):
         raise UsageError(
             f"level {level} and map {level_map} do not fit: two levels, for black and for white, need a map, "
@@ -256,7 +256,7 @@ def _with_main(scales: Sequence[LevelScale], level: Level) -> dict[str, float]:
     """Levels by their units, that of the task among them."""
     given = _by_unit(scales, level) if isinstance(level, Mapping) else {scales[0].unit: level}
     if scales[0].unit not in given:
-        raise UsageError(f"the level {scales[0].unit!r} is missing; give it by that name")
+        raise UsageError(f"the level {scales[0].unit!r} is missing; give it by name")
     return given
 
 

@@ -44,7 +44,7 @@ def repairs_at(restorer: Restorer, levels: Sequence[float]) -> dict[float, Repai
     if not levels:
         raise UsageError("a sweep needs at least one level")
     if restorer.task == Task.UPSCALE:
-        raise UsageError("a sweep is for levels that leave the size as it is, not for upscaling")
+        raise UsageError("a sweep is for levels that keep the size, not for upscaling")
     return {float(level): repair_at(restorer, level) for level in levels}
 
 
@@ -93,7 +93,7 @@ def sweep_file(
     wholes = {single_path(target, level): level for level in repairs} if singles else {}
     existing = [path for path in wholes if path.exists()]
     if existing and not (overwrite or keep_singles):
-        raise UsageError(f"{existing[0]}: exists already; name the sheet otherwise, or allow overwriting")
+        raise UsageError(f"{existing[0]}: already exists; choose another name, or allow overwriting")
     steps = 1 + len(wholes)
     picture = read_picture(source, max_pixels=max_pixels)
     try:
@@ -146,8 +146,8 @@ def check_singles(pairs: Sequence[tuple[Path, Path]], repairs: Mapping[float, Re
             place = os.path.realpath(single)
             if place in taken:
                 raise UsageError(
-                    f"the whole picture {single} of {source} would be written over {taken[place]}; name the "
-                    "sheet otherwise, or make the sheets of these pictures one by one"
+                    f"the whole picture {single} of {source} would overwrite {taken[place]}; choose another "
+                    "name for the sheet, or make the sheets of these pictures one by one"
                 )
             taken[place] = single
 

@@ -116,7 +116,7 @@ def run_tiled(backend: Backend, pixels: Pixels, *, size: int = TILE) -> Pixels:
             f"a picture is floats (c, h, w) in [0, 1], got {pixels.dtype} of shape {pixels.shape}"
         )
     if not np.isfinite(pixels).all():
-        raise UsageError("the pixels hold infinities or NaN; a picture has values in [0, 1]")
+        raise UsageError("the pixels contain infinities or NaN; a picture has values in [0, 1]")
     if pixels.size:
         check_floats(pixels[:-1] if len(pixels) in (2, 4, 8) else pixels)  # the others are levels
     restored = restore_rows(
@@ -223,7 +223,7 @@ def restore_rows(
             window = _window(held, row, column)
             result = backend(window)
             if result.ndim != 3 or result.shape[1:] != window.shape[1:]:
-                raise ValueError(f"backend made {result.shape} of a window {window.shape}")
+                raise ValueError(f"the backend returned {result.shape} for a window {window.shape}")
             if not restored.size:
                 restored = np.empty((len(result), row.keep_stop - row.keep_start, width), held.dtype)
             kept = result[

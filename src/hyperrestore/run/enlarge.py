@@ -63,7 +63,7 @@ def enlarged_size(
     if not 1 <= scale <= MAX_SIDE / max(width, height):
         raise LevelError(
             f"{asked} {str(wanted[0])[:20]} is not accepted for {width} x {height} pixels: give a number "
-            f"that makes them no smaller, and no side longer than {MAX_SIDE}"
+            f"that does not shrink them, and makes no side longer than {MAX_SIDE}"
         )
     sides = (max(1, math.floor(side * scale + 0.5)) for side in (width, height))
     return (*sides, scale)  # type: ignore[return-value]

@@ -169,7 +169,7 @@ def _refer_to_weights(graph: Any, prefix: str, path: Path) -> None:
     for name, (start, length) in tensor_places(path).items():
         weight = weights.get(prefix + name.removeprefix("network."))
         if weight is None:
-            raise CheckpointError(f"{path}: its tensor {name} has no place in the network's graph")
+            raise CheckpointError(f"{path}: its tensor {name} does not occur in the network's graph")
         casts.append(helper.make_node("Cast", [name], [weight.name], to=TensorProto.FLOAT))
         weight.name = name
         weight.data_type = TensorProto.FLOAT16

@@ -46,14 +46,14 @@ class Ranges:
     def __post_init__(self) -> None:
         """Refuse what is no range, or cannot be interpolated."""
         if not self.levels or not all(map(math.isfinite, self.levels)):
-            raise ValueError(f"levels {self.levels} are no finite numbers")
+            raise ValueError(f"levels {self.levels} are not finite numbers")
         if any(a >= b for a, b in pairwise(self.levels)):
             raise ValueError(f"levels {self.levels} do not ascend")
         for name, limits in self.limits.items():
             if len(limits) != len(self.levels):
                 raise ValueError(f"{name} has {len(limits)} ranges for {len(self.levels)} levels")
             if not all(-math.inf < low <= 0 < high < math.inf for low, high in limits):
-                raise ValueError(f"{name} has ranges {limits} that do not hold 0")
+                raise ValueError(f"{name} has ranges {limits} that do not contain 0")
 
     def at(self, level: float) -> dict[str, Range]:
         """Ranges by name for one level: interpolated, and outside the measured levels the nearest one's."""
@@ -101,9 +101,11 @@ def load_ranges(checkpoint: str | Path) -> Ranges:
         levels, apart = tuple(map(float, table["levels"])), tuple(map(str, table["apart"]))
         ranges = Ranges(str(table["weights"]), levels, limits, apart)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not a readable file of ranges ({error!r}); {remedy} anew") from error
+        raise CheckpointError(f"{path}: not a readable file of ranges ({error!r}); {remedy} again") from error
     if ranges.weights != weights_digest(checkpoint):
-        raise CheckpointError(f"{path}: measured with other weights than {checkpoint} has; {remedy} anew")
+        raise CheckpointError(
+            f"{path}: measured with weights other than those of {checkpoint}; {remedy} again"
+        )
     return ranges
 
 
@@ -121,7 +123,7 @@ def quantize(graph: Any, core: Any, ranges: Ranges, level: float) -> None:
     inner = inner_convolutions(graph)
     if not ranges.limits.keys() <= inner.keys():
         raise CheckpointError(
-            "the file of ranges names other convolutions than the graph has: calibrate anew"
+            "the convolutions in the file of ranges do not match the graph: calibrate again"
         )
     inner = {name: node for name, node in inner.items() if name in ranges.limits}
     # In the graph the kernels are still sums and products of constants.

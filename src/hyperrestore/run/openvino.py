@@ -88,7 +88,7 @@ class OpenVINOModel:
             ) from error
         if made_of != layout_digest(checkpoint):
             # Its references would point at other bytes: the picture would come out wrong, without an error.
-            raise CheckpointError(f"{path}: made of another state of {checkpoint.name}; {remedy} anew")
+            raise CheckpointError(f"{path}: made from a different state of {checkpoint.name}; {remedy} again")
         return openvino.Model([output.node.input_value(0)], model.get_parameters(), "hyperrestore"), residual
 
     def at(
@@ -113,7 +113,7 @@ class OpenVINOModel:
             raise UsageError("precision int8 needs ranges; open the model with those of `load_ranges`")
         if precision == "int8" and bits > 8:
             raise UsageError(
-                f"precision int8 is for pictures of 8 bits, got {bits}, as which an array of floats counts; "
+                f"precision int8 is for pictures of 8 bits, got {bits} (arrays of floats count as that); "
                 "give a `Picture` of 8 bits, or precision auto, bf16 or fp32"
             )
         precision = self._decided(precision, bits)

@@ -66,7 +66,7 @@ class FairExecutor:
                 if page in known:
                     known[page] = [waiting for waiting in known[page] if not waiting.future.cancelled()]
             if sum(len(known.get(page, ())) for known in (self._foreground, self._background)) >= self._most:
-                raise queue.Full(f"{self._most} requests of this page wait already")
+                raise queue.Full(f"{self._most} requests of this page are already waiting")
             lanes.setdefault(page, []).append(_Waiting(future, call))
             self._changed.notify_all()
         return future

@@ -90,14 +90,16 @@ class Safety:
         if self._token is not None and not (
             _same(token, self._token) or _same(_cookie(headers.get("cookie", ""), self._cookie), self._token)
         ):
-            return "this server asks for its token: open the address that it has printed when it started"
+            return "this server asks for its token: open the address that it printed when it started"
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
-            return f"requests are taken only from this server's own page, not from {origin[:100]!r}"
+            return f"requests are accepted only from this server's own page, not from {origin[:100]!r}"
         if not path.startswith("/api"):
             return None
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-            return "requests are taken only from this server's own page, and this one came from another site"
+            return (
+                "requests are accepted only from this server's own page, and this one came from another site"
+            )
         if method not in ("GET", "HEAD") and headers.get(OWN_HEADER.lower()) != "1":
             return f"a request that changes something needs the header {OWN_HEADER}: 1"
         return None

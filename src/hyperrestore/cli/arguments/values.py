@@ -46,7 +46,7 @@ def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text[:20]}... is too large a number")
         value = int(text) if digits else -1
         if not least <= value <= most:
-            limits = f"from {least} on" if most == math.inf else f"from {least} to {most}"
+            limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {limits}")
         return value
 

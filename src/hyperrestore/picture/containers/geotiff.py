@@ -32,7 +32,7 @@ def resized_position(
     # Raster coordinate 0 is the outer edge of the first pixel, or its centre.
     edge = 0.5 if _counts_from_centres(tags) else 0.0
     kept = tuple(_adapted(tag, across, down, edge) for tag in tags if tag.number not in _OTHERS)
-    return kept, without_position(tags, _OTHERS, "as the size is another one")[1]
+    return kept, without_position(tags, _OTHERS, "because the size has changed")[1]
 
 
 def without_position(

@@ -40,7 +40,7 @@ def read_png_text(path: Path) -> tuple[tuple[TextEntry, ...], tuple[str, ...]]:
                 continue
             entries.append((keyword.decode("latin-1"), text))
             if chunk.name == b"iTXt" and any(rest[2:].split(b"\0", 2)[:2]):
-                notes.append("left out the languages of its texts, and their keywords in these")
+                notes.append("left out the languages and translated keywords of its texts")
     return tuple(entries), tuple(dict.fromkeys(notes))
 
 

@@ -83,7 +83,7 @@ def find_page(path: Path) -> TiffPage:
 
 def _unreadable(path: Path) -> PictureError:
     return PictureError(
-        f"{path}: cannot be read (its first directory lies outside of the file); "
+        f"{path}: cannot be read (its first directory lies outside the file); "
         "the file is damaged, truncated or of an unusual kind"
     )
 

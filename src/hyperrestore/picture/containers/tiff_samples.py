@@ -65,7 +65,7 @@ def samples_of(path: Path, page: TiffPage) -> Samples:
         name = _NAMES.get(photometric, f"photometric interpretation {photometric}")
         raise _unreadable(path, f"holds {name}")
     if photometric == _WHITE_IS_ZERO and _FLOATS in values(_SAMPLE_FORMAT):
-        raise _unreadable(path, "holds floats of which 0 is white")
+        raise _unreadable(path, "holds floats where 0 is white")
     if photometric == _CMYK and first(_INKS, 1) != 1:
         raise _unreadable(path, "holds inks other than those of CMYK")
     if photometric == _PALETTE and 0 < max(values(_COLOUR_MAP), default=0) < 256:
@@ -80,7 +80,7 @@ def samples_of(path: Path, page: TiffPage) -> Samples:
         count = max(first(_COUNT, 1) - colours, 0)
         extra = (extra + (0,) * count)[:count]
     if _ASSOCIATED in extra and len(extra) > 1:  # libvips divides all samples by alpha, not only colours
-        raise _unreadable(path, "holds colours multiplied by alpha, and further samples besides")
+        raise _unreadable(path, "holds premultiplied alpha together with further samples")
     ycbcr = _to_rgb(path, page) if photometric == _YCBCR else None
     notes = []
     if photometric == _YCBCR and first(_COMPRESSION, 1) != _JPEG:
@@ -88,7 +88,7 @@ def samples_of(path: Path, page: TiffPage) -> Samples:
     if photometric == _PALETTE:
         notes.append("expanded from a palette to RGB")
     if _ASSOCIATED in extra:
-        notes.append("divided the colours by alpha, which they were multiplied by")
+        notes.append("converted from premultiplied to straight alpha")
     unusual = photometric not in (1, _RGB) or not set(values(_BITS)) <= {8, 16}
     return Samples(colours, extra, ycbcr, unusual, tuple(notes))
 
@@ -142,7 +142,7 @@ def _to_rgb(path: Path, page: TiffPage) -> tuple[Any, Any] | None:
         or not np.isfinite(share + ends).all()
         or not (share[1] and span.all())
     ):
-        raise _unreadable(path, "holds YCbCr whose coefficients or reference values make no sense")
+        raise _unreadable(path, "holds YCbCr with invalid coefficients or reference values")
     red, green, blue = share
     full = np.array([white, middle - 1, middle - 1]) / span
     to_red, to_blue = 2 - 2 * red, 2 - 2 * blue

@@ -70,14 +70,14 @@ def _of_png(data: mmap.mmap, without_exif: bool) -> Iterator[str]:
     if unknown:
         yield f"left out its chunks {', '.join(dict.fromkeys(unknown))}"
     if data[end : end + 2**16].strip(b"\0"):
-        yield f"left out {len(data) - end} bytes that stand behind the picture"
+        yield f"left out {len(data) - end} stray bytes after the picture"
 
 
 def _shape_left_out(physical: bytes) -> Iterator[str]:
     """Without a unit, a chunk pHYs says only how wide pixels are to their height."""
     if len(physical) == 9 and physical[8] == 0 and physical[:4] != physical[4:8]:
         across, down = struct.unpack_from(">II", physical)
-        yield f"left out the shape of its pixels ({across}:{down})"
+        yield f"left out its pixel aspect ratio ({across}:{down})"
 
 
 def _of_webp(data: mmap.mmap, without_exif: bool) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _of_avif(data: mmap.mmap, without_exif: bool) -> Iterator[str]:
         elif box.name == b"uuid" and data[box.start : box.start + 16] == _C2PA:
             yield CREDENTIALS_LEFT_OUT
     if (shape := pixel_shape(data)) and shape[0] != shape[1]:
-        yield f"left out the shape of its pixels ({shape[0]}:{shape[1]})"
+        yield f"left out its pixel aspect ratio ({shape[0]}:{shape[1]})"
     items = read_items(data)
     if without_exif and b"Exif" in items.kinds.values():
         yield EXIF_LEFT_OUT

@@ -25,7 +25,7 @@ _PROFILE = b"ICC_PROFILE\0"
 _IMAGES = (b"MPF\0", b"urn:iso:std:iso:ts:21496:-1\0")
 _CREDENTIALS = b"jumb"  # of the boxes in APP11 those in which C2PA signs a picture; others are of JPEG XT
 _DENSITY_UNITS = {1: 25.4, 2: 10.0}  # millimetres
-CREDENTIALS_LEFT_OUT = "left out its content credentials, which are for the picture as it was"
+CREDENTIALS_LEFT_OUT = "left out its content credentials, which apply only to the original picture"
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ def _sort(number: int, segment: bytes, parts: JpegParts, unknown: list[str]) -> 
         if unit in _DENSITY_UNITS and across and down:
             parts.resolution = across / _DENSITY_UNITS[unit], down / _DENSITY_UNITS[unit]
         elif across != down:
-            parts.notes.append(f"left out the shape of its pixels ({across}:{down})")
+            parts.notes.append(f"left out its pixel aspect ratio ({across}:{down})")
     elif number == 1 and segment.startswith(_EXIF_HEADER):
         if parts.exif is None:
             parts.exif = segment[len(_EXIF_HEADER) :]
@@ -187,7 +187,7 @@ def _note_what_is_behind(data: mmap.mmap, end: int, parts: JpegParts) -> None:
     elif data.find(b"\xff\xd8\xff", end) >= 0:
         parts.notes.append(IMAGES_LEFT_OUT)
     else:
-        parts.notes.append(f"left out {rest} bytes that stand behind the picture")
+        parts.notes.append(f"left out {rest} stray bytes after the picture")
 
 
 def _packed(marker: int, segment: bytes) -> bytes:

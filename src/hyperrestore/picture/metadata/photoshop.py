@@ -75,7 +75,7 @@ def split_resources(data: bytes, orientation: int) -> tuple[bytes | None, bytes 
         elif resource.kind == b"8BIM" and resource.number in _THUMBNAILS:
             continue
         elif orientation > 1 and resource.number in _GUIDES:
-            notes.append("left out Photoshop's guides and slices, which are not for the upright picture")
+            notes.append("left out Photoshop's guides and slices, which do not fit the upright picture")
         elif is_sideways(orientation) and resource.number == _RESOLUTION:
             data = resource.data
             others += resource._replace(data=data[8:16] + data[:8] + data[16:]).packed()
@@ -100,7 +100,7 @@ def scaled_resources(data: bytes, across: float, down: float) -> tuple[bytes, tu
     notes: tuple[str, ...] = ()
     for resource in resources(data):
         if resource.number in _GUIDES:
-            notes = ("left out Photoshop's guides and slices, which are not for the enlarged picture",)
+            notes = ("left out Photoshop's guides and slices, which do not fit the enlarged picture",)
             continue
         if resource.number == _RESOLUTION and len(resource.data) == 16:
             values = list(struct.unpack(">IHHIHH", resource.data))

@@ -224,7 +224,7 @@ def _carried_tags(directory: Directory, recoded: bool) -> tuple[tuple[TiffTag, .
             TiffTag(number, value.kind, value.data) if isinstance(value, Value) else TiffTag(number, 13, b"")
         )
         if number == _LAYERS:
-            notes += ("left out its Photoshop layers, which show the picture as it was",)
+            notes += ("left out its Photoshop layers, which show the original picture",)
         elif number in _POINTERS or tag.kind in OFFSET_KINDS:
             offsets.append(tag.name)
         elif recoded and number in _MEANING:
@@ -232,7 +232,7 @@ def _carried_tags(directory: Directory, recoded: bool) -> tuple[tuple[TiffTag, .
         else:
             tags.append(tag)
     if offsets:
-        notes += (f"left out what points elsewhere in its file: {', '.join(offsets)}",)
+        notes += (f"left out tags that point elsewhere in the file: {', '.join(offsets)}",)
     if meanings:
         notes += (f"left out {', '.join(meanings)}, which belong to samples that were converted",)
     return tuple(tags), notes
@@ -240,13 +240,13 @@ def _carried_tags(directory: Directory, recoded: bool) -> tuple[tuple[TiffTag, .
 
 def _upright(tags: tuple[TiffTag, ...], orientation: int) -> tuple[tuple[TiffTag, ...], tuple[str, ...]]:
     """Adapt tags to pixels that are turned: rows that were columns swap the resolution's directions."""
-    tags, notes = without_position(tags, POSITION, "as the pixels were turned upright")
+    tags, notes = without_position(tags, POSITION, "because the pixels were turned upright")
     if orientation > 4:
         other = {_ACROSS: _DOWN, _DOWN: _ACROSS}
         tags = tuple(tag._replace(number=other.get(tag.number, tag.number)) for tag in tags)
     if any(tag.number in _CLIP_PATH for tag in tags):
         tags = tuple(tag for tag in tags if tag.number not in _CLIP_PATH)
-        notes += ("left out its clipping path, as the pixels were turned upright",)
+        notes += ("left out its clipping path, because the pixels were turned upright",)
     return tags, notes
 
 

@@ -55,7 +55,7 @@ def of_jpeg(parts: JpegParts, orientation: int) -> Metadata:
         if not complete:
             notes.append("left out its extended XMP, which is incomplete or cannot be read")
     elif parts.extended:
-        notes.append("left out its extended XMP, as there is no XMP that it extends")
+        notes.append("left out its extended XMP, because there is no XMP that it extends")
     iptc = others = None
     if parts.photoshop is not None:
         iptc, others, lost = split_resources(parts.photoshop, orientation)
