@@ -1,4 +1,4 @@
-"""Which files are made of which: inputs found, results named, conflicts refused."""
+"""Which files are made from which: inputs found, results named, conflicts refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Plan(NamedTuple):
-    """Which files are made of which.
+    """Which files are made from which.
 
     Attributes:
         pairs: Picture and result, of those that are to be made.

@@ -1,4 +1,4 @@
-"""The state of a training: what changes from step to step, saved so that it goes on exactly."""
+"""The state of a training: what changes from step to step, saved so that it continues exactly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATE_KEY = "hyperrestore-training"
 
 
 class Run:
-    """What changes while a model is trained, and is saved so that training can go on exactly.
+    """What changes while a model is trained, and is saved so that training can continue exactly.
 
     Args:
         recipe: What is trained.

@@ -163,7 +163,7 @@ class SubpixelNetwork(RestorationUNet):
     """Ours for upscaling: features at the small picture's own resolution, and sub-pixels at the end.
 
     It predicts what is to be added to the cubic enlargement, on a grid `subpixels` times as fine as the
-    picture, whatever the scale. `upscaling.enlarged` resamples that grid to the size that is asked for.
+    picture, whatever the scale. `upscaling.enlarged` resamples that grid to the requested size.
 
     It starts as the cubic enlargement: its last convolution is zero.
     """

@@ -131,7 +131,7 @@ class Hypernetwork(nn.Module):
 
 
 def _warn_of_far(scale: LevelScale, levels: Tensor) -> None:
-    """Warn of levels beyond the scale, where the kernels go on in a straight line and pictures go to ruin."""
+    """Warn of levels beyond the scale, where the kernels go on in a straight line and results are useless."""
     if torch.compiler.is_compiling() or levels.device.type != "cpu" or not levels.numel():
         return
     for level in torch.stack(levels.detach().aminmax()).tolist():

@@ -90,7 +90,7 @@ def restore_file(
         source: Picture to read.
         target: File to write, all or nothing; its suffix chooses the format.
         level: In the model's unit; of a model that upscales, the scale, or None where a size is given. For
-            the others None means that levels are found out from the picture (see `hyperrestore.inspect`), and
+            the others None means that levels are estimated from the picture (see `hyperrestore.inspect`), and
             what needs no repair is left as it is; the report says so. Several models need None. With a map,
             the levels where it is black and where it is white.
         level_map: A mask, a picture of any size, that says which level is for which pixel (see
@@ -103,7 +103,7 @@ def restore_file(
         tile: Side of a tile, pixels of the result.
         quality: 1 to 100, for lossy formats.
         overwrite: Whether an existing file may be replaced.
-        keep_larger: Whether a picture that has the size asked for, or more, is left as it is.
+        keep_larger: Whether a picture that has the requested size, or more, is left as it is.
         keep_times: Whether the file gets the times of access and change of the source.
         max_pixels: The most pixels that are accepted.
         progress: Called with the number of tiles done and of all tiles.
@@ -173,7 +173,7 @@ def repair_file(
         PictureError: The picture cannot be read or written, is too large, or memory does not suffice.
         UsageError: The target's suffix is unknown, it exists and `overwrite` is not set, `tile` is below 1,
             or the picture has too many bits for the precision of a model.
-        LevelError: The model does not accept the scale that leads to the size asked for.
+        LevelError: The model does not accept the scale that leads to the requested size.
     """
     check_tile(tile)
     start = time.perf_counter()
@@ -214,7 +214,7 @@ class _Work(NamedTuple):
 
     Attributes:
         levels: By task; empty where nothing is to be repaired.
-        found: A note for each level that was found out, and for what is left as it is.
+        found: A note for each level that was estimated, and for what is left as it is.
         assembly: What restores it.
         read: Gives the rows that the assembly asks for.
     """
@@ -234,12 +234,12 @@ def _prepare(
     keep_larger: bool,
     hold: bool,
 ) -> _Work:
-    """Put together what restores a picture, from the levels that are given or found out."""
+    """Put together what restores a picture, from the levels that are given or estimated."""
     info, first = reader.info, repairs[0]
     width, height = first.result_size(info.width, info.height, keep_larger=keep_larger)
     if width * height > max_pixels:
         raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
-    # Levels are found out from the same rows that are then restored.
+    # Levels are estimated from the same rows that are then restored.
     held = _held(reader) if hold or first.is_automatic else None
     found: tuple[str, ...] = ()
     steps: list[Step | None]

@@ -115,7 +115,7 @@ class Repair:
 
     @property
     def is_automatic(self) -> bool:
-        """Whether levels are to be found out from the picture."""
+        """Whether levels are to be estimated from the picture."""
         return self.task != Task.UPSCALE and self._main is None and self.level_map is None
 
     @property
@@ -130,14 +130,14 @@ class Repair:
         return _ends(self.level_map)
 
     def levels_at(self, level: float) -> tuple[float, ...]:
-        """A level for each axis, at a level of the task that needs no check, as one that was found out."""
+        """A level for each axis, at a level of the task that needs no check, such as an estimated one."""
         return (level, *self._further)
 
     def levels_for(self, width: int, height: int) -> tuple[float, ...] | None:
         """The level of each axis for a picture of that size, pixels; None where a map says them.
 
         Raises:
-            LevelError: The model does not accept the scale that leads to the size asked for.
+            LevelError: The model does not accept the scale that leads to the requested size.
 
         Warns:
             ExtrapolationWarning: That scale lies outside of those seen in training.
@@ -181,7 +181,7 @@ def repairs_of(
     """A repair for each of several models that repair a picture one after the other.
 
     Args:
-        models: One, or several whose levels are found out.
+        models: One, or several whose levels are estimated.
         level: Of one model: in its unit, or with a map those where this is black and white; or None.
         level_map: A mask.
         softness: How soft the picture is, for a model that has that level; None for 1.
@@ -221,7 +221,7 @@ def repairs_of(
 
 
 def repair_at(model: Asked, level: Level | Pixels, *, grain: float = 0.0) -> Repair:
-    """A repair at a level that is given, not found out; or by an array (h, w), a level for each pixel.
+    """A repair at a level that is given, not estimated; or by an array (h, w), a level for each pixel.
 
     Raises:
         LevelError: As `Repair`.

@@ -41,7 +41,7 @@ class Restorer:
     """A model on a device. It never changes, so threads may share it.
 
     It can be pickled, for pools of processes: as the model's name or path with its options. What opens it
-    there loads the model anew.
+    there loads the model again.
 
     Attributes:
         description: What the model says about itself.

@@ -136,7 +136,7 @@ def is_readable(exif: bytes) -> bool:
 def turned_exif(exif: bytes, orientation: int, size: PixelSize) -> bytes:
     """Say in an EXIF block that the picture is upright, and turn what has a place in it.
 
-    The thumbnail goes: it shows the picture as it was, and not upright.
+    The thumbnail goes: it shows the original picture, and not upright.
 
     Args:
         exif: EXIF block, a small TIFF.

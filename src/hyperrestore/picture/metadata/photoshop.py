@@ -57,7 +57,7 @@ def resources(data: bytes) -> Iterator[Resource]:
 def split_resources(data: bytes, orientation: int) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
     """Part IPTC from the other resources, and turn paths upright.
 
-    The thumbnail goes: it shows the picture as it was.
+    The thumbnail goes: it shows the original picture.
 
     Args:
         data: Resources one after another, without `HEADER`.

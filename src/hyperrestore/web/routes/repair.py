@@ -20,7 +20,7 @@ class Asked(Protocol):
 
     @property
     def level(self) -> float | None:
-        """In the task's unit; None where it is to be found out, or a size says it."""
+        """In the task's unit; None where it is to be estimated, or a size says it."""
 
     @property
     def size(self) -> Size:
