@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import Protocol
-from hyperrestore.measure.evaluate import Evaluated, NamedBackend, evaluate
+from hyperrestore.measure.evaluate import Evaluated, NamedBackend, evaluate, softness_of, told_level
 from hyperrestore.measure.scores import Evaluation, Score
 
 UNKNOWN_VERSION = "of an earlier version"  # caches did not always say which
@@ -118,7 +118,8 @@ def measure(
         keys = {cache_key(identity, protocol, grey, level, picture): picture for picture in pictures}
         missing = [] if only_cached else [key for key in keys if key not in cache.known]
         if missing:
-            ready = AtOneLevel(method.task, method.at(level, bits=8))
+            told = told_level(method, level, softness_of(method.task, protocol, None))
+            ready = AtOneLevel(method.task, method.at(told, bits=8))
         for key in missing:
             cache.keep(key, evaluate(ready, [keys[key]], [level], protocol=protocol, grey=grey))
         if cache.known.keys() >= keys.keys():
