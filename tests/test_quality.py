@@ -597,3 +597,16 @@ def test_the_page_is_that_of_the_records(quality):
     shown = set(re.findall(r"\]\(images/(.*?)\)", text))
     assert shown == {plot.name for task in Task for plot in page.plots(task, results[task])}
     assert all((quality.DOCS / "images" / name).is_file() for name in shown)
+
+
+def test_a_model_with_softness_is_told_that_of_the_protocol(quality, subpixel_model, tmp_path):
+    cache = importlib.import_module("score_cache")
+    pixels = np.random.default_rng(0).random((3, 48, 36), dtype=np.float32)
+    write_picture(tmp_path / "a.png", Picture(pixels, None, PictureInfo(36, 48, 3)))
+    restorer = Restorer.load(subpixel_model, precision="fp32")
+    expected = evaluate(restorer, [tmp_path / "a.png"], [2.0], protocol="hyperres")
+    scores = cache.Cache(None, cache.Source("1", "a CPU"))
+    found, _ = cache.measure(
+        restorer, "tiny", [tmp_path / "a.png"], [2.0], scores, protocol="hyperres", grey=False
+    )
+    assert found.scores[0].psnr == pytest.approx(expected.scores[0].psnr, abs=1e-3)
