@@ -27,7 +27,7 @@ def save(path, drawn, **options):
 def test_its_colours_are_divided_by_their_alpha(tmp_path, drawn):
     path = save(tmp_path / "a.avif", drawn, alpha_premultiplied=True)
     picture = read_picture(path)
-    assert any("divided its colours by their alpha" in note for note in picture.info.notes)
+    assert any("converted from premultiplied to straight alpha" in note for note in picture.info.notes)
     reference = np.asarray(Image.open(path), np.float32).transpose(2, 0, 1)
     np.testing.assert_array_equal(picture.alpha[0] * 255, reference[3])
     seen = drawn[..., 3] >= 64  # below, the file keeps too few steps of a colour

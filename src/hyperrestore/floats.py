@@ -41,7 +41,7 @@ def check_floats(values: AnyFloat, *, what: str = "the pixels") -> None:
         >>> check_floats(np.array([-0.2, 0.5, 1.1]))
         >>> check_floats(np.array([0.0, 255.0]))
         Traceback (most recent call last):
-        hyperrestore.errors.UsageError: the pixels reach from 0 to 255; ...
+        hyperrestore.errors.UsageError: the pixels range from 0 to 255; ...
     """
     low, high = float(values.min()), float(values.max())
     if low >= LEAST and high <= MOST:
