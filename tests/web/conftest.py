@@ -132,7 +132,7 @@ def open_page(browser, address):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: note_request(request.url))
         if not expect_failures:  # a request that is refused is also a complaint of the console
-            page.on("console", lambda line: line.type == "error" and complaints.append(line.text))
+            page.on("console", note_error)
         page.goto(address)
         return Screen(page)
 
@@ -140,10 +140,15 @@ def open_page(browser, address):
         if not url.startswith((address, "blob:", "data:")):
             complaints.append(f"another host was contacted: {url}")
 
+    def note_error(line) -> None:
+        if line.type == "error":
+            complaints.append(f"{line.text} ({line.location['url']})")
+
     yield open_one
+    complained = list(complaints)  # what a window asks while it closes may come too late, and be refused
     for context in contexts:
         context.close()
-    assert not complaints
+    assert not complained
 
 
 @pytest.fixture
