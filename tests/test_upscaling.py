@@ -158,6 +158,21 @@ def test_shares_are_shares(photos):
     assert (batch.small == batch.small[:, :, :1]).all(dim=(1, 2, 3, 4))[grey].all()
 
 
+def test_a_misjudged_softness_is_told_wrong_but_shrunk_right(photos):
+    levels = torch.linspace(1.1, 3.9, 400)
+    told = {}
+    for share in (0.0, 0.25):
+        training = replace(TINY.training, crops_per_level=1, softness_share=0.5, misjudged_share=share)
+        generator = torch.Generator().manual_seed(0)
+        told[share] = training_batch(replace(TINY, training=training), photos, levels, generator)
+    assert (told[0.0].small == told[0.25].small).all()
+    moved = told[0.25].levels[:, 1] - told[0.0].levels[:, 1]
+    assert 0.15 < (moved != 0).float().mean() < 0.35
+    assert 0.3 < moved.abs().max() <= 0.5
+    assert moved.min() < 0 < moved.max()
+    assert all(0 <= one <= 2 for one in told[0.25].levels[:, 1].tolist())
+
+
 def training_batch(recipe, photos, levels, generator):
     from hyperrestore.learn.upscaling import draw_upscaling
 

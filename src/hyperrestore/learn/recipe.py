@@ -55,6 +55,8 @@ class Training:
             of `clipped_share`, are clipped and rounded (`train.store_half`).
         softness_share: Share of the scales of a network with sub-pixels whose crops are shrunk by a kernel of
             random width, anywhere in the softness axis' `trained`; others have the origin's.
+        misjudged_share: Share of the scales of a network with sub-pixels whose softness is told wrong, by up
+            to half a unit either way, so that a person's wrong guess does little harm.
         rough_share: Share of the crops of a network with sub-pixels whose small picture has light noise and
             light JPEG compression, as real small pictures have.
         other_share: Share of the crops' batches for upscaling that were shrunk otherwise than by antialiased
@@ -85,6 +87,7 @@ class Training:
     clipped_share: float = 0.0
     weaker_share: float = 0.0
     softness_share: float = 0.0
+    misjudged_share: float = 0.0
     rough_share: float = 0.0
     other_share: float = 0.0
     protocol: Protocol = "standard"
@@ -96,7 +99,7 @@ class Training:
             raise RecipeError("levels_per_step, crops_per_level, crop and warmup must be at least 1")
         if not 0 < self.learning_rate < math.inf or not self.validate_at:
             raise RecipeError("learning_rate must be above 0, and validate_at needs at least one level")
-        names = ("grey", "clipped", "whole", "other", "softness", "rough")
+        names = ("grey", "clipped", "whole", "other", "softness", "misjudged", "rough")
         if not all(0 <= getattr(self, f"{name}_share") <= 1 for name in names):
             raise RecipeError(f"{', '.join(f'{name}_share' for name in names)} must lie in 0..1")
         if not (0 <= self.ema < 1 and 0 <= self.drawn_share < 1 and 0 <= self.weaker_share < 1):

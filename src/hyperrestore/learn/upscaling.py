@@ -23,6 +23,7 @@ from hyperrestore.picture.containers.jpeg import CHROMINANCE, LUMINANCE
 Kernel = Callable[[Tensor], Tensor]  # of the distance, in samples of the coarser of two grids
 
 ROUGH_SIGMA, ROUGH_QUALITY = 3.0, 80.0  # the most noise, and the strongest compression, of rough crops
+MISJUDGED = 0.5  # how far a softness that is told wrong is off at most
 
 
 def cubic(distance: Tensor) -> Tensor:
@@ -85,7 +86,7 @@ class UpscalingBatch(NamedTuple):
     """What one step learns from: b crops at each of k scales.
 
     Attributes:
-        levels: Scale and softness, (k, 2).
+        levels: Scale and softness as the network is told them, (k, 2).
         small: Small pictures, (k, b, 3, l, l).
         clean: The pictures that they were made of, on a canvas, (k, b, 3, m, m).
         enlarge: Cubic enlargement of one axis, (k, m, l).
@@ -123,7 +124,7 @@ def draw_upscaling(
     count = (levels * side).round()
     scales = count / length
 
-    random = torch.rand(3, len(levels), generator=generator, device=device)
+    random = torch.rand(5, len(levels), generator=generator, device=device)
     least, highest = softness_axis.trained
     softness = torch.where(
         random[0] < training.softness_share, least + (highest - least) * random[1], softness_axis.origin
@@ -148,10 +149,13 @@ def draw_upscaling(
     rough = torch.rand(len(small), 1, 1, 1, generator=generator, device=device) < training.rough_share
     small = torch.where(rough, roughened(small, generator), (small * 255).round() / 255)
 
+    misjudged = random[3] < training.misjudged_share
+    told = (softness + torch.where(misjudged, MISJUDGED * (2 * random[4] - 1), 0.0)).clamp(least, highest)
+
     fine = side * recipe.network.subpixels
     ones = torch.ones_like(levels)
     return UpscalingBatch(
-        levels=torch.stack([scales, softness], dim=1),
+        levels=torch.stack([scales, told], dim=1),
         small=small.view(*grouped, side, side),
         clean=clean,
         enlarge=resampling(length, count, most=(most, side), stretch=ones),
