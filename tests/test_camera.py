@@ -13,13 +13,15 @@ from hyperrestore.measure.camera import (
     SHOT,
     Camera,
     as_picture,
-    demosaiced,
     developed,
     draw_camera,
     on_sensor,
     photographed,
     sensor_noise,
+    visible_noise,
 )
+from hyperrestore.measure.mosaic import demosaiced
+from hyperrestore.measure.noise_reduction import quieted
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -124,9 +126,61 @@ def test_smoothing_takes_noise_away_and_sharpening_adds_some():
         name: (noisy - noiseless).std()
         for name, kind in {
             "plain": plain,
-            "smooth": replace(plain, smoothing=0.5),
+            "smooth": replace(plain, smoothing=2, colour_smoothing=4),
             "sharp": replace(plain, sharpening=0.5),
         }.items()
         for noisy, noiseless in [photographed(clean, kind, noise)]
     }
     assert left["smooth"] < 0.8 * left["plain"] < left["plain"] < 0.9 * left["sharp"]
+
+
+@given(SEEDS)
+def test_the_noise_of_a_grey_area_is_as_visible_as_it_is_said(seed):
+    drawn = replace(camera(seed), red=1.0, blue=1.0, smoothing=0.0, colour_smoothing=0.0, sharpening=0.0)
+    sensor = np.full((3, 96, 96), 0.18, np.float32)
+    noise = np.random.default_rng(seed).standard_normal(sensor.shape, dtype=np.float32)
+    seen = as_picture(sensor_noise(sensor, replace(drawn), noise), replace(drawn, colours=0.0))
+    brightness = seen.mean(0).std() * 3**0.5
+    assert brightness == pytest.approx(visible_noise(drawn), rel=0.15)
+
+
+@given(SEEDS, st.floats(0, 0.2), st.floats(0, 0.2))
+def test_noise_reduction_keeps_flat_areas_and_never_adds_noise(seed, brightness, colour):
+    flat = np.full((3, 40, 40), 0.3, np.float32)
+    np.testing.assert_allclose(quieted(flat, flat, brightness=brightness, colour=colour), flat, atol=1e-6)
+    noisy = flat + 0.05 * np.random.default_rng(seed).standard_normal(flat.shape, dtype=np.float32)
+    assert quieted(noisy, noisy, brightness=brightness, colour=colour).std() <= 1.01 * noisy.std()
+
+
+def test_what_noise_reduction_leaves_is_coarse():
+    noise = np.random.default_rng(0).standard_normal((3, 256, 256), dtype=np.float32)
+    left = quieted(noise, noise, brightness=2.0, colour=4.0)
+    grey = left.mean(0)
+
+    def correlation(plane, apart):
+        return float((plane[:, apart:] * plane[:, :-apart]).mean() / plane.var())
+
+    assert correlation(grey, 1) > 0.3 and correlation((left - grey)[0], 4) > 0.2
+    assert (
+        grey.std() < 0.6 * noise.mean(0).std() and (left - grey).std() < 0.4 * (noise - noise.mean(0)).std()
+    )
+
+
+@given(SEEDS)
+def test_without_noise_both_pictures_are_the_same(seed):
+    clean, drawn = picture(seed), replace(camera(seed), shot=0.0, read=0.0)
+    noisy, noiseless = photographed(clean, drawn, np.zeros_like(clean))
+    np.testing.assert_array_equal(noisy, noiseless)
+
+
+def test_the_second_picture_is_the_mean_of_many():
+    data = pytest.importorskip("skimage.data")
+    clean = data.astronaut()[:96, :96].transpose(2, 0, 1).astype(np.float32) / 255
+    drawn = Camera(shot=4e-4, read=1e-6, smoothing=2.0, colour_smoothing=4.0)
+    random = np.random.default_rng(0)
+    shots = [
+        photographed(clean, drawn, random.standard_normal(clean.shape, dtype=np.float32)) for _ in range(64)
+    ]
+    noisy, means = (np.stack(some) for some in zip(*shots, strict=True))
+    mean = noisy.mean(0)
+    assert np.square(means[0] - mean).mean() < 0.15 * np.square(noisy[0] - mean).mean()

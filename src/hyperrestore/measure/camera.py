@@ -2,8 +2,8 @@
 
 The photo is taken back to approximately linear light on a sensor (T. Brooks et al., "Unprocessing images for
 learned raw denoising", CVPR 2019), gets noise there whose variance grows with brightness, and is developed
-again: mosaic, demosaicing, white balance, colour matrix, tone curve, the mild smoothing and sharpening of a
-camera. All of it is arithmetic on NumPy arrays or torch tensors alike; randomness is an argument.
+again: mosaic, demosaicing, white balance, colour matrix, tone curve, noise reduction and sharpening. All of
+it is arithmetic on NumPy arrays or torch tensors alike; randomness is an argument.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hyperrestore.errors import UsageError
+from hyperrestore.measure.mosaic import OTHERS, demosaiced
+from hyperrestore.measure.neighbours import filtered
+from hyperrestore.measure.noise_reduction import quieted
 
 Array = Any  # NumPy array or torch tensor (..., 3, h, w)
 Weights = tuple[tuple[float, float, float], ...]
@@ -26,8 +28,7 @@ COLOURS: tuple[Weights, Weights] = (
     ((1.35, -0.25, -0.10), (-0.15, 1.35, -0.20), (0.00, -0.35, 1.35)),
     ((1.85, -0.70, -0.15), (-0.30, 1.75, -0.45), (0.05, -0.75, 1.70)),
 )
-GREEN = (0.0, 1.0, 0.0), (1.0, 4.0, 1.0), (0.0, 1.0, 0.0)
-OTHERS = (1.0, 2.0, 1.0), (2.0, 4.0, 2.0), (1.0, 2.0, 1.0)
+GREY = 0.18  # linear light of what meters take for grey
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Camera:
         blue: ... and blue.
         colours: From 0 to 1, where the colour matrix lies between those of `COLOURS`.
         gradients: Demosaiced with gradient correction (H. Malvar et al., ICASSP 2004), not bilinearly.
-        smoothing: From 0 to 1, how much the camera smooths brightness; colours twice as much, at most fully.
+        smoothing: White noise whose brightness noise reduction halves, over the picture's noise; 0 for none.
+        colour_smoothing: The same for colours.
         sharpening: What of an unsharp mask is added; 0 for none.
     """
 
@@ -58,6 +60,7 @@ class Camera:
     colours: float = 0.5
     gradients: bool = False
     smoothing: float = 0.0
+    colour_smoothing: float = 0.0
     sharpening: float = 0.0
 
 
@@ -66,7 +69,7 @@ def draw_camera(random: np.random.Generator) -> Camera:
     place = random.random()  # from base sensitivity to the highest
     shot = SHOT[0] * (SHOT[1] / SHOT[0]) ** place
     read = READ[0] * (READ[1] / READ[0]) ** float(np.clip(place + random.normal(0, 0.12), 0, 1))
-    processed = random.random() < 0.6
+    processed = random.random() < 0.8
     return Camera(
         shot=shot,
         read=read,
@@ -77,7 +80,8 @@ def draw_camera(random: np.random.Generator) -> Camera:
         blue=random.uniform(1.2, 2.4),
         colours=random.random(),
         gradients=bool(random.random() < 0.6),
-        smoothing=random.uniform(0, 0.8) if processed else 0.0,
+        smoothing=random.uniform(0, 5) if processed else 0.0,
+        colour_smoothing=random.uniform(1, 8) if processed else 0.0,
         sharpening=random.uniform(0, 0.8) if processed else 0.0,
     )
 
@@ -107,52 +111,40 @@ def sensor_noise(sensor: Array, camera: Camera, noise: Array) -> Array:
     return (sensor + (camera.shot * sensor.clip(0, 1) + camera.read) ** 0.5 * noise).clip(-1, 1)
 
 
-def demosaiced(sensor: Array, *, gradients: bool) -> Array:
-    """Keep of each pixel (..., 3, h, w) the one colour that a sensor sees there, and find the others again.
+def developed(sensor: Array, camera: Camera, seen: Array | None = None) -> Array:
+    """What a sensor holds -> the camera's picture.
 
     Args:
-        sensor: Sides of at least 2 pixels. Red is seen at (0, 0), blue at (1, 1).
-        gradients: Correct each colour by the gradients of the one seen there.
+        sensor: (..., 3, h, w), full scale 1, sides of at least 2 pixels.
+        camera: Says how.
+        seen: What noise reduction judges by, of the same shape; by default `sensor`.
 
-    Raises:
-        UsageError: A side has fewer pixels.
+    Returns:
+        sRGB of the same shape, values in [0, 1].
     """
-    if min(sensor.shape[-2:]) < 2:
-        raise UsageError(
-            f"a sensor sees three colours in 2 x 2 pixels or more, got a picture (..., 3, h, w) of shape "
-            f"{tuple(sensor.shape)}"
-        )
-    masks = _masks(sensor.shape[-2:])
-    if not isinstance(sensor, np.ndarray):
-        masks = sensor.new_tensor(masks)
-    raw = (sensor * masks).sum(-3)[..., None, :, :]  # (..., 1, h, w)
-    if gradients:
-        return _corrected(raw, masks)
-    seen = sensor * masks
-    whole = [
-        _filtered(seen[..., index : index + 1, :, :], weights)
-        / _filtered(masks[index : index + 1] + 0 * seen[..., :1, :, :], weights)
-        for index, weights in enumerate((OTHERS, GREEN, OTHERS))
-    ]
-    result = sensor * masks
-    for index, plane in enumerate(whole):
-        rest = 1 - masks[index]
-        result[..., index, :, :] = result[..., index, :, :] + rest * plane[..., 0, :, :]
-    return result
-
-
-def developed(sensor: Array, camera: Camera) -> Array:
-    """What a sensor holds -> the camera's picture, sRGB in [0, 1]: mosaic, colours, smoothing, sharpening."""
-    picture = as_picture(demosaiced(sensor, gradients=camera.gradients), camera)
-    if camera.smoothing:
-        blurred = _filtered(picture, OTHERS) / 16
-        grey, blurred_grey = picture.mean(-3)[..., None, :, :], blurred.mean(-3)[..., None, :, :]
-        kept = grey + camera.smoothing * (blurred_grey - grey)
-        colour, blurred_colour = picture - grey, _filtered(blurred, OTHERS) / 16 - blurred_grey
-        picture = kept + colour + min(1.0, 2 * camera.smoothing) * (blurred_colour - colour)
+    picture, judged = (
+        as_picture(demosaiced(each, gradients=camera.gradients), camera) if each is not None else None
+        for each in (sensor, seen)
+    )
+    noise = visible_noise(camera)
+    picture = quieted(
+        picture,
+        picture if judged is None else judged,
+        brightness=camera.smoothing * noise,
+        colour=camera.colour_smoothing * noise,
+    )
     if camera.sharpening:
-        picture = picture + camera.sharpening * (picture - _filtered(picture, OTHERS) / 16)
+        picture = picture + camera.sharpening * (picture - filtered(picture, OTHERS) / 16)
     return picture.clip(0, 1)
+
+
+def visible_noise(camera: Camera) -> float:
+    """Standard deviation of noise in grey areas of the picture before it is reduced, at full scale 1."""
+    deviation = (camera.shot * GREY + camera.read) ** 0.5
+    low, high = (
+        float(_to_tones(np.float64(max(0.0, GREY + step)), camera)) for step in (-deviation, deviation)
+    )
+    return (high - low) / 2
 
 
 def photographed(clean: Array, camera: Camera, noise: Array) -> tuple[Array, Array]:
@@ -164,14 +156,15 @@ def photographed(clean: Array, camera: Camera, noise: Array) -> tuple[Array, Arr
         noise: Independent values of a standard normal distribution, of the same shape.
 
     Returns:
-        The noisy and the noiseless picture, both of the same shape, values in [0, 1]. Mosaic, smoothing and
-        sharpening are in both.
+        The noisy picture, and what it is on average over such noise, of the same shape, values in [0, 1]. In
+        both are the mosaic, noise reduction as the noise demands it, and sharpening.
 
     Raises:
         UsageError: A side has fewer than 2 pixels.
     """
     sensor = on_sensor(clean, camera)
-    return developed(sensor_noise(sensor, camera, noise), camera), developed(sensor, camera)
+    noisy = sensor_noise(sensor, camera, noise)
+    return developed(noisy, camera), developed(sensor, camera, noisy)
 
 
 def _matrix(camera: Camera) -> npt.NDArray[np.float64]:
@@ -204,60 +197,3 @@ def _from_tones(picture: Array, camera: Camera) -> Array:
     power, low = 1 / camera.gamma, camera.toe ** (1 / camera.gamma)
     lifted = (picture * ((1 + camera.toe) ** power - low) + low) ** camera.gamma - camera.toe
     return lifted / (1 + camera.contrast - camera.contrast * lifted)
-
-
-def _masks(size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Which colour a sensor sees where: (3, h, w) of 0 and 1."""
-    masks = np.zeros((3, *size), np.float32)
-    masks[0, ::2, ::2] = masks[2, 1::2, 1::2] = 1
-    masks[1, ::2, 1::2] = masks[1, 1::2, ::2] = 1
-    return masks
-
-
-def _corrected(raw: Array, masks: Array) -> Array:
-    """A mosaic (..., 1, h, w) -> colours (..., 3, h, w), with gradient correction."""
-
-    def at(down: int, right: int) -> Array:
-        return _shifted(raw, down, right)
-
-    beside, above = at(0, 1) + at(0, -1), at(1, 0) + at(-1, 0)
-    far_beside, far_above = at(0, 2) + at(0, -2), at(2, 0) + at(-2, 0)
-    corners = at(1, 1) + at(1, -1) + at(-1, 1) + at(-1, -1)
-    green = (4 * raw + 2 * (beside + above) - far_beside - far_above) / 8
-    across = (5 * raw + 4 * beside - corners - far_beside + 0.5 * far_above) / 8
-    down = (5 * raw + 4 * above - corners - far_above + 0.5 * far_beside) / 8
-    opposite = (6 * raw + 2 * corners - 1.5 * (far_beside + far_above)) / 8
-    red, seen_green, blue = (masks[index : index + 1] for index in range(3))
-    in_red_row = seen_green * 0
-    in_red_row[..., ::2, :] = 1
-    beside_red, beside_blue = seen_green * in_red_row, seen_green * (1 - in_red_row)
-    result = raw * masks
-    result[..., 0, :, :] += (across * beside_red + down * beside_blue + opposite * blue)[..., 0, :, :]
-    result[..., 1, :, :] += (green * (red + blue))[..., 0, :, :]
-    result[..., 2, :, :] += (across * beside_blue + down * beside_red + opposite * red)[..., 0, :, :]
-    return result
-
-
-def _filtered(planes: Array, weights: Weights) -> Array:
-    """Correlate (..., h, w) with 3 x 3 weights; the border is mirrored, as `_shifted` does."""
-    total: Array = 0 * planes
-    for down, row in enumerate(weights):
-        for right, weight in enumerate(row):
-            if weight:
-                total = total + weight * _shifted(planes, down - 1, right - 1)
-    return total
-
-
-def _shifted(planes: Array, down: int, right: int) -> Array:
-    """The values so many pixels below and to the right; beyond the border those mirrored at its pixels."""
-    rows, columns = (
-        _mirrored(np.arange(side) + step, side)
-        for side, step in zip(planes.shape[-2:], (down, right), strict=True)
-    )
-    return planes[..., rows, :][..., columns]
-
-
-def _mirrored(places: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.int64]:
-    """Mirrored so that a mosaic goes on beyond the border: ... 2 1 0 1 2 ..."""
-    places = np.abs(places)
-    return np.where(places > side - 1, 2 * (side - 1) - places, places)
