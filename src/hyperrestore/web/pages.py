@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hyperrestore.restore.repair import Repair
 from hyperrestore.web.messages import JobRequest, JobStatus, State
 from hyperrestore.web.photos import LevelMap, Photo
 
@@ -23,10 +24,10 @@ class Job:
     Attributes:
         identity: By which the page names it.
         photo: What is restored.
-        request: How.
+        request: What was asked for, as the page said it.
+        repair: The same, checked; a mask in it is the job's own file.
         target: The file to be.
         name: Under which it is downloaded.
-        mask: Its own copy of the map of levels, if it has one.
         state: How far it is.
         done: Tiles that are restored.
         total: All tiles; 0 until they are counted.
@@ -39,9 +40,9 @@ class Job:
     identity: str
     photo: Photo
     request: JobRequest
+    repair: Repair
     target: Path
     name: str
-    mask: Path | None = None
     state: State = "queued"
     done: int = 0
     total: int = 0

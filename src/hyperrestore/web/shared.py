@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from hyperrestore.errors import HyperrestoreError, PictureError
-from hyperrestore.level import LevelScale, Task
-from hyperrestore.restore.file import restore_file
+from hyperrestore.level import Task
+from hyperrestore.restore.file import repair_file
+from hyperrestore.restore.repair import Mask
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.web.executor import FairExecutor
 from hyperrestore.web.messages import Limits
@@ -137,11 +138,6 @@ def check_map(shared: Shared, photo: Photo, level_map: LevelMap) -> None:
     level_map.prepare(1, *photo.size(1))
 
 
-def weakest(scale: LevelScale) -> float:
-    """The level that changes least, of those seen in training."""
-    return float(min(scale.trained, key=scale.strength))
-
-
 class _Unwanted(Exception):  # noqa: N818 - no error
     """A job is to stop."""
 
@@ -163,23 +159,11 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
     if job.unwanted:
         return
     change(state="running", began=time.monotonic())
-    request, source = job.request, job.photo.path
-    restorer = shared.load(request.task)
-    black = weakest(restorer.scale) if request.map_level is None else request.map_level
+    source, repair = job.photo.path, job.repair
+    restorer = shared.load(repair.task)
     try:
-        report = restore_file(
-            restorer,
-            source,
-            job.target,
-            request.level if job.mask is None or request.level is None else (black, request.level),
-            level_map=job.mask,
-            to_width=request.to_width,
-            to_height=request.to_height,
-            long_side=request.long_side,
-            softness=request.softness,
-            grain=request.grain,
-            quality=request.quality,
-            progress=progress,
+        report = repair_file(
+            [restorer], [repair], source, job.target, quality=job.request.quality, progress=progress
         )
     except _Unwanted:
         change(state="cancelled")
@@ -193,8 +177,8 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
     else:
         change(state="done", notes=report.notes)
     finally:
-        if job.mask is not None:
-            job.mask.unlink(missing_ok=True)
+        if isinstance(repair.level_map, Mask):
+            repair.level_map.path.unlink(missing_ok=True)
         if page.closed or job.unwanted:
             job.target.unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
 
@@ -11,6 +12,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from hyperrestore.restore.repair import Mask
 from hyperrestore.web.messages import JobRequest, JobStatus
 from hyperrestore.web.pages import Job, Page, new_identity
 from hyperrestore.web.routes.photos import PHOTOS
@@ -34,7 +36,7 @@ router = APIRouter()
 async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: Request) -> JobStatus:
     """Restore the whole photo, as the command line does; events tell how far it is."""
     asked = await _asked(request)
-    repair, level_map = repair_of(shared.restorers[asked.task], page, photo, asked)
+    repair, _ = repair_of(shared.restorers[asked.task], page, photo, asked)
     width, height = photo.info.width, photo.info.height
     if not repair.is_automatic:
         width, height = result_size(shared, repair, width, height)
@@ -46,10 +48,11 @@ async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: R
     if asked.softness is not None:
         how += f"-softness-{asked.softness:g}"
     name = f"{PurePath(photo.name).stem}-{asked.task}{how}{suffix}"
-    job = Job(identity, photo, asked, page.folder / f"{identity}{suffix}", name)
-    if level_map is not None:  # whose file may be removed before the job begins
-        job.mask = page.folder / f"{identity}-map"
-        shutil.copyfile(level_map.mask, job.mask)
+    if isinstance(repair.level_map, Mask):  # whose file may be removed before the job begins
+        mask = repair.level_map._replace(path=page.folder / f"{identity}-map")
+        shutil.copyfile(repair.level_map.path, mask.path)
+        repair = replace(repair, level_map=mask)
+    job = Job(identity, photo, asked, repair, page.folder / f"{identity}{suffix}", name)
     call = partial(render, shared, page, job, asyncio.get_running_loop())
     # In the background: jobs of one page are done in the order in which they were asked for.
     shared.renders.submit(page.identity, call, background=True)

@@ -6,13 +6,13 @@ from typing import Protocol
 
 from fastapi import HTTPException
 
-from hyperrestore.level import Task
+from hyperrestore.level import LevelScale, Task
 from hyperrestore.restore.repair import ANY_SIZE, Mask, Repair, Size
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.enlarge import enlarged_size
 from hyperrestore.web.pages import Page
 from hyperrestore.web.photos import LevelMap, Photo
-from hyperrestore.web.shared import Shared, weakest
+from hyperrestore.web.shared import Shared
 
 
 class Asked(Protocol):
@@ -67,13 +67,18 @@ def repair_of(
     levels = {} if level is None else {restorer.scale.unit: level}
     if asked.softness is not None:
         axis = restorer.axis("softness")
-        levels[axis.unit] = axis.origin + (axis.check(asked.softness) - axis.origin) / reduce
+        levels[axis.unit] = (axis.check(asked.softness) + (reduce - 1) * axis.origin) / reduce
     if asked.map is None or level is None:
         return Repair(restorer.task, restorer.scales, levels, grain=asked.grain, size=size), None
     level_map = map_of(page, photo, asked.map)
     black = weakest(restorer.scale) if asked.map_level is None else asked.map_level
     mask = Mask(level_map.mask, black, levels.pop(restorer.scale.unit))
     return Repair(restorer.task, restorer.scales, levels, mask, grain=asked.grain, size=size), level_map
+
+
+def weakest(scale: LevelScale) -> float:
+    """The level that changes least, of those seen in training."""
+    return float(min(scale.trained, key=scale.strength))
 
 
 def result_size(shared: Shared, repair: Repair, width: int, height: int) -> tuple[int, int]:
