@@ -92,7 +92,7 @@ def cost(key: str, path: Path) -> Cost:
     checkpoint = load_checkpoint(path)
     network, description = load_network(checkpoint), checkpoint.description
     plain = materialize(network, network.levels(description.scale.reference))
-    on_small = description.network.get("subpixels", 1) > 1
+    on_small = description.subpixels > 1
     pixels = COUNTED_AT**2 if on_small else 1  # of the result, for each that the network reads
     return Cost(
         key,

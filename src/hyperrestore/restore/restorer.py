@@ -18,6 +18,7 @@ from hyperrestore.picture.file import Picture, enlarged_picture
 from hyperrestore.restore.in_memory import pixels_of, restore_part
 from hyperrestore.restore.repair import Level, check_levels, no_such_level, repair_at
 from hyperrestore.run.backend import MapBackend, NetworkBackend, Precision
+from hyperrestore.run.device import placement
 from hyperrestore.run.engine import TILE, Region
 from hyperrestore.run.int8 import load_ranges
 from hyperrestore.run.openvino import OpenVINOModel
@@ -68,8 +69,9 @@ class Restorer:
 
         Args:
             model: A task, whose model is a part of the package ("denoise"), or the path of a checkpoint.
-            device: "auto" and "cpu" run the model's ONNX graph by OpenVINO on the CPU. "cuda", "cuda:1" and
-                "mps" run it by torch there, "torch" by torch on the CPU, as the reference.
+            device: "auto" and "cpu" run the model's ONNX graph with OpenVINO on the CPU. "cuda", "cuda:1" and
+                "mps" run the checkpoint with torch on that device, and "torch" with torch on the CPU, which
+                is the reference.
             precision: "bf16" is faster and meant for 8-bit pictures; "auto" takes it only for those. On a CPU
                 that does not compute in it both mean "fp32". "int8" is the fastest: on the CPU, only for
                 8-bit pictures, and with the ranges that `hyperrestore calibrate` puts beside the model.
@@ -96,7 +98,8 @@ class Restorer:
             )
         description = read_description(path)
         opened: OpenVINOModel | TorchModel
-        if device in ("auto", "cpu"):
+        place = placement(device)
+        if place.runtime == "openvino":
             ranges = load_ranges(path) if precision == "int8" else None
             opened = OpenVINOModel(path, description, ranges)
         elif precision == "int8":
@@ -104,7 +107,7 @@ class Restorer:
                 f"precision int8 is for device cpu, got device {device!r}; give device cpu, or precision auto"
             )
         else:
-            opened = TorchModel(path, "cpu" if device == "torch" else device)
+            opened = TorchModel(path, place.device, given=place.given)
         restorer = cls(opened, description, precision)
         restorer._loaded_from = (str(model) if model in list(Task) else path.absolute()), device
         return restorer

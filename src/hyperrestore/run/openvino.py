@@ -61,12 +61,11 @@ class OpenVINOModel:
         self.checkpoint = checkpoint
         self.description = description
         self._ranges = ranges
-        self._subpixels = int(description.network.get("subpixels", 1))
         self._compiled: tuple[tuple[Level, str], Any] | None = None  # of the last level
         self._live: dict[str, tuple[Any, Run]] = {}  # by precision
         self._compiled_map: tuple[str, Any] | None = None
         self._lock = threading.Lock()
-        logger.info("opened %s by OpenVINO", checkpoint)
+        logger.info("opened %s with OpenVINO", checkpoint)
 
     def _read(self, checkpoint: Path, *, mapped: bool) -> tuple[Any, bool]:
         """The model of one of the graphs, and whether it gives what is to be added to the picture."""
@@ -175,7 +174,7 @@ class OpenVINOModel:
             infer=infer,
             residual=self._residual,
             name=f"OpenVINO on the CPU, {precision}",
-            subpixels=self._subpixels,
+            subpixels=self.description.subpixels,
         )
 
     def _compile(self, level: Level, precision: Precision) -> Any:

@@ -40,7 +40,7 @@ def add_files(command: argparse.ArgumentParser) -> None:
         "--report", type=path, metavar="FILE", help="write a JSON file with the outcome for each picture"
     )
     add_limit(command)
-    add_engine(command)
+    add_running(command)
 
 
 def _add_results(command: argparse.ArgumentParser) -> None:
@@ -92,7 +92,7 @@ def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", metavar="FILE", help="use this checkpoint instead of the built-in model")
 
 
-def add_engine(command: argparse.ArgumentParser) -> None:
+def add_running(command: argparse.ArgumentParser) -> None:
     """Add where and how a network is run."""
     command.add_argument(
         "-t", "--tile", type=whole(16), metavar="PIXELS",
@@ -101,8 +101,8 @@ def add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--device",
         default="auto",
-        help="auto (default) or cpu: the CPU, by OpenVINO; cuda, cuda:1 or mps: a GPU, by torch; torch: the "
-        "CPU, by torch",
+        help="auto (default) or cpu: OpenVINO on the CPU; cuda, cuda:1 or mps: torch on a GPU; torch: torch "
+        "on the CPU",
     )
     command.add_argument(
         "--precision",
