@@ -241,34 +241,31 @@ class Assembly:
         return LinearResult(backend) if self.seen.linear else backend
 
 
-@dataclass(frozen=True)
 class Watched:
-    """A backend that calls something before and after every window."""
+    """A backend that calls something before and after every window.
 
-    backend: Backend
-    before: Callable[[], None] = lambda: None
-    after: Callable[[], None] = lambda: None
+    Args:
+        backend: What restores windows, or gives sub-pixels of them.
+        before: Called before every window.
+        after: Called after it.
+    """
 
-    @property
-    def halo(self) -> int:
-        """Receptive radius, pixels."""
-        return self.backend.halo
-
-    @property
-    def multiple(self) -> int:
-        """Product of the strides, pixels."""
-        return self.backend.multiple
-
-    @property
-    def subpixels(self) -> int:
-        """Sub-pixels along each side of a pixel."""
-        return getattr(self.backend, "subpixels", 1)
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        before: Callable[[], None] = lambda: None,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._backend, self._before, self._after = backend, before, after
+        self.halo, self.multiple = backend.halo, backend.multiple
+        self.subpixels = backend.subpixels if has_subpixels(backend) else 1
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window."""
-        self.before()
-        restored = self.backend(window)
-        self.after()
+        self._before()
+        restored = self._backend(window)
+        self._after()
         return restored
 
 

@@ -33,6 +33,8 @@ class Region(NamedTuple):
 class Backend(Protocol):
     """A network whose kernels are generated: a window of a picture in, the restored window out.
 
+    What wraps another backend sets both attributes when it is made, from those of the other.
+
     Attributes:
         halo: How far away a pixel of the result can depend on the window, pixels.
         multiple: A window's sides must be multiples of it, pixels.
