@@ -33,7 +33,7 @@ import pyvips
 from hyperrestore import Restorer
 from hyperrestore.picture.reader import open_picture
 from hyperrestore.restore.batch import restore_files
-from hyperrestore.restore.file import Report, restore_file
+from hyperrestore.restore.file import Success, restore_file
 from hyperrestore.run.engine import TILE, restore_rows
 
 # By name: suffix, bits, and how libvips is to save it.
@@ -115,7 +115,7 @@ def folder_seconds(
     start = time.perf_counter()
     for results in _batches(restore, pairs, together):
         for result in results:
-            if not isinstance(result, Report):
+            if not isinstance(result, Success):
                 raise SystemExit(f"failed: {result.error}")
     return time.perf_counter() - start
 

@@ -14,20 +14,20 @@ from hyperrestore.cli.plan import Plan, say_what_is_not_read
 
 if TYPE_CHECKING:
     from hyperrestore.restore.batch import Failure
-    from hyperrestore.restore.file import Report
+    from hyperrestore.restore.file import Success
 
 logger = logging.getLogger(__name__)
 
 
 def run_plan(
-    make: Callable[..., Report],
+    make: Callable[..., Success],
     plan: Plan,
     *,
     size: Callable[[int, int], tuple[int, int]],
     make_folders: bool,
     as_json: bool,
-    finish: Callable[[Sequence[Report | Failure]], None],
-) -> list[Report | Failure]:
+    finish: Callable[[Sequence[Success | Failure]], None],
+) -> list[Success | Failure]:
     """Make all files, and say what became of each.
 
     Args:
@@ -41,7 +41,7 @@ def run_plan(
     from hyperrestore.restore.batch import restore_files
 
     labels = _labels(plan)
-    results: list[Report | Failure] = []
+    results: list[Success | Failure] = []
     try:
         with progress_bar(labels[0] if labels else "") as show:
             made = restore_files(
@@ -68,7 +68,7 @@ def _labels(plan: Plan) -> list[str]:
     return [f"{number}/{len(names)} {name}" for number, name in enumerate(names, 1)]
 
 
-def _show(result: Report | Failure, *, as_json: bool) -> None:
+def _show(result: Success | Failure, *, as_json: bool) -> None:
     """Say what became of a picture."""
     from hyperrestore.restore.batch import Failure
     from hyperrestore.run.backend import level_text
@@ -87,7 +87,7 @@ def _show(result: Report | Failure, *, as_json: bool) -> None:
     put(json.dumps(asdict(result)) if as_json else result.target)
 
 
-def sum_up(results: Sequence[Report | Failure], plan: Plan, *, keeps_existing: bool) -> int:
+def sum_up(results: Sequence[Success | Failure], plan: Plan, *, keeps_existing: bool) -> int:
     """Say at the end of a batch what became of it; each failure was told when it came.
 
     Args:

@@ -16,7 +16,7 @@ from hyperrestore.cli.restorers import load_restorers
 
 if TYPE_CHECKING:
     from hyperrestore.restore.batch import Failure
-    from hyperrestore.restore.file import Report
+    from hyperrestore.restore.file import Success
     from hyperrestore.restore.restorer import Restorer
 
 ResultSize = Callable[[int, int], tuple[int, int]]  # of a picture -> of what becomes of it: width and height
@@ -69,7 +69,7 @@ def run_restore(options: argparse.Namespace) -> int:
 
 def _restoring(
     options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
-) -> tuple[Callable[..., Report], ResultSize]:
+) -> tuple[Callable[..., Success], ResultSize]:
     """What makes a restored picture of a picture, and how large that is.
 
     What the models do not accept is refused here, and what they extrapolate is said, once for all pictures.
@@ -101,7 +101,7 @@ def _restoring(
 
 def _making_sheets(
     options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
-) -> tuple[Callable[..., Report], ResultSize]:
+) -> tuple[Callable[..., Success], ResultSize]:
     """What makes a sheet of several levels of a picture; it refuses and warns as `_restoring` does."""
     from hyperrestore.restore.sheet import check_singles, repairs_at, sweep_file
     from hyperrestore.run.engine import Region
@@ -133,7 +133,7 @@ def _write_report(
     models: dict[str, str],
     plan: Plan,
     start: float,
-    results: Sequence[Report | Failure],
+    results: Sequence[Success | Failure],
 ) -> None:
     """Write the report, if one was asked for."""
     from hyperrestore.restore.report import write_report

@@ -1,7 +1,7 @@
 """Folders of clean photos -> random crops, and the split into training and validation photos.
 
-Photos are decoded once and lie on the training device as 8-bit values; crops, flips and turns are one
-gather there, so that neither the disk nor the CPU is ever waited for.
+Photos are decoded once and stay on the training device as 8-bit values. Crops, flips and transpositions are
+one gather there, so training never waits for the disk or the CPU.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Photos:
         return self.count
 
     def crops(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw crops, flipped and turned at random; every position of every photo is equally likely.
+        """Draw crops, flipped and transposed at random; every position of every photo is equally likely.
 
         Args:
             count: How many.
@@ -162,8 +162,8 @@ class Photos:
         height, width = self.height[chosen].view(-1, 1, 1), self.width[chosen].view(-1, 1, 1)
         step = torch.arange(side, device=device)
         down, right = step.view(1, -1, 1), step.view(1, 1, -1)
-        turn, flip_down, flip_right = random[2] < 0.5, random[3] < 0.5, random[4] < 0.5
-        down, right = torch.where(turn, right, down), torch.where(turn, down, right)
+        transpose, flip_down, flip_right = random[2] < 0.5, random[3] < 0.5, random[4] < 0.5
+        down, right = torch.where(transpose, right, down), torch.where(transpose, down, right)
         down = torch.where(flip_down, side - 1 - down, down)
         right = torch.where(flip_right, side - 1 - right, right)
         y = (random[0] * (height - side + 1)).long() + down

@@ -21,7 +21,7 @@ from hyperrestore.arrays import Pixels, Rows
 from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
 from hyperrestore.picture.reader import MAX_PIXELS
-from hyperrestore.restore.repair import Asked, Mask, Repair
+from hyperrestore.restore.repair import Mask, Repair, TaskAndScales
 from hyperrestore.run.engine import (
     TILE,
     Backend,
@@ -43,7 +43,7 @@ from hyperrestore.run.tiles import spans
 from hyperrestore.run.transparency import VisibleOnly
 
 
-class Model(Asked, Protocol):
+class Model(TaskAndScales, Protocol):
     """A `Restorer`, as far as a repair needs it."""
 
     def network(self, levels: tuple[float, ...], *, bits: int, pixels: int | None = None) -> Backend:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from hyperrestore.detect.findings import Findings
 from hyperrestore.level import Task
 from hyperrestore.restore.batch import Failure
-from hyperrestore.restore.file import COPIED, Report
+from hyperrestore.restore.file import COPIED, Success
 
 ALWAYS = (
     "restored",
@@ -20,7 +20,7 @@ ALWAYS = (
 
 
 def count_results(
-    results: Sequence[Report | Failure], *, skipped: int, left: int, foreign: int, others: int
+    results: Sequence[Success | Failure], *, skipped: int, left: int, foreign: int, others: int
 ) -> str:
     """Count what became of the files of a folder, in one line.
 
@@ -50,7 +50,7 @@ def count_results(
     return ", ".join(f"{counts[name]} {name}" for name in order if counts[name] or name in ALWAYS)
 
 
-def _outcome(result: Report | Failure) -> str:
+def _outcome(result: Success | Failure) -> str:
     if isinstance(result, Failure):
         return "failed"
     if result.levels:

@@ -39,8 +39,8 @@ COPIED = "copied byte for byte"  # the note of such a copy
 
 
 @dataclass(frozen=True)
-class Report:
-    """What became of one picture.
+class Success:
+    """What was made of one picture.
 
     Attributes:
         source: The file that was read.
@@ -82,7 +82,7 @@ def restore_file(
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda done, tiles: None,
     turn: AbstractContextManager[object] | None = None,
-) -> Report:
+) -> Success:
     """Restore one picture file; `repair_file` says more of how, and of the parameters from `tile` on.
 
     Args:
@@ -91,7 +91,7 @@ def restore_file(
         target: File to write, all or nothing; its suffix chooses the format.
         level: In the model's unit; of a model that upscales, the scale, or None where a size is given. For
             the others None means that levels are estimated from the picture (see `hyperrestore.inspect`), and
-            what needs no repair is left as it is; the report says so. Several models need None. With a map,
+            what needs no repair is left as it is; the notes say so. Several models need None. With a map,
             the levels where it is black and where it is white.
         level_map: A mask, a picture of any size, that says which level is for which pixel (see
             `level_map.level_rows`); for one model that does not upscale.
@@ -141,7 +141,7 @@ def repair_file(
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda done, tiles: None,
     turn: AbstractContextManager[object] | None = None,
-) -> Report:
+) -> Success:
     """Restore one picture file by repairs, which are checked already, in memory for one row of tiles.
 
     Files that can only be decoded or encoded as a whole need memory for the whole picture besides:
@@ -179,8 +179,11 @@ def repair_file(
     start = time.perf_counter()
     with open_picture(source, max_pixels=max_pixels) as reader:
         with _named(source):
-            work = _prepare(restorers, repairs, reader, max_pixels, keep_larger=keep_larger, hold=bool(turn))
-        notes, levels, (height, width) = work.found, work.levels, work.assembly.to
+            restoration = _restoration(
+                restorers, repairs, reader, max_pixels, keep_larger=keep_larger, hold=bool(turn)
+            )
+        notes, levels = restoration.found, restoration.levels
+        height, width = restoration.assembly.to
         if not levels and quality is None and copy_picture(reader, target, overwrite=overwrite):
             notes = (*notes, COPIED)
         else:
@@ -188,8 +191,8 @@ def repair_file(
                 target, reader, width=width, height=height, quality=quality, overwrite=overwrite,
                 keep_times=keep_times,
             ) as writer:  # fmt: skip
-                rows = work.assembly.rows(work.read, tile=tile, progress=progress)
-                del work  # with all that is decoded, as soon as it is restored
+                rows = restoration.assembly.rows(restoration.read, tile=tile, progress=progress)
+                del restoration  # with all that is decoded, as soon as it is restored
                 _write(rows, writer, reader, tile=tile, turn=turn)
                 # What follows is encoding, which takes memory, too; other pictures may be running.
                 if width * height > LARGE:
@@ -197,7 +200,7 @@ def repair_file(
                         restorer.release_memory()
             notes = (*notes, *reader.info.notes, *writer.notes)
     seconds = round(time.perf_counter() - start, 3)
-    return Report(str(source), str(target), levels, width, height, seconds, notes)
+    return Success(str(source), str(target), levels, width, height, seconds, notes)
 
 
 @contextmanager
@@ -209,8 +212,8 @@ def _named(source: str | Path) -> Iterator[None]:
         raise type(error)(f"{source}: {error}") from error
 
 
-class _Work(NamedTuple):
-    """What is to be done with an open picture.
+class _Restoration(NamedTuple):
+    """How an open picture is restored.
 
     Attributes:
         levels: By task; empty where nothing is to be repaired.
@@ -225,7 +228,7 @@ class _Work(NamedTuple):
     read: Read
 
 
-def _prepare(
+def _restoration(
     restorers: Sequence[Restorer],
     repairs: Sequence[Repair],
     reader: PictureReader,
@@ -233,7 +236,7 @@ def _prepare(
     *,
     keep_larger: bool,
     hold: bool,
-) -> _Work:
+) -> _Restoration:
     """Put together what restores a picture, from the levels that are given or estimated."""
     info, first = reader.info, repairs[0]
     width, height = first.result_size(info.width, info.height, keep_larger=keep_larger)
@@ -265,7 +268,7 @@ def _prepare(
         for step, repair in zip(steps, repairs, strict=True)
         if step is not None
     }
-    return _Work(levels, found, assembly, read)
+    return _Restoration(levels, found, assembly, read)
 
 
 def _reported(step: Step, repair: Repair) -> float | tuple[float, ...]:

@@ -42,7 +42,7 @@ class Size(NamedTuple):
 ANY_SIZE = Size()
 
 
-class Asked(Protocol):
+class TaskAndScales(Protocol):
     """A model, as far as a repair is to fit it."""
 
     @property
@@ -170,7 +170,7 @@ class Repair:
 
 
 def repairs_of(
-    models: Sequence[Asked],
+    models: Sequence[TaskAndScales],
     level: float | tuple[float, float] | None,
     *,
     level_map: str | Path | None = None,
@@ -220,7 +220,7 @@ def repairs_of(
     ]
 
 
-def repair_at(model: Asked, level: Level | Pixels, *, grain: float = 0.0) -> Repair:
+def repair_at(model: TaskAndScales, level: Level | Pixels, *, grain: float = 0.0) -> Repair:
     """A repair at a level that is given, not estimated; or by an array (h, w), a level for each pixel.
 
     Raises:

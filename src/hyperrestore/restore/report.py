@@ -17,7 +17,7 @@ from hyperrestore import __version__
 from hyperrestore.atomic import write_atomically
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.restore.batch import Failure
-from hyperrestore.restore.file import Report
+from hyperrestore.restore.file import Success
 from hyperrestore.restore.folder import make_folder
 from hyperrestore.restore.restorer import model_path
 
@@ -41,7 +41,7 @@ def check_report(path: Path) -> None:
 def write_report(
     path: Path,
     pairs: Sequence[tuple[Path, Path]],
-    results: Sequence[Report | Failure],
+    results: Sequence[Success | Failure],
     *,
     skipped: Sequence[tuple[Path, Path]] = (),
     unreadable: Sequence[Path] = (),
@@ -75,7 +75,7 @@ def write_report(
     """
     pictures: list[dict[str, Any]] = []
     for result in results:
-        if isinstance(result, Report):
+        if isinstance(result, Success):
             pictures.append({"status": "restored" if result.levels else "unchanged", **asdict(result)})
         else:
             error = {"kind": type(result.error).__name__, "message": str(result.error)}
@@ -99,7 +99,7 @@ def write_report(
             **{name: counts[name] for name in names},
             "not_read": len(foreign),
             "not_pictures": others,
-            "megapixels": sum(r.width * r.height for r in results if isinstance(r, Report)) / 1e6,
+            "megapixels": sum(r.width * r.height for r in results if isinstance(r, Success)) / 1e6,
         },
         "not_read": [{"source": str(source), "kind": kind} for source, kind in foreign],
         "unreadable_folders": [str(folder) for folder in unreadable],

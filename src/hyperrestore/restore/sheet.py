@@ -18,7 +18,7 @@ from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
 from hyperrestore.picture.file import Picture, read_picture, write_picture
 from hyperrestore.picture.reader import MAX_PIXELS
-from hyperrestore.restore.file import Report, repair_file
+from hyperrestore.restore.file import Success, repair_file
 from hyperrestore.restore.in_memory import restore_part
 from hyperrestore.restore.repair import Repair, repair_at
 from hyperrestore.restore.restorer import Restorer
@@ -63,7 +63,7 @@ def sweep_file(
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda done, steps: None,
     turn: AbstractContextManager[object] | None = None,
-) -> Report:
+) -> Success:
     """Write a sheet of a picture at several levels; see `sweep`.
 
     Args:
@@ -108,7 +108,7 @@ def sweep_file(
     for done, (single, level) in enumerate(wholes.items(), 2):
         if single in existing and not overwrite:
             continue
-        report = repair_file(
+        written = repair_file(
             [restorer],
             [repairs[level]],
             source,
@@ -120,14 +120,14 @@ def sweep_file(
             turn=turn,
         )
         notes.append(f"{single}: {restorer.scale.unit} {level:g}")
-        notes += [note for note in report.notes if note not in picture.info.notes]
+        notes += [note for note in written.notes if note not in picture.info.notes]
         progress(done, steps)
     # The last: where there is a sheet, all of it is there.
     notes += [*picture.info.notes, *write_picture(target, sheet, quality=quality, overwrite=overwrite)]
     height, width = sheet.pixels.shape[1:]
     seconds = round(time.perf_counter() - start, 3)
     shown_levels = {str(restorer.task): tuple(repairs)}
-    return Report(str(source), str(target), shown_levels, width, height, seconds, tuple(notes))
+    return Success(str(source), str(target), shown_levels, width, height, seconds, tuple(notes))
 
 
 def check_singles(pairs: Sequence[tuple[Path, Path]], repairs: Mapping[float, Repair]) -> None:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hyperrestore.arrays import Mask, Pixels
+from hyperrestore.arrays import Bool, Pixels
 
 
-def only_neutral_seen(window: Pixels, halo: int) -> Mask | None:
+def only_neutral_seen(window: Pixels, halo: int) -> Bool | None:
     """Tell from which pixels of a window nothing coloured is seen.
 
     Args:
@@ -32,7 +32,7 @@ def only_neutral_seen(window: Pixels, halo: int) -> Mask | None:
         >>> only_neutral_seen(window, 2).tolist()
         [[False, False, False, False, True, True]]
     """
-    coloured: Mask = (window[0] != window[1]) | (window[0] != window[2])
+    coloured: Bool = (window[0] != window[1]) | (window[0] != window[2])
     if not coloured.any():
         return np.ones(coloured.shape, np.bool_)
     if _nothing_neutral(coloured, halo + 1):
@@ -41,7 +41,7 @@ def only_neutral_seen(window: Pixels, halo: int) -> Mask | None:
     return neutral if neutral.any() else None
 
 
-def without_tint(added: Pixels, neutral: Mask | None) -> Pixels:
+def without_tint(added: Pixels, neutral: Bool | None) -> Pixels:
     """Average (3, h, w) over its channels where the mask (h, w) says so."""
     if neutral is None:
         return added
@@ -49,7 +49,7 @@ def without_tint(added: Pixels, neutral: Mask | None) -> Pixels:
     return result
 
 
-def _nothing_neutral(coloured: Mask, side: int) -> bool:
+def _nothing_neutral(coloured: Bool, side: int) -> bool:
     """Whether something coloured surely lies in every square of that side: a quick answer for most photos.
 
     What is seen from a pixel is at least such a square, also from the corner of a picture.
@@ -62,11 +62,11 @@ def _nothing_neutral(coloured: Mask, side: int) -> bool:
     return bool(cells.any(axis=(1, 3)).all())
 
 
-def _spread(coloured: Mask, distance: int) -> Mask:
+def _spread(coloured: Bool, distance: int) -> Bool:
     """Spread a mask along its columns by so many pixels, up and down."""
     height = len(coloured)
     above = np.zeros((height + 1, coloured.shape[1]), np.int32)  # coloured pixels above a row
     np.cumsum(coloured, axis=0, out=above[1:])
     rows = np.arange(height)
-    spread: Mask = above[np.minimum(rows + distance + 1, height)] > above[np.maximum(rows - distance, 0)]
+    spread: Bool = above[np.minimum(rows + distance + 1, height)] > above[np.maximum(rows - distance, 0)]
     return spread

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hyperrestore.arrays import Mask, Pixels, Rows
+from hyperrestore.arrays import Bool, Pixels, Rows
 from hyperrestore.run.engine import Backend, to_floats
 
 HIDDEN = np.float32(
@@ -39,7 +39,7 @@ class Surroundings:
     height: int
 
 
-def hidden_pixels(alpha: Rows) -> Mask:
+def hidden_pixels(alpha: Rows) -> Bool:
     """Tell which pixels are so transparent that their colour cannot be seen.
 
     Args:
@@ -49,7 +49,7 @@ def hidden_pixels(alpha: Rows) -> Mask:
         >>> hidden_pixels(np.array([0, 1, 2, 255], np.uint8)).tolist()
         [True, True, False, False]
     """
-    hidden: Mask = to_floats(alpha) <= HIDDEN
+    hidden: Bool = to_floats(alpha) <= HIDDEN
     return hidden
 
 
@@ -216,7 +216,7 @@ def _filled(sums: Pixels) -> Pixels:
     return _pushed(sums, _filled(_halved(sums)))
 
 
-def _touched(visible: Mask) -> Mask:
+def _touched(visible: Bool) -> Bool:
     """The visible pixels and the eight around each."""
     wide = visible.copy()
     wide[:, 1:] |= visible[:, :-1]

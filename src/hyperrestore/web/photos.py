@@ -80,7 +80,7 @@ class LevelMap:
     mask: Path
     shares: dict[int, Raster] = field(repr=False, default_factory=dict)
 
-    def prepare(self, reduce: int, width: int, height: int) -> None:
+    def add_reduced(self, reduce: int, width: int, height: int) -> None:
         """Make it fit the photo reduced, if that is not done yet; one thread at a time.
 
         Raises:
@@ -137,12 +137,12 @@ class Photo:
         """Width and height of the photo reduced; what is left over counts as a whole pixel."""
         return -(-self.info.width // reduce), -(-self.info.height // reduce)
 
-    def prepare(self, reduce: int) -> None:
+    def add_reduced(self, reduce: int) -> None:
         """Make the photo reduced, if it is not there yet; one thread at a time."""
         if reduce in self.inputs:
             return
         if reduce > 1:
-            self.prepare(reduce // 2)
+            self.add_reduced(reduce // 2)
             halve(self.colours, self.alpha, reduce)
         self.inputs[reduce] = as_seen(self.colours[reduce], self.alpha.get(reduce), self.info)
 
@@ -256,7 +256,7 @@ def keep_photo(path: Path, *, identity: str, name: str, max_pixels: int) -> Phot
         image[image.bands - 1].rawsave(os.fsencode(alpha[1].path))
     findings = inspect(path, max_pixels=max_pixels)
     photo = Photo(identity, name, path, known, info, findings, {1: colours}, alpha, {})
-    photo.prepare(1)
+    photo.add_reduced(1)
     return photo
 
 

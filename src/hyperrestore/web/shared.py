@@ -110,11 +110,11 @@ def check_disk(shared: Shared, needed: int) -> None:
         raise OSError(errno.ENOSPC, "no space left")
 
 
-def prepare(photo: Photo, level_map: LevelMap | None, reduce: int) -> None:
+def add_reduced(photo: Photo, level_map: LevelMap | None, reduce: int) -> None:
     """Reduce a photo, and a map of it."""
-    photo.prepare(reduce)
+    photo.add_reduced(reduce)
     if level_map is not None:
-        level_map.prepare(reduce, *photo.size(reduce))
+        level_map.add_reduced(reduce, *photo.size(reduce))
 
 
 def check_map(shared: Shared, photo: Photo, level_map: LevelMap) -> None:
@@ -135,7 +135,7 @@ def check_map(shared: Shared, photo: Photo, level_map: LevelMap) -> None:
     if known.name != "PNG" or info.bits != 8:
         raise PictureError(f"{level_map.mask}: is {known.name} with {info.bits} bits; give a grey PNG with 8")
     check_disk(shared, photo.info.width * photo.info.height * 6)  # floats, with all that are reduced
-    level_map.prepare(1, *photo.size(1))
+    level_map.add_reduced(1, *photo.size(1))
 
 
 class _Unwanted(Exception):  # noqa: N818 - no error
@@ -162,7 +162,7 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
     source, repair = job.photo.path, job.repair
     restorer = shared.load(repair.task)
     try:
-        report = repair_file(
+        success = repair_file(
             [restorer], [repair], source, job.target, quality=job.request.quality, progress=progress
         )
     except _Unwanted:
@@ -175,7 +175,7 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
         logging.getLogger(__name__).exception("a job failed that should not")
         change(state="failed", error="an unexpected error; see the server's terminal")
     else:
-        change(state="done", notes=report.notes)
+        change(state="done", notes=success.notes)
     finally:
         if isinstance(repair.level_map, Mask):
             repair.level_map.path.unlink(missing_ok=True)

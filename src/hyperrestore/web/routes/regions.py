@@ -20,7 +20,7 @@ from hyperrestore.web.pages import Page
 from hyperrestore.web.photos import REDUCTIONS, LevelMap, Photo
 from hyperrestore.web.routes.repair import repair_of, result_size
 from hyperrestore.web.routes.request import FoundPage, FoundPhoto, Here, failures, unless_gone
-from hyperrestore.web.shared import Shared, prepare
+from hyperrestore.web.shared import Shared, add_reduced
 
 router = APIRouter()
 
@@ -97,7 +97,7 @@ async def show_region(
         size = result_size(shared, repair, *size)
     _check_region(view.region, size, shared.limits.view_pixels)
     if view.reduce not in photo.inputs or (level_map and view.reduce not in level_map.shares):
-        await unless_gone(request, page, shared.files.submit(prepare, photo, level_map, view.reduce))
+        await unless_gone(request, page, shared.files.submit(add_reduced, photo, level_map, view.reduce))
     if repair is None:
         showing = shared.encoder.submit(photo.shown, view.region, view.reduce)
     else:

@@ -15,7 +15,7 @@ from hyperrestore.web.photos import LevelMap, Photo
 from hyperrestore.web.shared import Shared
 
 
-class Asked(Protocol):
+class RepairRequest(Protocol):
     """A repair as a request asks for it; see `messages.JobRequest`."""
 
     @property
@@ -44,7 +44,7 @@ class Asked(Protocol):
 
 
 def repair_of(
-    restorer: Restorer, page: Page, photo: Photo, asked: Asked, *, reduce: int = 1
+    restorer: Restorer, page: Page, photo: Photo, asked: RepairRequest, *, reduce: int = 1
 ) -> tuple[Repair, LevelMap | None]:
     """The repair that is asked for, with its map of levels; a size becomes a scale.
 
