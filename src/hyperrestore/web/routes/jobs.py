@@ -20,7 +20,7 @@ from hyperrestore.web.routes.repair import repair_of, result_size
 from hyperrestore.web.routes.request import CHANGES, FoundJob, FoundPage, FoundPhoto, Here, body, failures
 from hyperrestore.web.shared import check_disk, end, forget, render
 
-JOBS = 2 * PHOTOS  # of a page, with their files: every photo saved, and saved once more
+JOBS = 2 * PHOTOS  # of a page, with their files: each photo can be saved twice
 JOB_BYTES = 2**14
 
 router = APIRouter()
@@ -54,7 +54,7 @@ async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: R
         repair = replace(repair, level_map=mask)
     job = Job(identity, photo, asked, repair, page.folder / f"{identity}{suffix}", name)
     call = partial(render, shared, page, job, asyncio.get_running_loop())
-    # In the background: jobs of one page are done in the order in which they were asked for.
+    # In the background, where jobs of one page run in the order of their requests.
     shared.renders.submit(page.identity, call, background=True)
     page.jobs[identity] = job
     page.tell(job)
@@ -77,7 +77,7 @@ async def end_job(page: FoundPage, job: FoundJob) -> None:
 
 
 async def _asked(request: Request) -> JobRequest:
-    """What a job is to do; its body is read only so far."""
+    """The request for a job; its body is read only up to a limit."""
     given = b""
     async for chunk in request.stream():
         given += chunk
@@ -92,7 +92,7 @@ async def _asked(request: Request) -> JobRequest:
 
 
 def _make_room(page: Page) -> None:
-    """Forget the oldest job that has ended, if there are as many as are kept."""
+    """If the page has as many jobs as are kept, forget the oldest finished one."""
     if len(page.jobs) < JOBS:
         return
     ended = [job for job in page.jobs.values() if job.ended]

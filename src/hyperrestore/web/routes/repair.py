@@ -1,4 +1,4 @@
-"""What is asked for -> the repair, checked, and the size of its result."""
+"""A request -> the repair, checked, and the size of its result."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from hyperrestore.web.shared import Shared
 
 
 class RepairRequest(Protocol):
-    """A repair as a request asks for it; see `messages.JobRequest`."""
+    """What a request says about a repair; see `messages.JobRequest`."""
 
     @property
     def level(self) -> float | None:
-        """In the task's unit; None where it is to be estimated, or a size says it."""
+        """In the task's unit; None if it is to be estimated, or follows from a size."""
 
     @property
     def size(self) -> Size:
-        """Of upscaling, where no scale says it."""
+        """For upscaling: the requested size, if no scale is given."""
 
     @property
     def softness(self) -> float | None:
-        """How soft the photo is, for a task that has this axis."""
+        """How soft the photo is, for a task that has this level."""
 
     @property
     def map(self) -> str | None:
@@ -40,21 +40,21 @@ class RepairRequest(Protocol):
 
     @property
     def grain(self) -> float:
-        """Share of the noise that is put back."""
+        """Share of the noise to put back."""
 
 
 def repair_of(
     restorer: Restorer, page: Page, photo: Photo, asked: RepairRequest, *, reduce: int = 1
 ) -> tuple[Repair, LevelMap | None]:
-    """The repair that is asked for, with its map of levels; a size becomes a scale.
+    """The requested repair, with its map of levels; a size becomes a scale.
 
     Args:
         restorer: Of the task.
         page: Whose photo it is.
         photo: What is repaired.
         asked: The request.
-        reduce: How much smaller the photo is than its original. Means of r x r pixels bring its softness
-            about r times nearer to the usual one.
+        reduce: Reduction factor of the photo. Means of r x r pixels bring its softness about r times nearer
+            to the usual one.
     """
     level, size = asked.level, asked.size
     if restorer.task == Task.UPSCALE and any(size):
@@ -77,7 +77,7 @@ def repair_of(
 
 
 def weakest(scale: LevelScale) -> float:
-    """The level that changes least, of those seen in training."""
+    """The trained level that changes a picture least."""
     return float(min(scale.trained, key=scale.strength))
 
 
