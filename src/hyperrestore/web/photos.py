@@ -261,7 +261,7 @@ def keep_photo(path: Path, *, identity: str, name: str, max_pixels: int) -> Phot
 
 
 def as_seen(colours: Raster, alpha: Raster | None, info: PictureInfo) -> Raster:
-    """The network's input: the colours, encoded, or with alpha as `VisibleRows`; or the colours themselves."""
+    """The network's input: the colours, encoded, or with alpha as `VisibleRows`; or just the colours."""
     rasters = [colours] if alpha is None else [colours, alpha]
 
     def read(top: int, bottom: int) -> Rows:
