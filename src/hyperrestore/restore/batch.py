@@ -1,4 +1,4 @@
-"""Many picture files -> what becomes of each; while the network runs for one, others are read and written."""
+"""Many picture files -> a result for each; while the network runs for one, others are read and written."""
 
 from __future__ import annotations
 
@@ -42,20 +42,21 @@ def restore_files(
 ) -> Generator[Success | Failure, None, None]:
     """Restore picture files: while the network runs for one, others are decoded and encoded.
 
-    The files are those that `restore` makes one by one. After a full disk no further picture is begun. If
-    this is interrupted or closed, the pictures in the making are given up, and nothing of them is left.
+    The files are the same as those that `restore` makes one by one. When the disk is full, no further picture
+    is started. If this is interrupted or closed, unfinished pictures are abandoned, and nothing of them is
+    left.
 
     Args:
-        restore: `restore_file` with all that is the same for every picture; takes source, target, `progress`
-            and `turn`, and is called in other threads.
+        restore: `restore_file` with everything that is the same for all pictures; takes source, target,
+            `progress` and `turn`, and is called in other threads.
         pairs: Sources and targets, as `plan_targets` gives them.
         size: Gives width and height of a picture's result from those of the picture.
-        make_folders: Whether the folders of the targets are made where they are missing.
-        progress: Called with the index of the picture at hand, and the share of all work that is done, 0 to
-            1, by pixels.
+        make_folders: Whether missing folders of the targets are made.
+        progress: Called with the index of the current picture and the share of all work that is done, 0 to 1,
+            by pixels.
 
     Yields:
-        What became of each picture, in the order of `pairs`.
+        The result for each picture, in the order of `pairs`.
     """
     lock = _StoppableLock()
     work = _Work([_pixel_count(source, size) for source, _ in pairs], progress)
@@ -103,7 +104,7 @@ def restore_files(
             lock.stop()
             wait(running)
             for future, index in running.items():
-                if future.exception() is None:  # its file was complete before it heard
+                if future.exception() is None:  # its file was complete before it was stopped
                     results[index] = future.result()
             yield from (results[index] for index in sorted(results))
             raise
@@ -140,7 +141,7 @@ class _StoppableLock:
 
 
 class _Work:
-    """The pixels of a batch: how many are done, and how many may be in memory."""
+    """The pixels of a batch: how many are done, and whether more fit into memory."""
 
     def __init__(self, pixels: Sequence[int], progress: Callable[[int, float], None]) -> None:
         self._counts = pixels
