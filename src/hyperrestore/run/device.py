@@ -1,4 +1,4 @@
-"""What a person gives as the device -> the runtime that computes a network, and the device it computes on."""
+"""The device that a person gives -> the runtime that computes a network, and the device it runs on."""
 
 from __future__ import annotations
 

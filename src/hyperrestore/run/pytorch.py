@@ -43,7 +43,7 @@ class TorchModel:
         logger.info("opened %s with torch", path)
 
     def release_memory(self) -> None:
-        """Do nothing: torch gives memory back by itself."""
+        """Do nothing: torch releases memory by itself."""
 
     def at(
         self, level: Level, *, precision: Precision, bits: int, pixels: int | None = None
@@ -77,7 +77,7 @@ class TorchModel:
         return MapBackend(self._description.halo, self._description.multiple, over)
 
     def _backend(self, network: Callable[[Any], Any], precision: Precision, bits: int) -> NetworkBackend:
-        """A network from tensors to tensors as a Backend."""
+        """A network on tensors, as a backend."""
         import torch
 
         kind = self._device.type

@@ -1,7 +1,7 @@
 """Colours under transparency: kept away from the visible pixels beside them, which a network mixes with them.
 
-What stands under full transparency is often garbage: black, white, or whatever an editor left there. A
-network that sees it draws it into the visible pixels as far as it can see. So it is shown the colours of the
+Colours under full transparency are often garbage: black, white, or whatever an editor left there. A network
+that sees them lets them bleed into visible pixels, as far as its halo. So it is shown the colours of the
 visible surroundings instead, and the hidden pixels of the result are those of the picture.
 
     picture -> find_surroundings   (a first pass: a small picture of what is visible, without holes)
@@ -54,10 +54,10 @@ def hidden_pixels(alpha: Rows) -> Bool:
 
 
 def find_surroundings(read: Callable[[int, int], Rows], *, height: int) -> Surroundings | None:
-    """Look through a picture for hidden pixels, and for the colours around them.
+    """Search a picture for hidden pixels, and for the colours around them.
 
-    Each cell holds the mean of its visible colours, weighted by their alpha. A cell without any takes the
-    colours of larger cells, smoothly interpolated, up to one that is as large as the picture (pull and push:
+    Each cell holds the mean of its visible colours, weighted by their alpha. A cell without any gets the
+    colours of larger cells, smoothly interpolated, up to one as large as the picture (pull and push:
     S. Gortler et al., "The lumigraph", SIGGRAPH 1996).
 
     Args:
@@ -66,7 +66,7 @@ def find_surroundings(read: Callable[[int, int], Rows], *, height: int) -> Surro
         height: Height of the picture, pixels.
 
     Returns:
-        None where nothing is hidden, or all is: then the colours are to be taken as they are.
+        None if nothing is hidden, or everything is: then the colours are used as they are.
     """
     parts, any_hidden = [], False
     for top in range(0, height, STRIP):
@@ -201,7 +201,7 @@ def _doubled(colours: Pixels, height: int, width: int) -> Pixels:
 
 
 def _pushed(sums: Pixels, coarser: Pixels) -> Pixels:
-    """Colours of a level: its own as far as it has any, for the rest those of the coarser level."""
+    """Colours of a level: its own where it has any, and those of the coarser level for the rest."""
     alpha = sums[-1:]
     share = np.minimum(alpha, np.float32(1))
     own = sums[:-1] / np.maximum(alpha, np.finfo(np.float32).tiny)
