@@ -53,7 +53,7 @@ Halves = npt.NDArray[np.float16]
 
 
 def stored(pixels: Floats) -> Floats:
-    """As an 8-bit file keeps it, on the 8-bit scale."""
+    """Clip and round as in an 8-bit file, on the 8-bit scale."""
     return np.rint(pixels.clip(0, 255)).astype(np.float32)
 
 
@@ -68,7 +68,7 @@ def clipped(clean: Floats, sigma: float, random: Random) -> Floats:
 
 
 def compressed(clean: Floats, sigma: float, random: Random) -> Floats:
-    """Gaussian noise, then JPEG; one in three is cut afterwards, so that its grid lies anywhere."""
+    """Gaussian noise, then JPEG; one in three is cropped afterwards, so that its grid can start anywhere."""
     saved = jpeg(
         clipped(clean, sigma, random) / 255,
         int(random.integers(25, 99)),
@@ -118,7 +118,7 @@ def brightness_only(clean: Floats, sigma: float, random: Random) -> Floats:
 
 
 def coarse(clean: Floats, sigma: float, random: Random) -> Floats:
-    """Noise that neighbours share, as of film or of an enlarged photo, whose detail is as coarse then."""
+    """Noise shared by neighbouring pixels, as in film or in an enlarged photo, whose detail is as coarse."""
     scale = 4 ** random.random()
     small = [max(2, round(side / scale)) for side in clean.shape[1:]]
     if random.random() < 0.5:
@@ -143,7 +143,7 @@ def blurred(planes: Floats, radius: float) -> Floats:
 
 
 def resized(planes: Floats, size: Sequence[int], random: Random) -> Floats:
-    """(c, h, w) to another size, by one of the usual ways."""
+    """(c, h, w) resized by one of the usual methods."""
     way = Image.Resampling(int(random.choice(WAYS)))
     return np.stack([np.asarray(Image.fromarray(plane).resize(size[::-1], way)) for plane in planes])
 
@@ -167,7 +167,7 @@ KINDS: dict[str, Callable[[Floats, float, Random], Floats]] = {
 CAMERA = "camera"  # its level is the one that restores best
 CAMERA_SIDE = 80  # of these pieces, pixels
 TRIED = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)  # levels over the root mean square of what noise changed
-LEAST_GAIN = 0.02  # by which restoring must bring a picture nearer, dB; else its best level is 0
+LEAST_GAIN = 0.02  # least gain of restoring, dB; below it the best level is 0
 INDEPENDENT = (floating, clipped, compressed, signal_dependent)  # noise of its own in each channel
 
 
@@ -219,9 +219,9 @@ def pieces(
 
 
 def taken(clean: Floats, random: Random) -> tuple[Floats, Floats]:
-    """What a camera and its user make of a photo (3, h, w), with the noise of the sensor and without.
+    """A photo (3, h, w) as a camera and its user would save it, with the noise of the sensor and without.
 
-    Both are shrunk and saved as JPEG alike: what is left between them is noise.
+    Both are shrunk and saved as JPEG in the same way, so that they differ only by noise.
     """
     camera = draw_camera(random)
     noise = random.standard_normal(clean.shape, dtype=np.float32)
@@ -241,7 +241,7 @@ def taken(clean: Floats, random: Random) -> tuple[Floats, Floats]:
 
 
 def best_level(restorer: Restorer, noisy: Floats, noiseless: Floats) -> float:
-    """The level at which `denoise` brings a picture nearest to what it is without noise; 0 for none."""
+    """The level at which `denoise` brings a picture nearest to the one without noise; 0 for none."""
     root = float(np.sqrt(np.square(noisy - noiseless).mean()))
     levels, errors = [0.0], [root**2]
     for level in (ratio * root for ratio in TRIED):
@@ -270,7 +270,7 @@ def _grey(pixels: Floats) -> Floats:
 
 
 def collect(samples: Iterable[tuple[Floats, float, int]]) -> tuple[list[Halves], Floats]:
-    """What the network learns from: by scale some blocks of each piece (n, SEEN, 197); sigmas (n)."""
+    """The training data of the network: by scale, some blocks of each piece (n, SEEN, 197); sigmas (n)."""
     random = np.random.default_rng(0)
     scales: list[list[Halves]] = [[] for _ in SEEN]
     sigmas = []
@@ -303,7 +303,7 @@ def fit(collected: list[Halves], sigmas: Floats, *, epochs: int) -> dict[str, Fl
     def predict(batch: Tensor) -> Tensor:
         pooled = []
         for number, (blocks, (mean, deviation)) in enumerate(zip(scales, centres, strict=True)):
-            # Half of the blocks, others each time, so that no piece is learnt by heart.
+            # Half of the blocks, different ones each time, so that no piece is learnt by heart.
             half = blocks.shape[1] // 2
             first = int(torch.randint(half, ()))
             x = (blocks[batch, first : first + half].float() - mean) / deviation
@@ -324,7 +324,7 @@ def fit(collected: list[Halves], sigmas: Floats, *, epochs: int) -> dict[str, Fl
         factor = logarithm.clamp(0, 6).exp()
         error = (factor - 1 - target[batch]).abs()
         scale = factor.detach() * F.softplus(spread) + LEAST_SPREAD
-        # Weak noise is to be known more closely than strong noise. Below 0 the clamp has no slope of its own.
+        # Weak noise needs a more precise estimate than strong noise. Below 0 the clamp has no gradient.
         loss = (error / (1.5 + 0.08 * target[batch]) + (-logarithm).relu()).mean()
         loss = loss + 0.2 * (error.detach() / scale + scale.log()).mean()
         optimizer.zero_grad()
@@ -346,14 +346,14 @@ def fit(collected: list[Halves], sigmas: Floats, *, epochs: int) -> dict[str, Fl
 
 
 def described(pixels: Floats) -> list[Floats]:
-    """What the estimator sees of a piece, all of which are large enough."""
+    """The estimator's input for a piece; all pieces are large enough."""
     scales = describe_blocks(pixels)
     assert scales is not None
     return scales
 
 
 def best_levels(files: Sequence[PhotoFile]) -> str:
-    """The level at which `denoise` restores best over sigma, and what a ratio of 1 loses, in Markdown."""
+    """The ratio of the best level of `denoise` to sigma, and the loss at a ratio of 1, in Markdown."""
     restorer = Restorer.load("denoise")
     crops = validation_crops(files, count=8, size=192)
     lines = ["| kind of noise | sigma | best level / sigma | lost at sigma, dB |", "|---|---|---|---|"]
@@ -377,7 +377,7 @@ def best_levels(files: Sequence[PhotoFile]) -> str:
 
 
 def classical(blocks: Floats) -> float:
-    """Sigma as the 2 % of blocks show it whose brightness has the least energy at high frequencies."""
+    """Sigma from the 2 % of blocks whose brightness has the least energy at high frequencies."""
     high = np.add.outer(np.arange(8), np.arange(8)).ravel() >= 8
     energies = np.exp(2 * blocks[:, :64][:, high]).mean(axis=1)
     return float(np.sqrt(max(np.quantile(energies, 0.02) - FLOOR, 0)))

@@ -13,13 +13,13 @@ from hyperrestore.errors import ExtrapolationWarning
 
 
 def say(text: str) -> None:
-    """Write one line to stderr; line breaks and control characters in file names are removed."""
+    """Write one line to stderr; line breaks and control characters in file names are escaped."""
     with _beside_the_bar():
         print(f"hyperrestore: {printable(text)}", file=sys.stderr)
 
 
 def printable(text: str) -> str:
-    """A text without line breaks and control characters."""
+    """A text with line breaks and control characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

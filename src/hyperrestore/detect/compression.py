@@ -20,8 +20,8 @@ FEWEST = 32  # distinct blocks, below which chance looks like a compression
 TRACE = 0.04  # log likelihood for a block, from which on a compression is taken as seen
 # Away from the grid there must be almost nothing of it: drawn and dithered pictures look alike everywhere.
 CONTROLS, ABOVE_CONTROLS = ((3, 2), (2, 5)), 3
-# Of what blocks say against the steps, to what others say for them: more is in a picture of which only a part
-# was compressed, as a page with a photo in it.
+# Largest ratio of the evidence of blocks against the steps to that of others for them. It is larger in a
+# picture that was compressed only in part, such as a page with a photo in it.
 CONTRADICTION = 0.4
 AGREE = 0.35  # mean logarithm of the ratio of the steps seen to those of the quality, up to which they agree
 # The lower frequencies without the constant one: the others are mostly zero, whatever the step.

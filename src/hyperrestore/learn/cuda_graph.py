@@ -41,7 +41,7 @@ class Recorded:
                 # Autograd keeps to the stream it began on, and on the usual one nothing can be recorded.
                 self.apart = torch.cuda.Stream()  # type: ignore[no-untyped-call]
                 self.ended = deque(torch.cuda.Event() for _ in range(AHEAD))  # type: ignore[no-untyped-call]
-            self.ended[0].synchronize()  # or whoever stops by the clock would be far ahead of the GPU
+            self.ended[0].synchronize()  # or a loop that stops by the clock would be far ahead of the GPU
             for own, given in zip(self.arguments, arguments, strict=True):
                 own.copy_(given)
             if self.calls < EAGER_CALLS:

@@ -23,7 +23,7 @@ from hyperrestore.picture.containers.jpeg import CHROMINANCE, LUMINANCE
 Kernel = Callable[[Tensor], Tensor]  # of the distance, in samples of the coarser of two grids
 
 ROUGH_SIGMA, ROUGH_QUALITY = 3.0, 80.0  # the most noise, and the strongest compression, of rough crops
-MISJUDGED = 0.5  # how far a softness that is told wrong is off at most
+MISJUDGED = 0.5  # largest error of a softness that is given wrong
 
 
 def cubic(distance: Tensor) -> Tensor:

@@ -153,7 +153,7 @@ class Assembly:
         """The whole result from top to bottom, in memory for one row of tiles.
 
         Args:
-            read: Gives rows of the picture as networks see it. Every row is asked for once, from top to
+            read: Gives rows of the picture as networks see it. Every row is requested once, from top to
                 bottom.
             tile: Side of a tile, pixels of the result; None for the usual.
             progress: Called with the number of tiles done and of all tiles.

@@ -123,7 +123,7 @@ class JobRequest(BaseModel):
 
     @property
     def size(self) -> Size:
-        """How large the result is to be, where no scale says it."""
+        """Requested size of the result, if no scale is given."""
         return Size(self.to_width, self.to_height, self.long_side)
 
 

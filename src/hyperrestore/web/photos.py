@@ -70,7 +70,7 @@ def write_raster(raster: Raster, read: Callable[[int, int], Rows]) -> None:
 
 @dataclass(frozen=True)
 class LevelMap:
-    """Where a photo is to be restored more or less.
+    """Where a photo should be restored more, and where less.
 
     Attributes:
         mask: A picture of any size; white stands for one level, black for another.
