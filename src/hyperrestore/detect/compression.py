@@ -12,18 +12,18 @@ from hyperrestore.arrays import Float32
 from hyperrestore.detect.blocks import block_dct, cut_blocks
 from hyperrestore.picture.containers.jpeg import middle_of_least, standard_tables
 
-BLOCKS, FEW_BLOCKS = 8192, 600  # that are looked at: for an answer, and for each place that a grid may have
+BLOCKS, FEW_BLOCKS = 8192, 600  # examined for an answer, and for each possible place of a grid
 BIN, LARGEST = 0.25, 120.0  # of the absolute DCT coefficients, on the 8-bit scale
 STEPS = np.array([*range(2, 30), *range(30, 60, 2), *range(60, 124, 4)], np.float32)
 NOISES = np.array([0.4, 1, 2.5, 5], np.float32)  # that rounding, or another compression, adds to coefficients
-FEWEST = 32  # distinct blocks, below which chance looks like a compression
-TRACE = 0.04  # log likelihood for a block, from which on a compression is taken as seen
+FEWEST = 32  # distinct blocks; with fewer, chance can look like a compression
+TRACE = 0.04  # log likelihood per block above which a compression counts as found
 # Away from the grid there must be almost nothing of it: drawn and dithered pictures look alike everywhere.
 CONTROLS, ABOVE_CONTROLS = ((3, 2), (2, 5)), 3
 # Largest ratio of the evidence of blocks against the steps to that of others for them. It is larger in a
 # picture that was compressed only in part, such as a page with a photo in it.
 CONTRADICTION = 0.4
-AGREE = 0.35  # mean logarithm of the ratio of the steps seen to those of the quality, up to which they agree
+AGREE = 0.35  # largest mean logarithm of the ratio of found steps to those of the quality at which they agree
 # The lower frequencies without the constant one: the others are mostly zero, whatever the step.
 FREQUENCIES = np.array([8 * u + v for u in range(8) for v in range(8) if 1 <= u + v <= 4])
 
