@@ -56,7 +56,7 @@ def varied(recipe: Recipe, entries: list[str]) -> Recipe:
 
 
 def folder_of(out: Path, recipe: Recipe, *given: object) -> Path:
-    """Where a run lies: another recipe, or another of the things given, is another folder."""
+    """The folder of a run; it differs for every recipe and every other setting."""
     digest = hashlib.sha256(json.dumps([asdict(recipe), *given]).encode()).hexdigest()
     return out / digest[:12]
 
@@ -67,7 +67,7 @@ def scores_of(folder: Path) -> list[float]:
 
 
 def history_of(folder: Path) -> Mapping[str, object]:
-    """What a run's model says of its training."""
+    """The training history in a run's model."""
     return load_checkpoint(folder / MODEL).description.history
 
 

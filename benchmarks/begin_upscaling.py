@@ -48,7 +48,7 @@ def coarser_layers(old: RestorationUNet) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def fitted_head(old: RestorationUNet, photos: list[Path]) -> tuple[Tensor, Tensor]:
-    """Kernel (c, 3, 3, 3) and bias (c,) that see in small pictures what OLD sees in them enlarged."""
+    """Kernel (c, 3, 3, 3) and bias (c,) that give on small pictures what OLD gives on the enlarged ones."""
     seen, wanted = [], []
     for photo in photos:
         clean = read_picture(photo).pixels[:, :SIDE, :SIDE]
@@ -69,7 +69,7 @@ def fitted_head(old: RestorationUNet, photos: list[Path]) -> tuple[Tensor, Tenso
 
 
 def begin(old: Hypernetwork, recipe: Recipe, photos: list[Path]) -> Hypernetwork:
-    """A network of the recipe that starts with what fits of the old one."""
+    """A network of the recipe that starts with those layers of the old one that fit."""
     plain = materialize(old, SCALE).eval()
     assert isinstance(plain, RestorationUNet)
     network = build(recipe.network, recipe.scales)

@@ -38,7 +38,7 @@ LIMIT = 0.1  # dB
 
 @lru_cache(maxsize=32)
 def network(task: Task, level: float) -> Backend:
-    """The network for one level, as the command line takes it for 8-bit pictures."""
+    """The network for one level, as the command line uses it for 8-bit pictures."""
     restorer = Restorer.load(task)
     least, most = restorer.scale.trained
     return restorer.at(min(max(level, least), most), bits=8)
@@ -87,7 +87,7 @@ def jpeg_row(pictures: Sequence[Path], quality: int, folder: Path) -> list[float
 
 
 def only_jpeg(findings: Findings) -> dict[Task, float]:
-    """What `dejpeg` would do."""
+    """The level at which `dejpeg` would repair."""
     return {task: level for task, level in findings.levels.items() if task == Task.DEJPEG}
 
 

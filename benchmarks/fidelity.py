@@ -38,7 +38,7 @@ XMP = (
     b'<?xpacket end="w"?>'
 )
 SUBJECT = 16, 24, 8, 12  # x, y of its middle, width, height
-# Of how a file stores its pixels, not of the photo; and what has a row of its own.
+# Tags on how a file stores its pixels, not on the photo, and tags that have rows of their own.
 STRUCTURE = {
     "ImageWidth", "ImageHeight", "BitsPerSample", "Compression", "PhotometricInterpretation", "StripOffsets",
     "SamplesPerPixel", "RowsPerStrip", "StripByteCounts", "PlanarConfiguration", "Predictor", "ExtraSamples",
@@ -215,7 +215,7 @@ def made_by_programs(folder: Path, suffix: str) -> None:
 
 
 def made_with_more(folder: Path, suffix: str) -> None:
-    """Files with what few programs write: recent EXIF, long XMP, Photoshop's resources, regions, a video."""
+    """Files with rare contents: recent EXIF, long XMP, Photoshop resources, regions, a video."""
     sensed = [
         "-IFD0:HostComputer=phone", "-ExifIFD:AmbientTemperature=21.5", "-ExifIFD:Humidity=40",
         "-ExifIFD:Pressure=1013", "-ExifIFD:Acceleration=100", "-ExifIFD:CameraElevationAngle=3.5",
@@ -249,7 +249,7 @@ def made_with_more(folder: Path, suffix: str) -> None:
 
 @dataclass(frozen=True)
 class File:
-    """A file, as independent programs read it."""
+    """A file as read by independent programs."""
 
     path: Path
 
@@ -263,7 +263,7 @@ class File:
 
     @cached_property
     def tags(self) -> dict[str, Any]:
-        """What exiftool says, by group and name."""
+        """The tags that exiftool reads, by group and name."""
         words = ["exiftool", "-q", "-q", "-j", "-G1", "-n", "-a", str(self.path)]
         (tags,) = json.loads(subprocess.check_output(words, text=True))
         return tags
@@ -290,7 +290,7 @@ KEPT = "kept"
 
 
 def group(file: File, *names: str) -> dict[str, Any]:
-    """Tags of some groups of exiftool, without those of the file's structure."""
+    """Tags of some groups of exiftool, without those on the file's structure."""
     found = {}
     for name, value in file.tags.items():
         family, _, tag = name.partition(":")
@@ -395,7 +395,7 @@ def orientation(before: File, after: File) -> str | None:
 
 
 def regions(before: File, after: File) -> str | None:
-    """Faces and the subject lie where they lay, in pixels that are turned by 90 degrees."""
+    """Faces and the subject are at the same places, in pixels turned by 90 degrees."""
     prefix = "XMP-mwg-rs:RegionArea"
     area = [round(after.tags.get(prefix + name, -1), 4) for name in "XYWH"]
     x, y, width, height = SUBJECT
@@ -405,7 +405,7 @@ def regions(before: File, after: File) -> str | None:
 
 
 def video(before: File, after: File) -> str | None:
-    """Neither the video nor what says that it is there."""
+    """Neither the video nor any metadata that announces it."""
     says = [name for name in after.tags if "MicroVideo" in name]
     return "KEPT in part" if says or b"ftypmp42" in after.path.read_bytes() else "lost"
 
@@ -442,7 +442,7 @@ def comment(before: File, after: File) -> str | None:
 
 
 def colours(before: File, after: File) -> str | None:
-    """As many pixels that share a colour."""
+    """Colours subsampled as before."""
     jpeg, avif = "File:YCbCrSubSampling", "QuickTime:ChromaFormat"
     names = {jpeg: {"1 1": "4:4:4", "2 1": "4:2:2", "2 2": "4:2:0"}, avif: {"0": "4:4:4", "3": "4:2:0"}}
     found = [
@@ -508,15 +508,15 @@ colours under it, are kept.
 
 
 def measure(folder: Path, suffix: str, properties: Sequence[str] | None = None) -> dict[str, dict[str, str]]:
-    """Restore files of one format and look at what came back.
+    """Restore files of one format and compare them with the originals.
 
     Args:
-        folder: Where everything is written.
+        folder: For all files.
         suffix: Of the format.
-        properties: The rows that are wanted, on files made by libraries alone; None for all, on all files.
+        properties: The rows to measure, on files made by libraries alone; None for all rows, on all files.
 
     Returns:
-        By property, by file: the verdict.
+        The verdict, by property and by file.
     """
     made = folder / suffix
     made.mkdir()
@@ -576,7 +576,7 @@ def page(tables: dict[str, dict[str, dict[str, str]]]) -> str:
 
 
 def saving(photos: Path) -> None:
-    """Print PSNR and size of repaired JPEG files, saved again in several ways; on held-out photos."""
+    """Print PSNR and size of repaired JPEG files saved again in several ways, on held-out photos."""
     from hyperrestore import Restorer
     from hyperrestore.learn.photos import find_photos, split_photos
 

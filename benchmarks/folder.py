@@ -33,10 +33,10 @@ import pyvips
 from hyperrestore import Restorer
 from hyperrestore.picture.reader import open_picture
 from hyperrestore.restore.batch import restore_files
-from hyperrestore.restore.file import Report, restore_file
+from hyperrestore.restore.file import Success, restore_file
 from hyperrestore.run.engine import TILE, restore_rows
 
-# By name: suffix, bits, and how libvips is to save it.
+# By name: suffix, bits, and the options with which libvips saves it.
 KINDS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "jpg": (".jpg", 8, {"Q": 92}),
     "progressive": (".jpg", 8, {"Q": 85, "interlace": True}),
@@ -51,7 +51,7 @@ LARGEST_SIDE = {".webp": 16_383, ".avif": 16_384}
 
 
 def draw(path: Path, width: int, height: int, bits: int, *, seed: int, options: dict[str, Any]) -> None:
-    """Write a picture; the same for the same seed. It is computed while it is written."""
+    """Write a picture, the same for the same seed; it is computed while it is written."""
     bands = []
     for band in range(3):
         image = pyvips.Image.gaussnoise(width, height, sigma=8, seed=8 * seed + band)
@@ -69,7 +69,7 @@ def draw(path: Path, width: int, height: int, bits: int, *, seed: int, options: 
 def draw_folder(
     folder: Path, count: int, megapixels: tuple[float, float], kinds: Sequence[str], *, seed: int = 0
 ) -> list[Path]:
-    """Write pictures of all kinds in turn, whose sizes are spread evenly over the logarithm."""
+    """Write pictures of all kinds in turn, with sizes spread evenly on a logarithmic scale."""
     generator = random.Random(seed)
     least, most = (math.log(size * 1e6) for size in megapixels)
     paths = []
@@ -86,7 +86,7 @@ def draw_folder(
 
 
 def network_seconds(restorer: Restorer, paths: Sequence[Path], level: float) -> float:
-    """The time that the network takes for the pictures, alone."""
+    """The time that the network alone takes for the pictures, seconds."""
     seconds = 0.0
     for path in paths:
         with open_picture(path) as reader:
@@ -108,14 +108,14 @@ def _cut(rows: Any, top: int, bottom: int) -> Any:
 def folder_seconds(
     restorer: Restorer, paths: Sequence[Path], level: float, out: Path, *, together: bool
 ) -> float:
-    """The time that the folder takes, from files to files."""
+    """The time that the folder takes from files to files, seconds."""
     shutil.rmtree(out, ignore_errors=True)
     pairs = [(path, out / path.parent.name / path.name) for path in paths]
     restore = functools.partial(restore_file, restorer, level=level)
     start = time.perf_counter()
     for results in _batches(restore, pairs, together):
         for result in results:
-            if not isinstance(result, Report):
+            if not isinstance(result, Success):
                 raise SystemExit(f"failed: {result.error}")
     return time.perf_counter() - start
 

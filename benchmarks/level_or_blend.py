@@ -28,7 +28,7 @@ STEPS = 8  # of the bisection: the level is then known to a 256th of sigma
 
 
 def left(results: list[Pixels], clean: list[Pixels], noise: list[Pixels]) -> float:
-    """The share of the noise that is left."""
+    """The share of the noise that is left in a result."""
     products = [
         (float(((result - truth) * part).sum()), float((part * part).sum()))
         for result, truth, part in zip(results, clean, noise, strict=True)

@@ -1,4 +1,4 @@
-"""What a benchmark runs on, in words."""
+"""The machine that a benchmark runs on, in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def cpu_name() -> str:
-    """The CPU as it names itself, or else the kind of its instructions."""
+    """The name that the CPU reports, or else its architecture."""
     info = Path("/proc/cpuinfo")
     for line in info.read_text().splitlines() if info.exists() else []:
         name, _, value = line.partition(":")

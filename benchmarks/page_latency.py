@@ -28,7 +28,7 @@ STACK = (5, 15, 30, 50, 75)
 
 
 def main() -> None:
-    """Start a server, ask it as a page does, and print seconds."""
+    """Start a server, send it requests as a page does, and print seconds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--repeats", type=int, default=5, help="repetitions of each request; the median is printed"
@@ -64,7 +64,7 @@ def photo() -> np.ndarray:
 
 
 def measure(client: httpx.Client, pixels: np.ndarray, repeats: int) -> None:
-    """Print how long everything takes."""
+    """Print the time of each request."""
     file = pyvips.Image.new_from_array(pixels, interpretation="srgb").jpegsave_buffer(Q=92)
     begun = time.perf_counter()
     identity = client.post("/api/photos", content=file).json()["id"]

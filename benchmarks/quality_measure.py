@@ -1,4 +1,4 @@
-"""Methods and clean pictures -> records, with those of earlier runs that are kept."""
+"""Methods and clean pictures -> records, together with those kept from earlier runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Asked:
 
 
 def to_measure(methods: Sequence[Method], table: Table, options: argparse.Namespace) -> list[Asked]:
-    """What is to be measured for one table."""
+    """The methods to measure for one table, with their pictures and levels."""
     wanted = [level for level in table.levels if options.levels is None or level in options.levels]
     if table.name not in options.tables or not wanted:
         return []
@@ -48,7 +48,7 @@ def to_measure(methods: Sequence[Method], table: Table, options: argparse.Namesp
 
 
 def digest_of(pictures: Sequence[Path]) -> str:
-    """A digest of names and bytes that other pictures do not have."""
+    """A digest of the names and bytes of pictures."""
     text = "\n".join(map(content, pictures))
     return f"{zlib.crc32(text.encode(errors='surrogateescape')):08x}"
 
@@ -56,7 +56,7 @@ def digest_of(pictures: Sequence[Path]) -> str:
 def check_kept(
     earlier: Sequence[Record], asked: Sequence[Asked], table: Table, options: argparse.Namespace
 ) -> None:
-    """Refuse earlier records that do not fit what is to be measured."""
+    """Refuse earlier records that do not fit the new measurement."""
     counts = {one.method.key: len(one.pictures) for one in asked}
     pictures = find_pictures(options.test / table.photos)
     total, digest = len(pictures), digest_of(pictures)
@@ -75,7 +75,7 @@ def check_kept(
 
 @dataclass(frozen=True)
 class Scored:
-    """A method with its scores, and what measured them, by level."""
+    """A method with its scores and their sources, by level."""
 
     method: Method
     evaluation: Evaluation
@@ -83,12 +83,12 @@ class Scored:
 
     @property
     def protocol(self) -> str:
-        """In full, without what ran the method."""
+        """The full protocol, without the line on what ran the method."""
         return self._parts[0]
 
     @property
     def run_by(self) -> str:
-        """What ran the method, and how."""
+        """Package or runtime of the method, with its settings."""
         return self.method.weights + self._parts[1]
 
     @property
@@ -138,14 +138,14 @@ def measure(
 
     Args:
         asked: What is measured now.
-        table: For which.
-        cache: Scores that are there.
-        earlier: Records of other methods, or of other levels of peers, stay.
+        table: The table.
+        cache: Existing scores.
+        earlier: Earlier records; those of other methods, or of other levels of peers, are kept.
         options: The command line.
-        protocol: Of the earlier records, in full.
+        protocol: Full protocol of the earlier records.
 
     Returns:
-        The records, and their protocol in full.
+        The records, and their full protocol.
     """
     if not asked:
         return list(earlier), protocol
@@ -179,7 +179,7 @@ def measure(
 
 
 def at_another_level(earlier: Record, records: Sequence[Record]) -> bool:
-    """Whether the same version of the same other package was measured at other levels: that takes hours."""
+    """Whether a record is of another level of the same package in the same version, which took hours."""
     same = [
         one.level
         for one in records
@@ -189,7 +189,7 @@ def at_another_level(earlier: Record, records: Sequence[Record]) -> bool:
 
 
 def check_one_input(records: Sequence[Record], protocols: set[str], name: str) -> None:
-    """Refuse records that were not scored alike, or not of the same degraded pictures."""
+    """Refuse records that were scored differently, or on other degraded pictures."""
     if len(protocols) > 1:
         raise SystemExit(f"the methods were scored by different protocols: {' / '.join(sorted(protocols))}")
     for level in {one.level for one in records}:
@@ -201,7 +201,7 @@ def check_one_input(records: Sequence[Record], protocols: set[str], name: str) -
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
-    """Records of one line of the page beside each other, weakest level first."""
+    """Records sorted by lines of the page, weakest level first."""
     lines: dict[tuple[str, int], list[Record]] = {}
     for one in records:
         lines.setdefault((one.method, one.pictures), []).append(one)

@@ -1,4 +1,4 @@
-"""What is measured: models and other methods, and what the models cost."""
+"""The measured methods: models and others, with the cost of the models."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ COUNTED_AT = 2  # scale at which multiply-adds of a network on the small picture
 
 @dataclass(frozen=True)
 class Method:
-    """What is measured.
+    """A method to be measured.
 
     Attributes:
-        key: Of `NAMES`; of any other model its name.
-        restorer: What restores.
-        identity: All that its results depend on.
-        peer: Whether it is of another package.
-        protocol: The only one that it is made for; None for any.
-        level: The only one that it is made for; None for any.
-        highest: The highest level that it is made for.
-        weights: Which, in words that precede what runs them; empty where there are none.
+        key: In `NAMES`; for any other model, its name.
+        restorer: The method itself.
+        identity: Everything that its results depend on.
+        peer: Whether it is from another package.
+        protocol: The only one that it supports; None for any.
+        level: The only one that it supports; None for any.
+        highest: The highest level that it supports.
+        weights: Its weights in words, put before what runs them; empty if there are none.
     """
 
     key: str
@@ -52,12 +52,12 @@ class Method:
     weights: str = ""
 
     def takes(self, level: float) -> bool:
-        """Whether it is made for a level."""
+        """Whether it supports a level."""
         return self.level in (None, level) and level <= self.highest
 
 
 def of_model(key: str, path: Path, version: str, *, precision: Precision = "auto") -> Method:
-    """A model, measured anew by each version of hyperrestore: it is quick."""
+    """The method of a model; it is quick, so each version of hyperrestore measures it anew."""
     restorer = Restorer.load(path, precision=precision)
     run_by = restorer.at(restorer.scale.reference, bits=8).name
     training = training_of(read_description(path))
@@ -74,7 +74,7 @@ def of_model(key: str, path: Path, version: str, *, precision: Precision = "auto
 
 
 def training_of(description: Description) -> dict[str, Any]:
-    """How a model says that it was trained: the table of its recipe."""
+    """The training table of a model's recipe, from its history."""
     training = description.history.get("training")
     return training if isinstance(training, dict) else {}
 
@@ -92,7 +92,7 @@ def cost(key: str, path: Path) -> Cost:
     checkpoint = load_checkpoint(path)
     network, description = load_network(checkpoint), checkpoint.description
     plain = materialize(network, network.levels(description.scale.reference))
-    on_small = description.network.get("subpixels", 1) > 1
+    on_small = description.subpixels > 1
     pixels = COUNTED_AT**2 if on_small else 1  # of the result, for each that the network reads
     return Cost(
         key,
@@ -110,7 +110,7 @@ class Missing:
     """Why a method or a test set has no row, in words.
 
     Attributes:
-        task: Whose section says so; None for all.
+        task: The section that says so; None for all.
         line: The method's name and the reason.
     """
 
@@ -120,7 +120,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The methods that were asked for and are to be had, models with what they cost, and a line on others."""
+    """The requested methods that are available, the cost of models, and a line on each missing method."""
 
     methods: list[Method]
     costs: list[tuple[Task, Cost]]
@@ -128,7 +128,7 @@ class Loaded:
 
 
 def load(options: argparse.Namespace, version: str) -> Loaded:
-    """Load what the command line asks for."""
+    """Load the methods that the command line selects."""
     asked, wanted = options.only.split(","), {TABLES[name].task for name in options.tables}
     ours = {task: MODELS / f"{task}.safetensors" for task in Task}
     ours |= {read_description(path).task: path for path in options.model}
@@ -152,7 +152,7 @@ def load(options: argparse.Namespace, version: str) -> Loaded:
 
 
 def not_asked(asked: Sequence[str], only: str) -> list[Missing]:
-    """A line for each method that was not asked for."""
+    """A line for each method that was not requested."""
     return [
         Missing(PEERS[key].task if key in PEERS else None, f"{NAMES[key]}: not asked for (`--only {only}`)")
         for key in NAMES
@@ -161,7 +161,7 @@ def not_asked(asked: Sequence[str], only: str) -> list[Missing]:
 
 
 def add_int8(loaded: Loaded, ours: dict[Task, Path], version: str) -> None:
-    """Add our models in int8, where they have ranges for it."""
+    """Add our models in int8, if they have ranges."""
     for task, path in ours.items():
         try:
             loaded.methods.append(of_model("int8", path, version, precision="int8"))
@@ -171,7 +171,7 @@ def add_int8(loaded: Loaded, ours: dict[Task, Path], version: str) -> None:
 
 
 def add_peers(loaded: Loaded, keys: Sequence[str]) -> None:
-    """Add methods of other packages, where these are installed."""
+    """Add methods of other packages, if these are installed."""
     for key in keys:
         kind = PEERS[key]
         try:

@@ -48,7 +48,7 @@ def rows_of(results: Results, table: str) -> list[Row]:
 
 
 def mark(versions: Sequence[str], present: str) -> str:
-    """The versions that measured a row; nothing if that is the present one alone."""
+    """The versions that measured a row; empty if it was only the present one."""
     if list(versions) == [present]:
         return ""
     *before, last = versions
@@ -56,7 +56,7 @@ def mark(versions: Sequence[str], present: str) -> str:
 
 
 def scores_text(table: Table, rows: Sequence[Row], version: str) -> Iterator[str]:
-    """A table's protocol, what ran each method, PSNR and SSIM; a dash was not measured."""
+    """A table's protocol, what ran each method, PSNR and SSIM; a dash means not measured."""
     numbers = sorted({level for one in rows for level in one.means})
 
     def line(name: str, one: Row, show: Callable[[Record], str]) -> list[str]:
@@ -95,7 +95,7 @@ def costs_text(costs: Sequence[Cost]) -> str:
 
 
 def published_text(table: Table, published: Sequence[Published]) -> Iterator[str]:
-    """The rows that were not measured."""
+    """The table of published figures, which were not measured."""
     levels = sorted({level for one in published for level in one.psnr})
     yield (
         "Published, not measured here: figures that are in circulation for these methods, not checked here. "
@@ -127,7 +127,7 @@ class Plot:
 
     Attributes:
         name: Of its file.
-        words: What it shows.
+        words: Its caption.
         draw: Writes it to a file.
     """
 
@@ -137,7 +137,7 @@ class Plot:
 
 
 def plots(task: Task, results: Results) -> list[Plot]:
-    """The plots of a task that its records allow."""
+    """The plots of a task for which it has records."""
     if task == Task.DENOISE:
         rows, title = rows_of(results, NOISE), TABLES[NOISE].pictures
         if not rows or rows[0].key != "ours":
@@ -188,6 +188,6 @@ def section(task: Task, results: Results) -> Iterator[str]:
 
 
 def page(results: Mapping[Task, Results], real: Sequence[Real]) -> str:
-    """The whole page, with what was measured on real pairs."""
+    """The whole page, including the scores on real pairs."""
     sections = ("\n\n".join(section(task, results[task])) for task in HEADINGS if task in results)
     return "\n\n".join([HEAD, *sections, *(real_section(real) if real else ())]) + "\n"

@@ -27,9 +27,9 @@ class Row:
 
     Attributes:
         key: Of the method.
-        name: For people; says so where it is not of all pictures.
-        protocol: What is the same for all rows of a table.
-        run_by: What ran the method, and how.
+        name: On the page; says so if not all pictures were scored.
+        protocol: What all rows of a table have in common.
+        run_by: Package or runtime of the method, with its settings.
         count: Number of pictures, the first by name.
         means: By level.
         versions: Of hyperrestore, that measured it.
@@ -53,14 +53,14 @@ def colours(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def figure(protocol: str) -> Figure:
-    """An empty figure with its pictures and protocol below."""
+    """An empty figure, with pictures and protocol stated below."""
     drawing = Figure(figsize=(8, 5), layout="constrained")
     drawing.supxlabel(textwrap.fill(protocol, 130), fontsize=7, color="dimgrey")
     return drawing
 
 
 def save(drawing: Figure, path: Path) -> None:
-    """Write a PNG of few colours, rare ones kept: it lies beside the code and is to stay small."""
+    """Write a PNG of few colours, including rare ones: it is kept with the code and should be small."""
     file = io.BytesIO()
     drawing.savefig(file, format="png", dpi=100)
     with Image.open(file) as picture:
@@ -69,7 +69,7 @@ def save(drawing: Figure, path: Path) -> None:
 
 
 def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
-    """PSNR of the measured methods over sigma; and how far each, and published ones, are from ours."""
+    """PSNR of the measured methods over sigma, and the difference of each, and of published ones, to ours."""
     ours = {one.count: one.means for one in rows if one.key == "ours"}
     everything = ours[max(ours)]
     drawing = figure(f"{title}. Protocol {rows[0].protocol}")
@@ -107,7 +107,7 @@ def draw_sigma(title: str, rows: Sequence[Row], path: Path) -> None:
 
 
 def draw_gain(title: str, unit: str, rows: Sequence[Row], table: str, path: Path) -> None:
-    """What the measured methods, and those published for the table, gain over the input at each level."""
+    """The gain of measured and published methods over the input at each level."""
     published = [one for one in PUBLISHED if one.table == table]
     note = " Empty marks are published figures, not measured here." if published else ""
     drawing = figure(f"{title}. Protocol {rows[0].protocol}.{note}")

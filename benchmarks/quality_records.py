@@ -20,19 +20,19 @@ class Record:
 
     Attributes:
         table: Its name: photos, protocol, colours.
-        method: Key of `quality_tables.NAMES`; of any other model its name.
+        method: Key of `quality_tables.NAMES`; for any other model, its name.
         level: In the task's unit.
         pictures: How many were scored, the first by name.
         total: How many the table has.
         input_psnr: Of the degraded pictures, dB.
-        psnr: Of the restored ones, dB; infinite, in JSON null, where there is no error.
+        psnr: Of the restored ones, dB; infinite, in JSON null, if there is no error.
         ssim: Of the restored ones.
-        run_by: What ran the method and how, with its weights.
-        versions: Of hyperrestore, some of which measured it, oldest first; of records that were once a line
-            of a page those of the whole line.
-        digest: Of the names and bytes of all the table's pictures; empty where it was not kept.
-        cpu: That measured it; empty where it was not kept, or where it was several.
-        seconds: To restore a megapixel on that CPU, with whatever else ran there; 0 where that is unknown.
+        run_by: Package or runtime of the method, with its settings and weights.
+        versions: Of hyperrestore that measured it, oldest first; records that were once a line of a page have
+            those of the whole line.
+        digest: Of the names and bytes of all the table's pictures; empty if unknown.
+        cpu: The CPU that measured it; empty if unknown, or if there were several.
+        seconds: For a megapixel on that CPU, under its load at the time; 0 if unknown.
     """
 
     table: str
@@ -52,16 +52,16 @@ class Record:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs, counted on the model itself, and how it was trained.
+    """The cost of a model, counted on the model itself, and its training.
 
     Attributes:
         method: As in `Record`.
-        stored: Parameters.
-        generated: Of which one level generates.
-        multiply_adds: Millions for a pixel of the result; of a network on the small picture at scale 2.
-        radius: Receptive, pixels.
-        trained_for: The levels.
-        steps: Of the training; a dash where the model does not say so.
+        stored: Stored parameters.
+        generated: Parameters generated for one level.
+        multiply_adds: Millions per pixel of the result; for a network on the small picture, at scale 2.
+        radius: Receptive radius, pixels.
+        trained_for: The trained levels.
+        steps: Of the training; a dash if the model does not say.
     """
 
     method: str
@@ -75,12 +75,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Results:
-    """All that is known of a task.
+    """All results of a task.
 
     Attributes:
-        version: Of hyperrestore, that measured last.
+        version: Of hyperrestore at the last measurement.
         protocols: In full, by table.
-        networks: What the models cost.
+        networks: The cost of the models.
         left_out: Why a method has no row, a line each.
         records: The scores, in the order of the page.
     """
@@ -98,7 +98,7 @@ def path_of(folder: Path, task: Task) -> Path:
 
 
 def write_results(path: Path, results: Results) -> None:
-    """Write a task's file, a line for each record, so that a change shows what has changed."""
+    """Write a task's file, a line for each record, so that a diff shows what has changed."""
     head = {"version": results.version, "protocols": results.protocols, "left_out": results.left_out}
     text = json.dumps(head, indent=1, ensure_ascii=False)[:-2]
     for name, entries in (("networks", results.networks), ("records", results.records)):

@@ -1,4 +1,4 @@
-"""What the page of quality is about: its tables, their levels, and what methods are called."""
+"""The tables of the page of quality, their levels, and the names of methods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import Protocol
 
-# In the order in which they stand on the page, whichever was measured last.
+# In their order on the page, whichever was measured last.
 NAMES = {
     "ours": "ours", "int8": "ours in int8", "paper": "the paper's network", "bm3d": "BM3D",
     "nlm": "non-local means", "srmdnf": "SRMDNF", "waifu2x-photo": "waifu2x, photo",
@@ -19,7 +19,7 @@ UNITS = {Task.DENOISE: "sigma", Task.DEJPEG: "quality", Task.UPSCALE: "scale"}
 
 @dataclass(frozen=True)
 class Table:
-    """What one table of the page is about."""
+    """One table of the page."""
 
     task: Task
     photos: str
@@ -29,12 +29,12 @@ class Table:
 
     @property
     def name(self) -> str:
-        """As on the command line."""
+        """Its name on the command line."""
         return f"{self.photos}-{self.protocol}-{'grey' if self.grey else 'colour'}"
 
     @property
     def pictures(self) -> str:
-        """What is degraded, on the page."""
+        """Its pictures, as described on the page."""
         return f"{self.photos}, {'grey' if self.grey else 'colour'}"
 
 
@@ -59,10 +59,10 @@ TABLES = {
 
 
 def name_of(key: str) -> str:
-    """What a method is called on the page."""
+    """A method's name on the page."""
     return NAMES.get(key, key)
 
 
 def place_of(key: str) -> int:
-    """Where a method stands on the page; models of other names come last."""
+    """A method's position on the page; models with other names come last."""
     return list(NAMES).index(key) if key in NAMES else len(NAMES)

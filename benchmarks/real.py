@@ -53,7 +53,7 @@ def find_pairs(folder: Path) -> Pairs:
 
 
 def restore_all(pairs: Pairs) -> list[float]:
-    """PSNR of what `restore` makes of each file."""
+    """PSNR of the result of `restore` for each file."""
     restorers, scores = [Restorer.load(Task.DENOISE), Restorer.load(Task.DEJPEG)], []
     with TemporaryDirectory() as name:
         for noisy, mean in pairs:
@@ -102,7 +102,7 @@ def measure(folder: Path, *, peers: bool) -> list[Real]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, and keep the results if that is asked for."""
+    """Measure, print, and save the results if requested."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -19,12 +19,12 @@ class Real:
 
     Attributes:
         pairs: Name of the folder.
-        method: In words, with its level where it is one for all.
+        method: In words, with its level if all crops have the same.
         crops: How many pairs.
         digest: Of the names and bytes of the noisy pictures.
         psnr: Mean, of RGB in 8 bits, dB.
         worse: In how many crops it is 0.1 dB or more below the input.
-        found: In how many crops noise was found; only where the method looks for it, else -1.
+        found: In how many crops noise was found; -1 if the method does not estimate it.
         version: Of hyperrestore.
         date: Of the measurement.
     """
@@ -41,7 +41,7 @@ class Real:
 
 
 def read_real(path: Path) -> tuple[Real, ...]:
-    """Read the file; nothing is on record where there is none.
+    """Read the file; without one there are no records.
 
     Raises:
         SystemExit: It is damaged.
@@ -55,7 +55,7 @@ def read_real(path: Path) -> tuple[Real, ...]:
 
 
 def write_real(path: Path, records: Sequence[Real]) -> None:
-    """Write the file, a line for each record; those of the same folders replace earlier ones."""
+    """Write the file, a line for each record; they replace earlier ones of the same folders."""
     folders = {one.pairs for one in records}
     kept = [one for one in read_real(path) if one.pairs not in folders]
     lines = ",".join(f"\n {json.dumps(asdict(one), ensure_ascii=False)}" for one in (*kept, *records))

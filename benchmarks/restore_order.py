@@ -43,17 +43,17 @@ def dejpeg(pixels: Pixels, quality: int) -> Pixels:
 
 
 def denoise(pixels: Pixels, sigma: float) -> Pixels:
-    """Take the noise out."""
+    """Remove noise."""
     return pixels if sigma == 0 else run_tiled(network(Task.DENOISE, float(round(min(sigma, 75)))), pixels)
 
 
 def found(pixels: Pixels) -> float:
-    """The sigma at which `restore` takes the noise out; 0 where it does not."""
+    """The sigma at which `restore` removes noise; 0 if it does not."""
     return Findings(Compression(None, ""), find_noise(pixels * 255)).levels.get(Task.DENOISE, 0.0)
 
 
 def scores(clean: Pixels, sigma: int, quality: int, seed: int) -> list[float]:
-    """PSNR of every way for one picture, dB."""
+    """PSNR of each order for one picture, dB."""
     noise = np.random.default_rng(seed).normal(0, sigma / 255, clean.shape)
     noisy: Pixels = (np.rint((clean + noise).clip(0, 1) * 255) / 255).astype(np.float32)
     picture = jpeg(noisy, quality)

@@ -22,11 +22,11 @@ UNKNOWN_VERSION = "of an earlier version"  # caches did not always say which
 
 @dataclass(frozen=True)
 class Source:
-    """What measured a score.
+    """The version and CPU that measured a score.
 
     Attributes:
         version: Of hyperrestore.
-        cpu: Its name; None where that was not kept.
+        cpu: Its name; None if unknown.
     """
 
     version: str
@@ -34,11 +34,11 @@ class Source:
 
 
 class Cache:
-    """Scores in a file, one JSON object a line, each kept as soon as it is there.
+    """Scores in a file, one JSON object a line, each saved as soon as it is measured.
 
     Args:
         path: The file; None keeps them in memory only.
-        source: What measures now.
+        source: Of new scores.
     """
 
     def __init__(self, path: Path | None, source: Source) -> None:
@@ -60,7 +60,7 @@ class Cache:
             entry = {"key": key, **asdict(self.source), "protocol": evaluation.protocol}
             entry["score"] = asdict(evaluation.scores[0])
             with self.path.open("a") as file:
-                # A line that was cut off before stays on its own; an empty one says nothing.
+                # A line that was cut off before stays on its own; empty lines are skipped.
                 file.write("\n" + json.dumps(entry) + "\n")
 
 
@@ -70,13 +70,13 @@ def content(picture: Path) -> str:
 
 
 def cache_key(identity: str, protocol: Protocol, grey: bool, level: float, picture: Path) -> str:
-    """All that a score depends on: what restores, protocol, level, the picture's bytes."""
+    """Everything that a score depends on: method, protocol, level and the picture's bytes."""
     return f"{identity} | {protocol} {'grey' if grey else 'colour'} | {level:g} | {content(picture)}"
 
 
 @dataclass(frozen=True)
 class AtOneLevel:
-    """A method whose network for one level is generated once, however many pictures come."""
+    """A method whose network for one level is generated once for all pictures."""
 
     task: Task
     backend: NamedBackend
@@ -97,21 +97,21 @@ def measure(
     grey: bool,
     only_cached: bool = False,
 ) -> tuple[Evaluation, dict[float, set[Source]]]:
-    """Score a method, picture by picture; each score is kept at once: an interruption loses nothing.
+    """Score a method, picture by picture; each score is saved at once, so an interruption loses nothing.
 
     Args:
-        method: What restores.
-        identity: All that its results depend on, in words: package and version, or weights and precision.
+        method: The method.
+        identity: Everything that its results depend on: package and version, or weights and precision.
         pictures: Files of clean pictures.
         levels: In the task's unit.
-        cache: Scores that are there already, and where new ones are kept.
+        cache: Existing scores, and the place for new ones.
         protocol: See `evaluate`.
         grey: See `evaluate`.
         only_cached: Measure nothing.
 
     Returns:
-        The scores of every level of which all pictures are there (a mean over fewer would be another figure),
-        and what measured them, by level.
+        The scores of each level that are complete (a mean over fewer pictures would be another figure), and
+        their sources, by level.
     """
     there: dict[float, list[str]] = {}
     for level in levels:

@@ -62,7 +62,7 @@ def paper_model(folder: Path) -> Path:
 
 
 def measured_by() -> dict[str, str | int]:
-    """The entries of a record on who measures now."""
+    """The entries of a record on machine, version and date."""
     today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     return {"cpu": cpu_name(), "cores": usable_cores(), "version": __version__, "date": today}
 
@@ -74,7 +74,7 @@ def sides(megapixels: float) -> tuple[int, int]:
 
 
 def ceiling(precision: str, *, side: int = 2048) -> float:
-    """Multiply-adds a second of the engine's own product of two square matrices: what this machine can do."""
+    """Multiply-adds per second of the runtime's product of two square matrices: the machine's limit."""
     import openvino
     from openvino import opset13
 
@@ -102,7 +102,7 @@ def cost(model: Path) -> float:
 
 
 def measure_time(megapixels: float, precision: str, tile: int, rounds: int, paper: Path) -> Time:
-    """Print the median seconds of both networks, their ratio, and how near to the ceiling they compute."""
+    """Print the median seconds of both networks, their ratio, and their share of the ceiling."""
     height, width = sides(megapixels)
     picture = np.random.default_rng(0).random((3, height, width), np.float32)
     # Nothing is calibrated for the paper's network, whose weights are untrained.
@@ -144,7 +144,7 @@ def measure_time(megapixels: float, precision: str, tile: int, rounds: int, pape
 def measure_upscaling(
     megapixels: float, scale: float, precision: str, rounds: int, models: list[Path]
 ) -> list[Upscaling]:
-    """Print the median seconds of models that enlarge a picture to so many megapixels, and their ratio."""
+    """Print the median seconds of models that enlarge a picture to some megapixels, and their ratio."""
     height, width = (round(side / scale) for side in sides(megapixels))
     picture = np.random.default_rng(0).random((3, height, width), np.float32)
     info = PictureInfo(width=width, height=height, channels=3, bits=8)
@@ -211,7 +211,7 @@ def measure_memory(
 
 
 def measure(options: argparse.Namespace) -> Iterator[Time | Upscaling | Memory]:
-    """Measure what the command line asks for."""
+    """Measure what the command line requests."""
     if options.upscale:
         models = [
             options.model or MODELS / "upscale.safetensors",
@@ -225,7 +225,7 @@ def measure(options: argparse.Namespace) -> Iterator[Time | Upscaling | Memory]:
     with tempfile.TemporaryDirectory() as name:
         paper = None
         if options.task == "denoise" or not options.memory:
-            # Not in this process: torch would make it large, and no child's peak is below its parent's size.
+            # In a new process: torch makes this one large, and a child's peak is at least its parent's size.
             with ProcessPoolExecutor(1, get_context("spawn")) as apart:
                 paper = apart.submit(paper_model, Path(name)).result()
         for megapixels, precision in itertools.product(options.megapixels, options.precision):
@@ -264,9 +264,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, and keep the results if that is asked for."""
+    """Measure, print, and save the results if requested."""
     options = parse(arguments)
-    speeds = read_speeds(RECORDS) if options.save else None  # what cannot be read is said before the hours
+    speeds = (
+        read_speeds(RECORDS) if options.save else None
+    )  # so that an unreadable file is reported before hours of measuring
     print(f"{os.cpu_count()} CPUs, {len(os.sched_getaffinity(0))} used; OpenVINO, level {LEVEL:g}")
     for record in measure(options):
         if speeds:

@@ -77,15 +77,15 @@ def memory_section(records: Sequence[Memory]) -> Iterator[str]:
 
 
 def known(value: float, form: str) -> str:
-    """A number, or a dash where it was not noted."""
+    """A number, or a dash if it is unknown."""
     return format(value, form) if value else "-"
 
 
 def seconds_text(seconds: float) -> str:
-    """Seconds in three digits, or a dash where they were not noted."""
+    """Seconds in three digits, or a dash if they are unknown."""
     return (f"{seconds:.3g}" if seconds < 1000 else f"{seconds:.0f}") if seconds else "-"
 
 
 def measured_by(record: Time | Upscaling | Memory) -> list[str]:
-    """The columns on who measured."""
+    """The columns on machine, version and date."""
     return [record.cpu, str(record.cores), record.version, record.date]

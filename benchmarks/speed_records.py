@@ -21,13 +21,13 @@ class Time:
         paper_precision: Of the paper's.
         tile: Side of a tile, pixels.
         seconds: Ours, the median of several rounds.
-        paper_seconds: The paper's; 0 where it was not noted, as all below.
-        gflops: Thousand million operations a second of ours, without what halos compute twice.
+        paper_seconds: The paper's; 0 if unknown, like all below.
+        gflops: 10**9 operations per second of ours, without pixels that halos compute twice.
         paper_gflops: The paper's.
         share: Of the machine's ceiling, ours.
         paper_share: The paper's.
         cpu: Its name.
-        cores: That were used.
+        cores: How many were used.
         version: Of hyperrestore.
         date: Of the measurement, as 2026-11-27.
     """
@@ -77,8 +77,8 @@ class Memory:
         command: The task and its level.
         file: Its format and bits.
         megapixels: Of the picture that is read.
-        tile: Side of a tile, pixels; 0 as by default.
-        seconds: Of the whole command; 0 where they were not noted.
+        tile: Side of a tile, pixels; 0 for the default.
+        seconds: Of the whole command; 0 if unknown.
         peak: 10**9 bytes.
     """
 
@@ -98,7 +98,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Speeds:
-    """All that is on record; `notes` are sentences on what was noted in other forms."""
+    """All records; `notes` are sentences on results in other forms."""
 
     time: tuple[Time, ...] = ()
     upscaling: tuple[Upscaling, ...] = ()
@@ -117,7 +117,7 @@ def what(record: Time | Upscaling | Memory) -> tuple[object, ...]:
 
 
 def read_speeds(path: Path) -> Speeds:
-    """Read the file; nothing is on record where there is none.
+    """Read the file; without one there are no records.
 
     Raises:
         SystemExit: It is damaged.
@@ -137,7 +137,7 @@ def read_speeds(path: Path) -> Speeds:
 
 
 def with_records(speeds: Speeds, records: Sequence[Time | Upscaling | Memory]) -> Speeds:
-    """Add records; of the same measurement on the same CPU the last stays."""
+    """Add records; a new one replaces that of the same measurement on the same CPU."""
     found = {what(one): one for one in (*speeds.time, *speeds.upscaling, *speeds.memory, *records)}
     return Speeds(
         tuple(one for one in found.values() if isinstance(one, Time)),

@@ -5,6 +5,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from hyperrestore.picture.info import PictureInfo
 from hyperrestore.picture.reader import open_picture
 from hyperrestore.picture.writer import create_picture
 
+TEST_SETS = Path(__file__).parents[2] / "shared" / "data" / "test"
 KINDS = ("png", "jpg", "webp", "tif", "avif")
 XMP = (
     b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
@@ -46,7 +48,7 @@ reference = 50
 [training]
 learning_rate = 1e-3
 crop = 16
-validate_at = [25]
+validate_at = [15, 50]
 """
 
 
@@ -159,6 +161,21 @@ def example_photo(name, top=0, left=0, size=256):
 def example_photos():
     """Crops of three photographs in colour by name."""
     return {name: example_photo(name, 40, 100) for name in ("chelsea", "coffee", "astronaut")}
+
+
+def files_of(name):
+    """The pictures of a test set; skips the test where it is missing, as it is in the repository itself."""
+    folder = TEST_SETS / name
+    if not folder.is_dir():
+        pytest.skip(f"the test sets are not part of the repository: no folder {folder}")
+    return sorted(folder.glob("*.png"))
+
+
+@cache
+def samples_of(name):
+    """All pictures of a test set, each (c, h, w), uint8."""
+    samples = [np.asarray(Image.open(path)) for path in files_of(name)]
+    return [np.atleast_3d(picture).transpose(2, 0, 1) for picture in samples]
 
 
 def damaged(path, *, sigma, quality=None):

@@ -32,7 +32,7 @@ from hyperrestore.picture.temporary import remove_leftovers
 from hyperrestore.picture.vips import writing
 from hyperrestore.picture.writer import create_picture
 from hyperrestore.restore.batch import Failure, restore_files
-from hyperrestore.restore.file import Report
+from hyperrestore.restore.file import Success
 from hyperrestore.restore.folder import find_finished, find_inputs, make_folder, plan_targets
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -394,7 +394,7 @@ class Stages:
         time.sleep(self.after)
         with self.lock:
             self.running -= 1
-        return Report(str(source), str(target), {}, 1, 1, 0, ())
+        return Success(str(source), str(target), {}, 1, 1, 0, ())
 
 
 def named(count):

@@ -871,7 +871,7 @@ def test_verbose_tells_what_is_loaded_estimated_and_written(tiny_model, capsys, 
     assert output.out == "b.png\n"
     assert all(line.startswith("hyperrestore: ") for line in said)
     for fragment in (
-        f"opened {tiny_model} by OpenVINO",
+        f"opened {tiny_model} with OpenVINO",
         "a.png: denoise: noise of sigma",
         "tiny.safetensors at level",
         "OpenVINO on the CPU, ",

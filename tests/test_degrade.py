@@ -1,16 +1,15 @@
 """Degradations: their laws, their references, and the published figures of degraded inputs."""
 
-import functools
 import io
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from makers import samples_of
 from PIL import Image
 
 from hyperrestore.colour import full_range_luma
@@ -20,7 +19,6 @@ from hyperrestore.measure.metrics import psnr, studio_luma, to_8bit
 from hyperrestore.picture.containers.jpeg import quantisation_tables
 from hyperrestore.resample import resize_bicubic, resize_matrix
 
-TEST_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"
 PROTOCOLS = ("standard", "hyperres")
 sides = st.integers(1, 40)
 
@@ -291,14 +289,9 @@ def test_import_is_light():
 # --- published figures: the input row of the field's tables, to 0.02 dB ---------------------------------
 
 
-@functools.cache
 def photos(name):
     """All pictures of a test set as (c, h, w) in [0, 1]."""
-    folder = TEST_PHOTOS / name
-    if not folder.is_dir():
-        pytest.skip(f"test photos are not part of the repository: no folder {folder}")
-    samples = [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
-    return [np.atleast_3d(s).transpose(2, 0, 1).astype(np.float32) / np.float32(255) for s in samples]
+    return [samples.astype(np.float32) / np.float32(255) for samples in samples_of(name)]
 
 
 def mean_psnr(pairs, border=0):

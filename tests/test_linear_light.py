@@ -173,7 +173,7 @@ def test_the_page_shows_what_is_saved(tmp_path, tiny_model, photo, hidden):
     saved = np.rint(read_picture(tmp_path / "out.tif").pixels[:, 20:100, 10:110] * 65535)
     assert np.abs(rows - saved).max() <= 1
     small = kept.size(2)
-    kept.prepare(2)
+    kept.add_reduced(2)
     reduced = kept.restored(restorer, repair_at(restorer, 30), Region(0, 0, *small), 2)
     assert reduced.shape == (3, *small[::-1])
 

@@ -1,13 +1,12 @@
 """Metrics: equal to the field's reference implementations, and to the published figures of JPEG inputs."""
 
-import functools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from makers import samples_of
 from PIL import Image
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -17,7 +16,6 @@ from hyperrestore.errors import UsageError
 from hyperrestore.measure.degrade import jpeg
 from hyperrestore.measure.metrics import psnr, psnr_b, ssim, studio_luma, to_8bit
 
-TEST_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"
 sides = st.integers(11, 40)
 channel_counts = st.sampled_from([1, 3])
 
@@ -186,14 +184,9 @@ def test_errors_repeat_what_was_given(call, message):
 # --- published figures of JPEG inputs: PSNR-B to 0.02 dB, SSIM to 0.001 -----------------------------------
 
 
-@functools.cache
 def photos(name):
     """All pictures of a test set as (c, h, w) in [0, 1]."""
-    folder = TEST_PHOTOS / name
-    if not folder.is_dir():
-        pytest.skip(f"test photos are not part of the repository: no folder {folder}")
-    samples = [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
-    return [np.atleast_3d(s).transpose(2, 0, 1) / 255 for s in samples]
+    return [samples / 255 for samples in samples_of(name)]
 
 
 @pytest.mark.parametrize(

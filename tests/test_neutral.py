@@ -86,7 +86,7 @@ def test_so_it_is_on_the_page(tmp_path, tiny_model, grey):
     photo = keep_photo(tmp_path / "in.png", identity="x", name="in.png", max_pixels=2**20)
     restorer = Restorer.load(tiny_model)
     for reduce in (1, 2):
-        photo.prepare(reduce)
+        photo.add_reduced(reduce)
         rows = photo.restored(restorer, repair_at(restorer, 30), Region(5, 3, 50, 40), reduce)
         assert_neutral(rows)
         assert len(rows) == 3

@@ -109,6 +109,19 @@ def test_without_torch_its_names_say_what_to_install():
     assert (result.stdout, result.stderr) == ("hyperize needs torch: pip install 'hyperrestore[torch]'\n", "")
 
 
+@pytest.mark.parametrize("device", ["torch", "cuda:1"])
+def test_without_torch_its_devices_are_refused_by_the_name_that_was_given(device):
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import hyperrestore\n"
+        f"try:\n    hyperrestore.Restorer.load('denoise', device={device!r})\n"
+        "except hyperrestore.MissingExtraError as error:\n    print(error)"
+    )
+    result = python(program)
+    needs = f"device {device!r} needs torch: pip install 'hyperrestore[torch]'\n"
+    assert (result.stdout, result.stderr) == (needs, "")
+
+
 @pytest.mark.parametrize(
     ("words", "job"),
     [

@@ -1,10 +1,8 @@
 """Protocols: the scores of untouched inputs are the published ones."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from makers import Fake
+from makers import Fake, files_of
 
 from hyperrestore.cli.main import main
 from hyperrestore.errors import UsageError
@@ -14,8 +12,6 @@ from hyperrestore.measure.evaluate import evaluate
 from hyperrestore.measure.protocols import DEGRADED, border, check_protocol, degrade, prepare, scored
 from hyperrestore.picture.file import Picture, write_picture
 from hyperrestore.picture.info import PictureInfo
-
-TEST_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"
 
 
 @pytest.mark.parametrize(
@@ -30,10 +26,7 @@ TEST_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "test"
     ],
 )
 def test_the_scores_of_inputs_are_the_published_ones(task, protocol, grey, folder, expected):
-    if not (TEST_PHOTOS / folder).is_dir():
-        pytest.skip(f"needs the test photos {folder}, which are not part of the project")
-    pictures = sorted((TEST_PHOTOS / folder).glob("*.png"))
-    evaluation = evaluate(Fake(task), pictures, list(expected), protocol=protocol, grey=grey)
+    evaluation = evaluate(Fake(task), files_of(folder), list(expected), protocol=protocol, grey=grey)
     for mean in evaluation.means():
         assert mean.input_psnr == pytest.approx(expected[mean.level], abs=0.03)
         assert mean.psnr == pytest.approx(mean.input_psnr, abs=0.02), "only rounded"

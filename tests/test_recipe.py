@@ -2,29 +2,12 @@ import re
 from pathlib import Path
 
 import pytest
+from makers import RECIPE
 
 from hyperrestore.errors import RecipeError
 from hyperrestore.learn.recipe import read_recipe
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
-WHOLE = """
-task = "denoise"
-[network]
-kind = "unet"
-widths = [8, 16]
-blocks = [1, 1]
-rank = 2
-[scale]
-unit = "sigma"
-low = 0
-high = 100
-trained = [0, 75]
-origin = 0
-reference = 50
-[training]
-learning_rate = 1e-3
-validate_at = [15, 50]
-"""
 
 
 def read(tmp_path, text):
@@ -43,7 +26,7 @@ def test_there_are_shipped_recipes():
 
 
 def test_a_recipe_says_what_the_file_says(tmp_path):
-    recipe = read(tmp_path, WHOLE)
+    recipe = read(tmp_path, RECIPE)
     assert recipe.network.widths == (8, 16)
     assert recipe.scale.trained == (0, 75)
     assert recipe.training.validate_at == (15, 50)
@@ -98,8 +81,8 @@ def test_a_recipe_says_what_the_file_says(tmp_path):
         ("validate_at = [15, 50]", "validate_at = [15]\nslope_rate = 0", "slope_rate"),
         ("validate_at = [15, 50]", "validate_at = [15]\nweaker_share = 1", "weaker_share"),
         ("validate_at = [15, 50]", "validate_at = [15]\ngrey_share = 1.1", "grey_share"),
-        ("validate_at = [15, 50]", "validate_at = [15]\ncrop = 0", "crop"),
-        ("validate_at = [15, 50]", "validate_at = [15]\ncrop = 64.0", "crop"),
+        ("crop = 16", "crop = 0", "crop"),
+        ("crop = 16", "crop = 64.0", "crop"),
         ("validate_at = [15, 50]", "validate_at = [15]\nseed = -1", "seed"),
         ("validate_at = [15, 50]", "validate_at = [15]\nshared_crops = 1", "shared_crops"),
         ("validate_at = [15, 50]", "validate_at = [15]\nsteps = 10", "steps"),
@@ -107,9 +90,9 @@ def test_a_recipe_says_what_the_file_says(tmp_path):
     ],
 )
 def test_a_wrong_recipe_is_refused_by_name(tmp_path, old, new, named):
-    assert WHOLE.count(old) == 1
+    assert RECIPE.count(old) == 1
     with pytest.raises(RecipeError, match=rf"(?s)recipe\.toml.*{named}"):
-        read(tmp_path, WHOLE.replace(old, new))
+        read(tmp_path, RECIPE.replace(old, new))
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def on_the_page(source, restorer, repair):
     level_map = None
     if isinstance(repair.level_map, Mask):
         level_map = LevelMap(repair.level_map.path)
-        level_map.prepare(1, WIDTH, HEIGHT)
+        level_map.add_reduced(1, WIDTH, HEIGHT)
     return kept.restored(restorer, repair, WHOLE[restorer.task], 1, level_map=level_map)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hyperrestore import __version__
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
 from hyperrestore.restore.batch import Failure
-from hyperrestore.restore.file import Report
+from hyperrestore.restore.file import Success
 from hyperrestore.restore.report import check_report, write_report
 from hyperrestore.restore.restorer import MODELS
 
@@ -20,8 +20,8 @@ def pair(name):
 
 def test_every_picture_has_its_status(tmp_path):
     results = [
-        Report("in/a.png", "out/a.png", {"denoise": 12.5}, 3000, 2000, 4.5, ("a note",)),
-        Report("in/b.png", "out/b.png", {}, 1000, 500, 0.5, ()),
+        Success("in/a.png", "out/a.png", {"denoise": 12.5}, 3000, 2000, 4.5, ("a note",)),
+        Success("in/b.png", "out/b.png", {}, 1000, 500, 0.5, ()),
         Failure("in/c.png", "out/c.png", DiskFullError("no space")),
     ]
     path = tmp_path / "report.json"

@@ -895,9 +895,9 @@ class Slow:
 
     def __init__(self, monkeypatch):
         self.begun, self.gate = threading.Event(), threading.Event()
-        real = shared_module.restore_file
+        real = shared_module.repair_file
 
-        def restore_file(*words, progress, **more):
+        def repair_file(*words, progress, **more):
             def step(done, total):
                 self.begun.set()
                 progress(done, total)
@@ -905,7 +905,7 @@ class Slow:
 
             return real(*words, progress=step, tile=32, **more)
 
-        monkeypatch.setattr(shared_module, "restore_file", restore_file)
+        monkeypatch.setattr(shared_module, "repair_file", repair_file)
 
 
 def test_a_running_job_tells_its_tiles_and_can_be_cancelled(client, serving, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 UInt8 = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
+Bool = npt.NDArray[np.bool_]
 
 # (c, h, w), values about [0, 1]
 Pixels = Float32

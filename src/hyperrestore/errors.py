@@ -21,7 +21,7 @@ class HyperrestoreError(Exception):
 
 
 class UsageError(HyperrestoreError):
-    """What was asked for cannot be done as asked."""
+    """The request cannot be carried out as given."""
 
     exit_code = 2
 
@@ -39,7 +39,7 @@ class MissingExtraError(UsageError, ImportError):
 
 
 class TrainingError(HyperrestoreError):
-    """Training ran off; its last good checkpoint is kept."""
+    """Training diverged; its last good checkpoint is kept."""
 
 
 class PictureError(HyperrestoreError):
@@ -47,7 +47,7 @@ class PictureError(HyperrestoreError):
 
 
 class DiskFullError(PictureError):
-    """A picture cannot be written, because no space is left on the disk or of what a person may use of it."""
+    """A picture cannot be written because the disk is full or the user's quota is used up."""
 
 
 class CheckpointError(HyperrestoreError):

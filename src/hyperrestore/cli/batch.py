@@ -1,4 +1,4 @@
-"""A plan carried out: a file made of each file, with what is said of each and of all."""
+"""A plan -> its files, with messages on each and on all."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from hyperrestore.cli.plan import Plan, say_what_is_not_read
 
 if TYPE_CHECKING:
     from hyperrestore.restore.batch import Failure
-    from hyperrestore.restore.file import Report
+    from hyperrestore.restore.file import Success
 
 logger = logging.getLogger(__name__)
 
 
 def run_plan(
-    make: Callable[..., Report],
+    make: Callable[..., Success],
     plan: Plan,
     *,
     size: Callable[[int, int], tuple[int, int]],
     make_folders: bool,
     as_json: bool,
-    finish: Callable[[Sequence[Report | Failure]], None],
-) -> list[Report | Failure]:
-    """Make all files, and say what became of each.
+    finish: Callable[[Sequence[Success | Failure]], None],
+) -> list[Success | Failure]:
+    """Make all files, and report on each.
 
     Args:
-        make: Makes one file of another.
-        plan: Which of which.
+        make: Makes a result from a picture file.
+        plan: The pictures and their results.
         size: Width and height of a picture -> those of its result.
         make_folders: Whether the folders of the results are to be made.
         as_json: Print an object for each file, not its path.
-        finish: Called in the end, also after Ctrl-C, with what there is by then.
+        finish: Called at the end, also after Ctrl-C, with the results so far.
     """
     from hyperrestore.restore.batch import restore_files
 
     labels = _labels(plan)
-    results: list[Report | Failure] = []
+    results: list[Success | Failure] = []
     try:
         with progress_bar(labels[0] if labels else "") as show:
             made = restore_files(
@@ -61,15 +61,15 @@ def run_plan(
 
 
 def _labels(plan: Plan) -> list[str]:
-    """What the bar says while each picture is restored."""
+    """The text of the progress bar for each picture."""
     names = [printable(source.name) for source, _ in plan.pairs]
     if len(names) == 1:
         return names
     return [f"{number}/{len(names)} {name}" for number, name in enumerate(names, 1)]
 
 
-def _show(result: Report | Failure, *, as_json: bool) -> None:
-    """Say what became of a picture."""
+def _show(result: Success | Failure, *, as_json: bool) -> None:
+    """Report on a picture."""
     from hyperrestore.restore.batch import Failure
     from hyperrestore.run.backend import level_text
 
@@ -87,13 +87,13 @@ def _show(result: Report | Failure, *, as_json: bool) -> None:
     put(json.dumps(asdict(result)) if as_json else result.target)
 
 
-def sum_up(results: Sequence[Report | Failure], plan: Plan, *, keeps_existing: bool) -> int:
-    """Say at the end of a batch what became of it; each failure was told when it came.
+def sum_up(results: Sequence[Success | Failure], plan: Plan, *, keeps_existing: bool) -> int:
+    """Summarise a batch at its end; each failure was reported when it happened.
 
     Args:
-        results: Of the pictures that were begun.
-        plan: What was to be done.
-        keeps_existing: Whether the same command, given again, goes on where this one ended.
+        results: Of the pictures that were started.
+        plan: The pictures and their results.
+        keeps_existing: Whether the same command, run again, continues where this one ended.
 
     Returns:
         The exit code.

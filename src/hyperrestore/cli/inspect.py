@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run_inspect(options: argparse.Namespace) -> int:
-    """Say what is wrong with pictures, and return the exit code."""
+    """Report what is wrong with pictures, and return the exit code."""
     from hyperrestore.detect.findings import inspect
     from hyperrestore.picture.reader import MAX_PIXELS
     from hyperrestore.restore.closing import tabulate_findings
@@ -54,7 +54,7 @@ def run_inspect(options: argparse.Namespace) -> int:
 
 
 def _applied(levels: dict[Task, float]) -> dict[Task, float]:
-    """The levels at which `restore` repairs what was found: its models' nearest."""
+    """The levels at which `restore` repairs what was found: the nearest that its models were trained for."""
     from hyperrestore.network.checkpoint import read_description
     from hyperrestore.restore.restorer import model_path
 
@@ -65,7 +65,7 @@ def _applied(levels: dict[Task, float]) -> dict[Task, float]:
 
 
 def _put_findings(source: Path, findings: Findings, levels: dict[Task, float], *, as_json: bool) -> None:
-    """Say what was found in a picture, and which command repairs it."""
+    """Report what was found in a picture, and which command repairs it."""
     from hyperrestore.level import Task
 
     tasks = " and ".join(f"{task} at {level:g}" for task, level in levels.items())

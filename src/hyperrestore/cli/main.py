@@ -1,4 +1,4 @@
-"""The command line: words parsed, a command called, errors turned into exit codes.
+"""The command line: parses arguments, calls a command, and turns errors into exit codes.
 
 Exit codes: 0 done, 1 some pictures failed, 2 wrong usage, 130 interrupted.
 """
@@ -19,7 +19,7 @@ from hyperrestore.cli.train import run_calibrate, run_export, run_train
 from hyperrestore.cli.web import run_web
 from hyperrestore.errors import HyperrestoreError
 
-# The commands import what they need when they are called: `hyperrestore --help` answers at once.
+# The commands import what they need when they are called, so that `hyperrestore --help` answers at once.
 COMMANDS = {
     "restore": run_restore,
     "inspect": run_inspect,
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"error: {error}")
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has stopped, as `head` does. What Python still holds for it goes nowhere.
+        # The reader of our output has stopped, as `head` does. Discard what Python still holds for it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a full disk, a folder without permission

@@ -1,4 +1,4 @@
-"""What a person reads: lines on stderr, data on stdout, and a bar of progress."""
+"""Output: messages on stderr, data on stdout, and a progress bar."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from hyperrestore.errors import ExtrapolationWarning
 
 
 def say(text: str) -> None:
-    """One line on stderr, whatever line breaks and control characters the name of a file holds."""
+    """Write one line to stderr; line breaks and control characters in file names are escaped."""
     with _beside_the_bar():
         print(f"hyperrestore: {printable(text)}", file=sys.stderr)
 
 
 def printable(text: str) -> str:
-    """A text without line breaks and control characters."""
+    """A text with line breaks and control characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def put(text: str) -> None:
-    """Data on stdout, at once."""
+    """Write data to stdout at once."""
     with _beside_the_bar():
         try:
             print(text, flush=True)
@@ -35,11 +35,11 @@ def put(text: str) -> None:
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[..., None]]:
-    """A bar on stderr, if that is a terminal; it is gone in the end."""
+    """A progress bar on stderr, if that is a terminal; it is removed at the end."""
     from tqdm import tqdm
 
     form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    # The time left comes from the mean speed since the start: pictures differ too much for the latest.
+    # The remaining time is based on the mean speed since the start, since the latest varies too much.
     with tqdm(
         total=1, desc=label, bar_format=form, smoothing=0, leave=False, disable=None, file=sys.stderr
     ) as bar:
@@ -61,7 +61,7 @@ def _beside_the_bar() -> AbstractContextManager[None]:
 
 @contextmanager
 def warnings_in_a_line() -> Iterator[None]:
-    """Say a warning in a line, each time."""
+    """Show each warning in one line, every time."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", ExtrapolationWarning)
         warnings.showwarning = lambda message, *place: say(f"warning: {message}")
@@ -70,7 +70,7 @@ def warnings_in_a_line() -> Iterator[None]:
 
 @contextmanager
 def logs_in_lines(*, verbose: bool) -> Iterator[None]:
-    """Say what the library logs: only what is wrong, or all that it does."""
+    """Show the library's log: only warnings and errors, or everything."""
     logger, handler = logging.getLogger("hyperrestore"), _Lines()
     before = logger.level
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
@@ -83,10 +83,10 @@ def logs_in_lines(*, verbose: bool) -> Iterator[None]:
 
 
 class _Lines(logging.Handler):
-    """Says each record in a line, and an exception in those it takes."""
+    """Writes each record in a line, and an exception in several."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it."""
+        """Write it."""
         kind = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
         say(f"{kind}{record.getMessage()}")
         if record.exc_info:

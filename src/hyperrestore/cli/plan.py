@@ -1,4 +1,4 @@
-"""Which files are made from which: inputs found, results named, conflicts refused."""
+"""Which results are made from which pictures: finds inputs, names results, refuses conflicts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Plan(NamedTuple):
-    """Which files are made from which.
+    """Which results are made from which pictures.
 
     Attributes:
-        pairs: Picture and result, of those that are to be made.
-        skipped: The same, of those that are kept.
-        found: All that was found among the inputs.
+        pairs: Pictures and results that will be made.
+        skipped: Pictures and results that exist and are kept.
+        found: Everything found among the inputs.
     """
 
     pairs: list[tuple[Path, Path]]
@@ -46,14 +46,14 @@ def make_plan(
 
     Args:
         inputs: Pictures, and with `recursive` folders.
-        out: Where to, as it was typed: a `/` at its end makes it a folder.
+        out: The output as typed: a `/` at its end makes it a folder.
         suffix: Of the files in a folder, with or without its dot; None for those of the pictures.
-        recursive: Look into folders, and keep results that are there already.
-        overwrite: Replace results that are there already.
+        recursive: Search folders, and keep existing results.
+        overwrite: Replace existing results.
         skip_existing: Keep them.
 
     Raises:
-        UsageError: An input is missing, results would fall together, or exist already.
+        UsageError: An input is missing, or a result would replace another or an existing file.
     """
     from hyperrestore.picture.temporary import remove_leftovers
     from hyperrestore.restore.folder import find_inputs, plan_targets
@@ -77,7 +77,7 @@ def make_plan(
 
 
 def _refuse_existing(pairs: Sequence[tuple[Path, Path]]) -> None:
-    """Refuse to replace a result."""
+    """Refuse to replace existing results."""
     existing = [target for _, target in pairs if target.is_file()]
     if existing:
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
@@ -87,7 +87,7 @@ def _refuse_existing(pairs: Sequence[tuple[Path, Path]]) -> None:
 
 
 def _find_skipped(pairs: Sequence[tuple[Path, Path]], *, always_said: bool) -> list[tuple[Path, Path]]:
-    """The pictures whose results are there already, and are kept."""
+    """The pictures whose results exist already and are kept."""
     from hyperrestore.restore.folder import find_finished
 
     finished, older = find_finished(pairs)
@@ -102,7 +102,7 @@ def _find_skipped(pairs: Sequence[tuple[Path, Path]], *, always_said: bool) -> l
 
 
 def check_mask(mask: Path, pairs: Sequence[tuple[Path, Path]], max_pixels: int) -> None:
-    """Refuse a mask that cannot be read, or that a batch would replace while others need it.
+    """Refuse a mask that cannot be read, or that a batch would replace while it is still needed.
 
     Raises:
         PictureError: It cannot be read.
@@ -117,7 +117,7 @@ def check_mask(mask: Path, pairs: Sequence[tuple[Path, Path]], max_pixels: int) 
 
 
 def say_what_is_not_read(found: Inputs) -> None:
-    """Name the pictures of folders that are of a kind that is not read."""
+    """Report the pictures in folders that are of an unsupported kind."""
     from hyperrestore.picture.kinds import name_foreign
 
     if found.foreign:

@@ -1,4 +1,4 @@
-"""`restore`, `denoise`, `dejpeg` and `upscale`: pictures restored, or sheets of several levels."""
+"""`restore`, `denoise`, `dejpeg` and `upscale`: restored pictures, or sheets of several levels."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hyperrestore.cli.restorers import load_restorers
 
 if TYPE_CHECKING:
     from hyperrestore.restore.batch import Failure
-    from hyperrestore.restore.file import Report
+    from hyperrestore.restore.file import Success
     from hyperrestore.restore.restorer import Restorer
 
-ResultSize = Callable[[int, int], tuple[int, int]]  # of a picture -> of what becomes of it: width and height
+ResultSize = Callable[[int, int], tuple[int, int]]  # width and height of a picture -> those of its result
 
-# What the report says was asked for.
+# Options that the report contains.
 SETTINGS = (
     *("level", "level_map", "softness", "grain", "sweep", "region", "singles"),
     *("to_width", "to_height", "long_side"),
@@ -30,7 +30,7 @@ SETTINGS = (
 
 
 def run_restore(options: argparse.Namespace) -> int:
-    """Restore pictures, and return the exit code. What can be refused is refused first."""
+    """Restore pictures, and return the exit code. Everything that can be checked early is checked first."""
     from hyperrestore.picture.reader import MAX_PIXELS
     from hyperrestore.restore.report import check_report
 
@@ -69,10 +69,11 @@ def run_restore(options: argparse.Namespace) -> int:
 
 def _restoring(
     options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
-) -> tuple[Callable[..., Report], ResultSize]:
-    """What makes a restored picture of a picture, and how large that is.
+) -> tuple[Callable[..., Success], ResultSize]:
+    """The function that restores a picture, and the one for the size of its result.
 
-    What the models do not accept is refused here, and what they extrapolate is said, once for all pictures.
+    Levels that the models do not accept are refused here, and extrapolation is warned of, once for all
+    pictures.
     """
     from hyperrestore.restore.file import repair_file
     from hyperrestore.restore.repair import Size, repairs_of
@@ -101,8 +102,8 @@ def _restoring(
 
 def _making_sheets(
     options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
-) -> tuple[Callable[..., Report], ResultSize]:
-    """What makes a sheet of several levels of a picture; it refuses and warns as `_restoring` does."""
+) -> tuple[Callable[..., Success], ResultSize]:
+    """The same for a sheet of several levels; it refuses and warns as `_restoring` does."""
     from hyperrestore.restore.sheet import check_singles, repairs_at, sweep_file
     from hyperrestore.run.engine import Region
 
@@ -133,9 +134,9 @@ def _write_report(
     models: dict[str, str],
     plan: Plan,
     start: float,
-    results: Sequence[Report | Failure],
+    results: Sequence[Success | Failure],
 ) -> None:
-    """Write the report, if one was asked for."""
+    """Write the report, if one was requested."""
     from hyperrestore.restore.report import write_report
 
     if not options.report:

@@ -1,4 +1,4 @@
-"""The models that a command repairs with."""
+"""The models that a command uses."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def load_restorers(models: Mapping[str, str], *, device: str, precision: Precisi
     """Load a model for each task.
 
     Args:
-        models: By task, the model.
-        device: Where to run them.
-        precision: How to run them.
+        models: The model of each task.
+        device: As for `Restorer.load`.
+        precision: As for `Restorer.load`.
 
     Raises:
-        UsageError: One is for another task.
+        UsageError: A model is for another task.
     """
     restorers = [load_restorer(model, device=device, precision=precision) for model in models.values()]
     for restorer, (task, model) in zip(restorers, models.items(), strict=True):

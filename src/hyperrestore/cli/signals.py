@@ -1,4 +1,4 @@
-"""Signals that end the program, taken as Ctrl-C is."""
+"""Signals that end the program, handled like Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def stopped_like_ctrl_c() -> Iterator[None]:
-    """Let whoever terminates us, or closes the terminal, leave as little behind as Ctrl-C does."""
+    """Clean up after a termination request or a closed terminal as after Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

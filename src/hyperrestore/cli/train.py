@@ -1,4 +1,4 @@
-"""`train`, `export` and `calibrate`: a model, and what lies beside it."""
+"""`train`, `export` and `calibrate`: a model, and the files beside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXPORTERS = ("onnx", "onnxscript")
 
 
 def check_installed(job: str, modules: tuple[str, ...]) -> None:
-    """Refuse a job before it starts, if a package that it needs is not installed."""
+    """Refuse a job before it starts if a package that it needs is not installed."""
     for module in modules:
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(f"{job} needs {module}: pip install 'hyperrestore[torch]'")

@@ -12,10 +12,10 @@ from hyperrestore.arrays import Float32
 
 
 def cut_blocks(planes: Float32, most: int) -> Float32:
-    """Cut planes into blocks, from their corner on; what is left at the right and below is no block.
+    """Cut planes into blocks, from their corner on; incomplete blocks at the right and bottom are left out.
 
     Args:
-        planes: (planes, h, w), any size. Blocks with NaN are left out: it stands for what nobody sees.
+        planes: (planes, h, w), any size. Blocks with NaN, which stands for hidden pixels, are left out.
         most: About so many blocks of a plane, spread evenly, or all of them.
 
     Returns:

@@ -35,10 +35,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Compression:
-    """What is known of a picture's strongest JPEG compression.
+    """A picture's strongest JPEG compression.
 
     Attributes:
-        quality: 1 to 100, as libjpeg counts it; None where none was found.
+        quality: 1 to 100, on libjpeg's scale; None if none was found.
         reason: How it was found, a plain clause.
     """
 
@@ -52,7 +52,7 @@ class Findings:
 
     Attributes:
         compression: Its strongest JPEG compression.
-        noise: Its noise; None where that cannot be told.
+        noise: Its noise; None if it cannot be estimated.
     """
 
     compression: Compression
@@ -60,7 +60,7 @@ class Findings:
 
     @property
     def levels(self) -> dict[Task, float]:
-        """What is worth repairing, at which level, in the order that restores best."""
+        """What is worth repairing, and at which level, in the best order of repair."""
         levels: dict[Task, float] = {}
         if self.noise is not None and self.noise.sigma - SURE * self.noise.spread >= CLEAN:
             levels[Task.DENOISE] = round(self.noise.sigma, 1)
@@ -69,7 +69,7 @@ class Findings:
         return levels
 
     def sentence(self, task: Task) -> str:
-        """What was found for one task, a plain clause."""
+        """The findings for one task, as a plain clause."""
         if task == Task.DEJPEG:
             quality, reason = self.compression.quality, self.compression.reason
             return reason if quality is None else f"JPEG quality {quality}, {reason}"
@@ -84,27 +84,26 @@ class Findings:
 def inspect(
     picture: str | Path | Picture | Pixels, *, max_pixels: int = MAX_PIXELS, rows: Rows | None = None
 ) -> Findings:
-    """Find out how strongly a picture was compressed as JPEG, and how noisy it is.
+    """Estimate how strongly a picture was compressed as JPEG, and how noisy it is.
 
-    The tables of a JPEG file say how it was saved last. Coefficients that lie on multiples of larger steps
-    betray an earlier, stronger compression, also in a file of another format, and if the picture was cut;
-    not if it was resized, and not one of nearly the same quality as the last. How the noise is found, see
-    `noise`.
+    The tables of a JPEG file tell how it was saved last. Coefficients on multiples of larger steps reveal an
+    earlier, stronger compression, also in a file of another format or after the picture was cropped. They do
+    not if it was resized, or if the qualities are nearly the same. For noise, see `noise`.
 
     Args:
         picture: Picture file; or a `Picture` or an array (1 or 3, h, w) of floats in [0, 1], of which only
-            the pixels are looked at, as they may have changed since they were read. Of one with more than 2
-            megapixels, parts are looked at.
+            the pixels are examined, since they may have changed after reading. Only parts of a picture with
+            more than 2 megapixels are examined.
         max_pixels: The most pixels that are accepted of a file.
-        rows: All rows of the file, (c, h, w), where they are already decoded: as `PictureReader.bands` gives
-            them, or `linear_light.perceptual_rows` of these.
+        rows: All rows of the file, (c, h, w), if they are already decoded: as given by `PictureReader.bands`,
+            or by `linear_light.perceptual_rows` from these.
 
     Returns:
         What was found; its `levels` say what is worth repairing, at which level.
 
     Raises:
         PictureError: The file cannot be read.
-        UsageError: The array is no picture.
+        UsageError: The array is not a picture.
 
     Example:
         >>> clean = np.full((3, 64, 64), 0.5)
@@ -138,7 +137,7 @@ def _logged(name: str | Path, findings: Findings) -> Findings:
 
 
 def _bands_of(picture: Picture | Pixels) -> Pixels:
-    """(c, h, w), with alpha as the last channel where there is some."""
+    """(c, h, w), with alpha, if any, as the last channel."""
     pixels = picture.pixels if isinstance(picture, Picture) else picture
     check_picture(pixels)
     if not isinstance(picture, Picture):
@@ -153,14 +152,14 @@ def _slices(rows: Rows) -> Callable[[int, int], Rows]:
 
 
 def _findings(pixels: Float32, tables: tuple[int, ...] | None) -> Findings:
-    """What pixels on the 8-bit scale say, and the tables of their file."""
+    """The findings from pixels on the 8-bit scale, and from the tables of their file."""
     luma = full_range_luma(pixels) if len(pixels) == 3 else pixels
     seen = quality_from_pixels(luma[0].astype(np.float32))
     return Findings(_compression(tables, seen), find_noise(pixels))
 
 
 def _compression(tables: tuple[int, ...] | None, seen: int | None) -> Compression:
-    """What a file's tables and its pixels say together."""
+    """The compression according to a file's tables and its pixels."""
     if tables is None:
         if seen is None:
             return Compression(None, "no traces of JPEG compression were found")
@@ -175,12 +174,12 @@ def _compression(tables: tuple[int, ...] | None, seen: int | None) -> Compressio
 def _sample(read: Callable[[int, int], Rows], height: int, width: int) -> Float32:
     """(1 or 3, h, w) on the 8-bit scale: bands of a picture, whose 8x8 blocks stay in one grid.
 
-    NaN where the picture is transparent, so that no block with hidden colours counts.
+    Transparent pixels are NaN, so that no block with hidden colours counts.
     """
     seen = min(width, WIDEST)
     left = (width - seen) // 16 * 8
     count = min(height, SAMPLE // seen)
-    # Whole blocks, so that the grid goes on from band to band.
+    # Whole blocks, so that the grid continues from band to band.
     band = height if count == height else max(8, count // BANDS // 8 * 8)
     apart = max(band, height // BANDS // 8 * 8)
     rows = [

@@ -1,9 +1,9 @@
 """Pixels -> the standard deviation of their noise, by a small network on DCT coefficients.
 
-Noise is everywhere, detail is not: the calm blocks of a picture show little but noise. How far that holds
-depends on clipping, JPEG, demosaicing, grain and texture, so a small network, trained on photos with known
-noise, looks at the blocks of the picture and of the picture shrunk by two, decides which of them count, and
-reads the level off those (`benchmarks/noise_estimate.py` trains and measures it). It needs NumPy alone.
+Noise is everywhere, detail is not: the calm blocks of a picture contain little but noise. How true that is
+depends on clipping, JPEG, demosaicing, grain and texture. So a small network, trained on photos with known
+noise, examines the blocks of the picture and of the picture shrunk by two, weights them, and estimates the
+level from them (`benchmarks/noise_estimate.py` trains and measures it). It needs only NumPy.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ FLOOR = 0.03  # added to squared coefficients, so that flat blocks have a logari
 
 @dataclass(frozen=True)
 class Noise:
-    """What is known of a picture's noise.
+    """The noise of a picture, as estimated.
 
     Attributes:
         sigma: Standard deviation of the noise, 8-bit scale, before clipping, JPEG or demosaicing.
-        spread: Mean error to be expected of it.
+        spread: Its expected mean error.
     """
 
     sigma: float
@@ -48,8 +48,8 @@ def find_noise(pixels: Float32) -> Noise | None:
         pixels: (1 or 3, h, w) on the 8-bit scale, any size; clipped and rounded or not.
 
     Returns:
-        None where nothing can be said: less than 16 blocks of 8x8 pixels without a plain border; so few
-        different values that it must be drawn or dithered; or more than any noise, as a halftone has.
+        None if it cannot be estimated: fewer than 16 blocks of 8x8 pixels without a plain border; so few
+        different values that the picture must be drawn or dithered; or more than any noise, as in a halftone.
     """
     if len(np.unique(pixels[0, ::4, ::4])) <= DRAWN_VALUES and len(np.unique(pixels)) <= DRAWN_VALUES:
         flat = pixels.max() == pixels.min()
@@ -60,7 +60,7 @@ def find_noise(pixels: Float32) -> Noise | None:
 
 
 def _without_border(pixels: Float32) -> Float32:
-    """Cut off plain rows and columns at the edges, in steps of a block: noise does not show in them."""
+    """Cut off plain rows and columns at the edges, in steps of a block, since they show no noise."""
     for axis in (2, 1):  # rows, then columns
         plain = (np.ptp(pixels, axis=axis) <= PLAIN).all(axis=0)
         inside = np.flatnonzero(~plain)
@@ -94,15 +94,15 @@ def estimate(scales: list[Float32]) -> Noise:
 
 
 def describe_blocks(pixels: Float32) -> list[Float32] | None:
-    """What the network sees of a picture.
+    """The input of the network for a picture.
 
     Args:
         pixels: (1 or 3, h, w) on the 8-bit scale.
 
     Returns:
-        Of the picture, and of it shrunk by two, (n, 197): of each block the logarithms of the 64 DCT
-        coefficients of brightness and two colour differences, its brightness, the shares of its values at and
-        beyond both ends, and whether it is grey. None where there are too few blocks.
+        For the picture, and for the picture shrunk by two, (n, 197): for each block the logarithms of the 64
+        DCT coefficients of brightness and two colour differences, its brightness, the shares of its values at
+        and beyond both ends, and whether it is grey. None if there are too few blocks.
     """
     height, width = pixels.shape[1] // 2, pixels.shape[2] // 2
     if (height // 4) * (width // 4) < FEWEST_BLOCKS or min(height, width) < 8:

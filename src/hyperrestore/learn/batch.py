@@ -1,4 +1,4 @@
-"""What one step of training learns from: levels and crops, drawn and degraded."""
+"""The levels and crops of one training step, drawn and degraded."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hyperrestore.learn.upscaling import UpscalingBatch, canvas_side, draw_upsca
 
 
 class Batch(NamedTuple):
-    """What one step learns from: b crops at each of k levels; the first m of a level may have weaker noise.
+    """The data of one step: b crops at each of k levels; the first m of a level may have weaker noise.
 
     Attributes:
         levels: (k,), in the task's unit.
-        degraded: Crops as the network gets them, (k, b, 3, h, w).
+        degraded: Crops as the network sees them, (k, b, 3, h, w).
         clean: The same without damage, (k, b, 3, h, w).
         weaker: Which crops have less noise than their level says, (k, b, 1, 1, 1).
-        noisy: The first crops with all the noise of their level, (k, m, 3, h, w).
+        noisy: The first crops with the full noise of their level, (k, m, 3, h, w).
     """
 
     levels: Tensor
@@ -35,7 +35,7 @@ class Batch(NamedTuple):
 def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Batch | UpscalingBatch:
     """Draw levels and crops, and degrade them.
 
-    But for fixed levels, JPEG repair, and pictures that were enlarged before, nothing waits for a GPU.
+    Nothing waits for a GPU, except with fixed levels, JPEG repair, and pictures enlarged before the network.
     """
     training = recipe.training
     levels = draw_levels(recipe, generator)
@@ -64,7 +64,7 @@ def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Ba
 def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
     """The levels of one step: the fixed ones, or one random level from each of k equal parts of the range.
 
-    A share of them is rounded to whole numbers; scales up, since at 1 there is nothing to repair.
+    A share of them is rounded to whole numbers; scales are rounded up, since 1 needs no repair.
     """
     training, (least, most) = recipe.training, recipe.scale.trained
     if training.levels:
@@ -83,13 +83,13 @@ def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
 def draw_true_levels(
     level: Tensor, count: int, training: Training, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """What one level's crops are really degraded to: the level, but for the share whose noise is weaker.
+    """The true levels of one level's crops: the level itself, except for a share with weaker noise.
 
-    The first ones are; if the share of `count` is no whole number, one more by chance.
+    That share comes first; if it is not a whole number of crops, one more is added by chance.
 
     Returns:
-        Levels, and which of them are below `level`, both (count, 1, 1, 1); without a share just `level`, and
-        none.
+        Levels, and which of them are below `level`, both (count, 1, 1, 1); without such a share just `level`,
+        and none.
     """
     index = torch.arange(count, device=level.device).view(-1, 1, 1, 1)
     if not training.weaker_share:
@@ -102,8 +102,8 @@ def draw_true_levels(
 def fade_half(clean: Tensor, weaker: Tensor, generator: torch.Generator) -> Tensor:
     """Move half of the crops (b, 3, h, w) whose noise is `weaker` (b, 1, 1, 1) towards white or black.
 
-    Each by a random share. Light and dark areas are rare in photos, and a level too high moves them most:
-    light ones at weak noise, both where strong noise is clipped.
+    Each moves by a random share. Light and dark areas are rare in photos, and a level too high changes them
+    most: light ones at weak noise, both where strong noise is clipped.
     """
     random = torch.rand(2, *weaker.shape, generator=generator, device=clean.device)
     share = (2 * random[0] - 1).clamp(min=0) * weaker
@@ -113,8 +113,9 @@ def fade_half(clean: Tensor, weaker: Tensor, generator: torch.Generator) -> Tens
 def store_half(degraded: Tensor, weaker: Tensor, generator: torch.Generator) -> Tensor:
     """Clip and round half of the crops (b, 3, h, w) whose noise is `weaker` (b, 1, 1, 1).
 
-    With `clipped_share` alone few crops are both weaker and clipped (7 % at shares of 0.2 and 0.35, with this
-    13.5), and the network takes weaker noise for unclipped: it leaves white too dark and black too light.
+    With `clipped_share` alone, few crops are both weaker and clipped (7 % at shares of 0.2 and 0.35; with
+    this 13.5 %). The network then takes weaker noise for unclipped: it leaves white too dark and black too
+    light.
     """
     half = torch.rand(weaker.shape, generator=generator, device=degraded.device) < 0.5
     return torch.where(weaker & half, as_stored(degraded), degraded)

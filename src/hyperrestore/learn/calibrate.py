@@ -1,4 +1,4 @@
-"""Clean photos -> the ranges that a model's activations have, which 8-bit integers need."""
+"""Clean photos -> the ranges of a model's activations, which 8-bit integers need."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from hyperrestore.run.openvino import OpenVINOModel
 
 CROP = 128  # side of the crops that are measured, pixels: a multiple of every network's stride
 CROPS = 64
-TAIL = 1e-5  # the share of activations cut off at each end: the steps for all others become finer
-SAMPLE = 7  # one activation in so many is looked at; this divides no width, so every column has its turn
+TAIL = 1e-5  # share of activations cut off at each end, so that the steps for all others become finer
+SAMPLE = 7  # one activation in so many is sampled; it divides no width, so every column is
 
 
 class Damaged(NamedTuple):
-    """A picture (3, h, w) that a network restores, and the levels at which it does."""
+    """A picture (3, h, w) to be restored, and its levels."""
 
     levels: tuple[float, ...]
     pixels: Float32
@@ -34,10 +34,10 @@ class Damaged(NamedTuple):
 def calibrate(
     model: OpenVINOModel, photos: Sequence[Path], *, levels: Sequence[float] = (), seed: int = 0
 ) -> Ranges:
-    """Measure what the inner convolutions of a model read, which int8 needs to know.
+    """Measure the input ranges of a model's inner convolutions, which int8 needs.
 
-    Those at the finest resolution are left out: rounding costs most there. A network that has no other
-    resolution keeps them.
+    Convolutions at the finest resolution are left out, since rounding costs most there, unless the network
+    has no other resolution.
 
     Args:
         model: A model with its graph.
@@ -80,17 +80,17 @@ def calibrate(
 
 
 def _spread(scale: LevelScale) -> list[float]:
-    """Levels to measure at: whole numbers, which JPEG needs; on a short scale several round to the same."""
+    """Levels to measure at: whole numbers, as JPEG needs, without repetitions on a short scale."""
     return sorted({round(scale.low + (scale.high - scale.low) * (step / 5) ** 2) for step in range(6)})
 
 
 def as_restored(
     description: Description, crop: Float32, level: float, generator: np.random.Generator
 ) -> list[Damaged]:
-    """A clean crop as the network gets it at a level; of small pictures one for each softness.
+    """A clean crop as the network sees it at a level; for upscaling, one for each softness.
 
-    The highest softness sharpens most, and people take it for pictures that are not so soft: there it meets
-    one as usual, too, which activates more than any that it was trained with.
+    The highest softness sharpens most, and people use it for pictures that are less soft. So it is also
+    measured on a picture of usual softness, which activates the network more than any in training.
     """
     if not description.axes:
         return [Damaged((level,), degrade(crop, level, description.task, "standard", generator))]
@@ -106,7 +106,7 @@ def as_restored(
 def _read_by_convolutions(
     model: OpenVINOModel, level: tuple[float, ...], pictures: Sequence[Float32]
 ) -> Iterator[tuple[str, Float32]]:
-    """What every inner convolution reads of each picture, by its name."""
+    """The input of every inner convolution for each picture, by its name."""
     import openvino
 
     graph = model.graph(level)
@@ -120,7 +120,7 @@ def _read_by_convolutions(
 
 
 def _range_of(activations: Float32) -> Range:
-    """The range of activations without their extremes, always around 0."""
+    """The range of activations without their extremes; it always contains 0."""
     low, high = np.quantile(activations, (TAIL, 1 - TAIL))
     return float(f"{min(low, 0):.4g}"), float(f"{max(high, 1e-6):.4g}")
 

@@ -1,7 +1,7 @@
 """A function of tensors as one CUDA graph.
 
-A step of training launches thousands of small kernels. One by one, that takes far longer than they run;
-recorded once, they are launched together.
+A training step launches thousands of small kernels. Launching them one by one takes far longer than running
+them; recorded once, they are launched together.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-EAGER_CALLS = 3  # in these, libraries and optimisers set up what has to stay
+EAGER_CALLS = 3  # in which libraries and optimisers allocate what has to stay
 AHEAD = 2  # calls that may wait for the GPU
 
 
 class Recorded:
-    """Calls a function as it is a few times, then records what it launches and from there on replays that.
+    """Calls a function a few times as it is, then records what it launches, and replays that from then on.
 
-    Nothing but the values of the arguments may differ between calls: the function never waits for the GPU,
-    and whatever else it reads or changes stays at its place.
+    Only the values of the arguments may differ between calls. The function must never wait for the GPU, and
+    everything else that it reads or changes must stay in the same memory.
 
     Args:
         function: Takes and returns tensors on the GPU. What a call returns holds until the next call.
@@ -34,14 +34,14 @@ class Recorded:
         self.graph = torch.cuda.CUDAGraph()
 
     def __call__(self, *arguments: Tensor) -> Tensor:
-        """Like the function; all calls with arguments of the same shapes, on one device."""
+        """Call the function; arguments have the same shapes in all calls, on one device."""
         with torch.cuda.device(arguments[0].device):
             if not self.calls:
                 self.arguments = [argument.clone() for argument in arguments]
                 # Autograd keeps to the stream it began on, and on the usual one nothing can be recorded.
                 self.apart = torch.cuda.Stream()  # type: ignore[no-untyped-call]
                 self.ended = deque(torch.cuda.Event() for _ in range(AHEAD))  # type: ignore[no-untyped-call]
-            self.ended[0].synchronize()  # or whoever stops by the clock would be far ahead of the GPU
+            self.ended[0].synchronize()  # or a loop that stops by the clock would be far ahead of the GPU
             for own, given in zip(self.arguments, arguments, strict=True):
                 own.copy_(given)
             if self.calls < EAGER_CALLS:

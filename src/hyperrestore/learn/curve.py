@@ -1,4 +1,4 @@
-"""The curve of a training: validation scores over time, drawn."""
+"""A plot of a training: validation scores over time."""
 
 from __future__ import annotations
 

@@ -24,9 +24,9 @@ def choose_device(name: str) -> torch.device:
 
 
 def is_fast_in_bf16(device: torch.device) -> bool:
-    """Whether training is faster in bf16 than in fp32: any GPU is taken for that, and a CPU is measured.
+    """Whether training is faster in bf16 than in fp32: assumed for any GPU, measured for a CPU.
 
-    One that has to imitate bf16 takes several times as long in it, whatever it says of itself.
+    A CPU that only emulates bf16 takes several times as long, whatever it reports.
     """
     if device.type != "cpu":
         return True
@@ -41,14 +41,14 @@ def is_fast_in_bf16(device: torch.device) -> bool:
         return time.perf_counter() - start
 
     taken: dict[bool, list[float]] = {False: [], True: []}
-    for _ in range(6):  # in turn: whatever else the machine does meets both
+    for _ in range(6):  # alternately, so that other load affects both
         for bf16, times in taken.items():
             times.append(seconds(bf16))
     return min(taken[True]) < min(taken[False])
 
 
 def keep_memory() -> None:
-    """Let glibc keep freed memory; giving it back and asking again at every step costs page faults."""
+    """Let glibc keep freed memory, since releasing and allocating it at every step costs page faults."""
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)

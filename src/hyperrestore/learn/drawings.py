@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral", "STIXGeneralItalic")
-# Letters by how often a text has them, roughly; the rest is what stands between words.
+# Letters by their approximate frequency in text, then other characters.
 LETTERS = "eeeeeeettttaaaaoooiiinnnsssrrrhhlldduuccmmffppggwwyybbvvkxjqz" + string.ascii_uppercase
 
 Colour = tuple[int, int, int]
@@ -42,7 +42,7 @@ def draw_pictures(count: int, *, size: int, seed: int) -> npt.NDArray[np.uint8]:
 
 
 def _draw(side: int, unit: int, random: np.random.Generator) -> Image.Image:
-    """One picture; a pixel of the later picture is `unit` pixels."""
+    """One picture; a pixel of the final picture is `unit` pixels."""
     ground = _colour(random, pale=random.random() < 0.7)
     picture = Image.new("RGB", (side, side), ground)
     canvas = ImageDraw.Draw(picture)
@@ -127,7 +127,7 @@ def _colour(random: np.random.Generator, *, pale: bool) -> Colour:
 
 
 def _ink(ground: Colour, random: np.random.Generator) -> Colour:
-    """A colour that can be read on the ground: mostly black or white."""
+    """A colour that is readable on the ground: mostly black or white."""
     dark_ground = sum(ground) < 384
     if random.random() < 0.6:
         return (255, 255, 255) if dark_ground else (0, 0, 0)

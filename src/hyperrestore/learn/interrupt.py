@@ -10,7 +10,7 @@ from types import FrameType
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Collect Ctrl-C, a request to terminate and a closed terminal, instead of stopping in mid-step."""
+    """Collect Ctrl-C, termination requests and a closed terminal, instead of stopping in mid-step."""
     received: list[int] = []
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

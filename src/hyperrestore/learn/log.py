@@ -1,4 +1,4 @@
-"""The log of a training: a row for each validation, and whether the loss has run off since."""
+"""The log of a training: a row for each validation, and whether the loss has diverged since."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Log:
     """A row for each validation, in a CSV file, and the mean loss since the last one.
 
     Args:
-        folder: Where the file lies.
-        levels: At which levels the training is validated.
-        step: How many steps the training has made; a file that is there already is read if it has made any,
-            without rows of later steps.
+        folder: Folder of the file.
+        levels: The levels of validation.
+        step: How many steps the training has made. If any, an existing file is read, without rows of later
+            steps.
         device: Where losses are computed.
 
     Raises:
@@ -39,15 +39,15 @@ class Log:
         self.loss, self.count = torch.zeros((), device=device), 0
 
     def add(self, loss: Tensor) -> None:
-        """Count one step's loss, without waiting for the device."""
+        """Add one step's loss, without waiting for the device."""
         self.loss += loss
         self.count += 1
 
     def refuse_divergence(self, step: int) -> None:
-        """Stop before a run that has run off overwrites its last good checkpoint.
+        """Stop before a diverged run overwrites its last good checkpoint.
 
         Raises:
-            TrainingError: The loss since the last validation is no number, or several times what it was.
+            TrainingError: The loss since the last validation is not a number, or several times what it was.
         """
         if not self.count:
             return
@@ -80,7 +80,7 @@ class Log:
 
 
 def _read_rows(path: Path, columns: list[str], step: int) -> list[dict[str, str]]:
-    """The rows up to a step; a run that was killed may have logged steps later than its last saved state."""
+    """The rows up to a step; a killed run may have logged steps later than its last saved state."""
     if not path.exists():
         return []
     with path.open(newline="", errors="replace") as file:

@@ -16,10 +16,10 @@ ENDS = frozenset({"head", "tail"})  # a network's first and last convolution
 class Optimizer:
     """Steps parameters by their gradients, each time at a given rate.
 
-    Muon makes the update of a matrix orthogonal, so that a step moves all its directions alike; a kernel
+    Muon orthogonalises the update of a matrix, so that a step moves all its directions alike; a kernel
     is a matrix (out, in * height * width), and the factors of a low-rank W are matrices. Its updates are
-    scaled to the size of AdamW's, so that both take the same rate. Biases, kernels of few channels, and
-    a network's first and last convolution stay with AdamW. Source: K. Jordan et al., "Muon: an optimizer for
+    scaled to the size of AdamW's, so that both use the same rate. Biases, kernels of few channels, and
+    a network's first and last convolution use AdamW. Source: K. Jordan et al., "Muon: an optimizer for
     hidden layers in neural networks", 2024; the scale is from J. Liu et al., arXiv 2502.16982.
 
     Args:
@@ -90,7 +90,7 @@ class Optimizer:
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over a state that `tensors` gave.
+        """Restore a state that `tensors` returned.
 
         Raises:
             KeyError: A part of it is missing.
@@ -113,7 +113,7 @@ def _groups(tensors: Mapping[float, list[Tensor]]) -> list[dict[str, Any]]:
 
 
 def _as_matrices(tensor: Tensor) -> tuple[Tensor, ...] | None:
-    """A kernel, kernels or factors as matrices in the same memory; None for what is none or too small."""
+    """A kernel, kernels or factors as matrices in the same memory; None if it is neither, or too small."""
     if tensor.ndim not in (3, 4, 5):
         return None
     stack = tensor if tensor.ndim == 3 else tensor.flatten(-3)  # (out, in * h * w), or a stack of them

@@ -18,9 +18,9 @@ from hyperrestore.measure.protocols import degrade, prepare
 from hyperrestore.picture.containers.jpeg import quantisation_tables
 from hyperrestore.resample import resize_matrix
 
-MARGIN = 16  # pixels by which a crop is larger than what is trained on: the side of the largest JPEG block
+MARGIN = 16  # pixels by which crops are drawn too large: the side of the largest JPEG block
 
-# Of the JPEG crops of a training. The others are saved once, whole, by libjpeg's tables.
+# Shares of the JPEG crops of a training. The others are saved once, whole, with libjpeg's tables.
 OTHER_TABLES = 0.3  # by tables that rise otherwise, as those of other encoders and of cameras do
 SAVED_AGAIN = 0.2  # a second time, less strongly, on a grid that lies elsewhere
 CUT = 0.1  # and then cut, so that the grid of blocks begins anywhere
@@ -29,7 +29,7 @@ SUBSAMPLINGS: dict[Subsampling, float] = {"4:2:0": 0.6, "4:2:2": 0.15, "4:4:4": 
 
 
 def margin(task: Task) -> int:
-    """How many pixels larger than what is trained on a crop has to be."""
+    """How many pixels larger than the training pair a crop must be."""
     return 0 if task == Task.DENOISE else MARGIN
 
 
@@ -40,10 +40,10 @@ def training_pair(
 
     Args:
         task: What is repaired.
-        clean: (b, 3, h, w), values in [0, 1], larger by `margin(task)` than what is trained on.
-        level: In the task's unit, a tensor of one value; of JPEG a whole number; of noise it may be one for
-            each crop, (b, 1, 1, 1).
-        training: Shares of crops that are made otherwise, and the protocol.
+        clean: (b, 3, h, w), values in [0, 1], larger by `margin(task)` than the pair.
+        level: In the task's unit, a tensor of one value; for JPEG a whole number; for noise also one for each
+            crop, (b, 1, 1, 1).
+        training: Shares of crops that are degraded in other ways, and the protocol.
         generator: Source of randomness, on the crops' device.
 
     Returns:
@@ -73,7 +73,7 @@ def noisy_at(clean: Tensor, grey: Tensor, level: Tensor, generator: torch.Genera
 
 
 def as_stored(noisy: Tensor) -> Tensor:
-    """Clipped and rounded, as in a file of 8 bits."""
+    """Clip and round, as in a file of 8 bits."""
     return (noisy.clamp(0, 1) * 255).round() / 255
 
 
@@ -120,7 +120,7 @@ def _compressed(
 def _enlarged(
     clean: Tensor, grey: Tensor, level: Tensor, training: Training, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """As `degrade.rescale`, or as other programs shrink, by two products of matrices."""
+    """Shrink and enlarge as `degrade.rescale`, or as other programs do, by two products of matrices."""
     count = clean.shape[-1]
     length = max(1, round(count / float(level)))
     other, kind = torch.rand(2, generator=generator, device=clean.device).tolist()
@@ -135,13 +135,13 @@ def _enlarged(
 
 
 def _standard_matrices(count: int, length: int) -> tuple[Float64, Float64]:
-    """To shrink `count` samples to `length`, and to enlarge them again."""
+    """Matrices that shrink `count` samples to `length`, and enlarge them again."""
     shrink = resize_matrix(count, length, count / length, antialias=True)
     return shrink, resize_matrix(length, count, length / count, antialias=True)
 
 
 def _other_matrices(count: int, length: int, kind: float) -> tuple[Float64, Float64]:
-    """As other programs shrink; `kind`, from 0 to 1, says how, and whether they enlarge, too."""
+    """Matrices of other programs; `kind`, from 0 to 1, selects how they shrink, and whether they enlarge."""
     _, enlarge = _standard_matrices(count, length)
     filters = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
     if kind < WITH_ANTIALIASING:
@@ -158,7 +158,7 @@ def _other_matrices(count: int, length: int, kind: float) -> tuple[Float64, Floa
 def _by_protocol(
     task: Task, clean: Tensor, grey: Tensor, level: float, protocol: Protocol, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """For a task that has no entry in `_PAIRS`; grey crops are degraded as grey pictures."""
+    """The pair for a task that has no entry in `_PAIRS`; grey crops are degraded as grey pictures."""
     seed = int(torch.randint(2**62, (), generator=generator, device=clean.device))
     crops = [
         brightness if is_grey else crop
@@ -170,7 +170,7 @@ def _by_protocol(
 def _as_measured(
     task: Task, clean: list[Tensor], level: float, protocol: Protocol, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """By the protocol alone, on the CPU, a crop at a time; without the border that a larger picture lacks."""
+    """The pair by the protocol alone, on the CPU, a crop at a time, without the border of the crop."""
     border = margin(task) // 2
     inner = slice(border, clean[0].shape[-1] - border)
     random = np.random.default_rng(seed)

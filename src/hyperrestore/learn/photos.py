@@ -1,7 +1,7 @@
 """Folders of clean photos -> random crops, and the split into training and validation photos.
 
-Photos are decoded once and lie on the training device as 8-bit values; crops, flips and turns are one
-gather there, so that neither the disk nor the CPU is ever waited for.
+Photos are decoded once and stay on the training device as 8-bit values. Crops, flips and transpositions are
+one gather there, so training never waits for the disk or the CPU.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DRAWN, DRAWN_SIZE = 256, 256  # pictures, and their side in pixels
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """One file, and the photo that it is a part of."""
+    """A file, and the photo that it belongs to."""
 
     path: Path
     photo: str
@@ -64,7 +64,7 @@ def find_photos(folder: Path) -> list[PhotoFile]:
 
 
 def photos_digest(files: Sequence[PhotoFile]) -> str:
-    """A fingerprint of photos, by their names and sizes in bytes, wherever they lie."""
+    """A fingerprint of photos by their names and sizes in bytes, in any folder."""
     facts = [(file.photo, file.path.name, file.path.stat().st_size) for file in files]
     return hashlib.sha256(repr(sorted(facts)).encode()).hexdigest()[:16]
 
@@ -72,8 +72,8 @@ def photos_digest(files: Sequence[PhotoFile]) -> str:
 def split_photos(files: Sequence[PhotoFile], *, every: int = 20) -> tuple[list[PhotoFile], list[PhotoFile]]:
     """Split files into training and validation so that no photo is on both sides.
 
-    The side depends on the photo's name alone: adding photos later never moves one to the other side. Only
-    where a side would be empty, in a very small folder, one photo goes there all the same.
+    The side depends on the photo's name alone, so adding photos later never moves one to the other side. Only
+    if a side would be empty, in a very small folder, one photo is moved there.
 
     Args:
         files: What `find_photos` found.
@@ -96,7 +96,7 @@ def split_photos(files: Sequence[PhotoFile], *, every: int = 20) -> tuple[list[P
 
 
 def _number(photo: str) -> int:
-    """A number that a photo has by its name, whatever bytes that is of."""
+    """A number derived from a photo's name, which may hold any bytes."""
     return zlib.crc32(photo.encode(errors="surrogateescape"))
 
 
@@ -112,8 +112,8 @@ class Photos:
     Args:
         files: Photos to read.
         crop: Side of the crops, pixels. Smaller photos are left out.
-        device: Where the photos lie and the crops are made.
-        drawn_share: Share of the crops that are of drawn pictures (see `drawings`), from 0 to below 1.
+        device: Where the photos are kept and the crops are made.
+        drawn_share: Share of crops from drawn pictures (see `drawings`), from 0 to below 1.
 
     Raises:
         UsageError: No photo is large enough.
@@ -143,11 +143,11 @@ class Photos:
         self.pixels = torch.from_numpy(np.concatenate([array.ravel() for array in arrays])).to(device)
 
     def __len__(self) -> int:
-        """Number of photos, into however many files each of them is cut."""
+        """Number of photos, each of which may be cut into several files."""
         return self.count
 
     def crops(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw crops, flipped and turned at random; every position of every photo is equally likely.
+        """Draw crops, flipped and transposed at random; every position of every photo is equally likely.
 
         Args:
             count: How many.
@@ -162,8 +162,8 @@ class Photos:
         height, width = self.height[chosen].view(-1, 1, 1), self.width[chosen].view(-1, 1, 1)
         step = torch.arange(side, device=device)
         down, right = step.view(1, -1, 1), step.view(1, 1, -1)
-        turn, flip_down, flip_right = random[2] < 0.5, random[3] < 0.5, random[4] < 0.5
-        down, right = torch.where(turn, right, down), torch.where(turn, down, right)
+        transpose, flip_down, flip_right = random[2] < 0.5, random[3] < 0.5, random[4] < 0.5
+        down, right = torch.where(transpose, right, down), torch.where(transpose, down, right)
         down = torch.where(flip_down, side - 1 - down, down)
         right = torch.where(flip_right, side - 1 - right, right)
         y = (random[0] * (height - side + 1)).long() + down

@@ -1,4 +1,4 @@
-"""A recipe, a TOML file, says what is trained (task, network, level scale, training), nothing about where."""
+"""A recipe, a TOML file: what is trained (task, network, level scale, training), not where."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Training:
         learning_rate: Peak of the learning rate; it rises over `warmup` steps and falls as a cosine.
         optimizer: "adamw", or "muon" for the kernels and AdamW for the rest (see `optimizer.Optimizer`).
         slope_rate: Learning rate of W, or of its factors, as a share of that of B. At equal rates a step of a
-            full W moves kernels at phi = 1 as far as one of B, which strong levels may not bear.
+            full W moves kernels at phi = 1 as far as one of B, which can be too far for strong levels.
         loss: "l1", the mean absolute error, as in the paper; or "rms", the root of the mean squared error of
-            each crop: what PSNR measures, at a scale that leaves levels and crops their balance.
+            each crop, which is what PSNR measures, scaled so that levels and crops stay balanced.
         warmup: Steps.
-        clip: Largest norm of the gradient; a longer one is shortened to it. A single bad step at a high rate
-            can otherwise ruin a run.
+        clip: Largest norm of the gradient; a longer one is shortened to it. Otherwise a single bad step at a
+            high rate can ruin a run.
         levels: Fixed levels of every step, as in the paper; empty for random ones, continuous in `trained`.
-        level_power: Random levels are the range times u ** level_power, u uniform in 0..1: above 1 low
-            levels, where kernels change fastest with sigma and quality, are seen more often.
+        level_power: Random levels are the range times u ** level_power, u uniform in 0..1. Above 1, low
+            levels, where kernels change fastest with sigma and quality, are drawn more often.
         whole_share: Share of random levels that are rounded to whole numbers; 1 for JPEG qualities.
         levels_per_step: Networks generated in each step (k), if levels are random.
         crops_per_level: Batch of each of them.
@@ -46,25 +46,25 @@ class Training:
         ema: Decay per step of the average of the weights that becomes the model; 0 for none.
         grey_share: Share of crops that are grey, with the same noise in all channels.
         drawn_share: Share of crops that are of drawn pictures, as text on a screen, instead of photos.
-        clipped_share: Share of crops whose noise is clipped and rounded to 8 bit, as in a stored file;
-            of weaker ones more, see `weaker_share`.
+        clipped_share: Share of crops whose noise is clipped and rounded to 8 bit, as in a stored file; larger
+            for weaker noise, see `weaker_share`.
         weaker_share: Share of crops whose noise is weaker than the level says, by a random factor from 0 to
-            1. They are to become what they become with all of it, not clipped (see `train.targets_of`): a
-            level too high for a picture takes detail, but must not change contrast and colours. Half of the
-            weaker crops are moved towards white or black (`train.fade_half`); and half, drawn independently
-            of `clipped_share`, are clipped and rounded (`train.store_half`).
+            1. Their target is the result for the full noise, not clipped (see `step.targets_of`): a level
+            too high for a picture may remove detail, but must not change contrast and colours. Half of the
+            weaker crops are moved towards white or black (`batch.fade_half`); and half, drawn independently
+            of `clipped_share`, are clipped and rounded (`batch.store_half`).
         softness_share: Share of the scales of a network with sub-pixels whose crops are shrunk by a kernel of
-            random width, anywhere in the softness axis' `trained`; others have the origin's.
-        misjudged_share: Share of the scales of a network with sub-pixels whose softness is told wrong, by up
+            random width within `trained` of the softness axis; others have the width of its origin.
+        misjudged_share: Share of the scales of a network with sub-pixels whose softness is given wrong, by up
             to half a unit either way, so that a person's wrong guess does little harm.
         rough_share: Share of the crops of a network with sub-pixels whose small picture has light noise and
             light JPEG compression, as real small pictures have.
-        other_share: Share of the crops' batches for upscaling that were shrunk otherwise than by antialiased
-            bicubic interpolation: by other kernels, or without antialiasing.
-        protocol: "standard", or "hyperres" to train on just what that protocol measures (see `protocols`);
-            the validation photos are degraded by the same.
+        other_share: Share of the batches for upscaling that are not shrunk by antialiased bicubic
+            interpolation, but by other kernels or without antialiasing.
+        protocol: "standard", or "hyperres" to train on exactly what that protocol measures (see `protocols`);
+            validation photos are degraded in the same way.
         validate_at: Levels at which the validation photos are scored.
-        seed: Of all randomness.
+        seed: Seed of all randomness.
     """
 
     learning_rate: float
@@ -94,7 +94,7 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
+        """Refuse values that cannot be used."""
         if min(self.levels_per_step, self.crops_per_level, self.crop, self.warmup) < 1:
             raise RecipeError("levels_per_step, crops_per_level, crop and warmup must be at least 1")
         if not 0 < self.learning_rate < math.inf or not self.validate_at:
@@ -133,7 +133,7 @@ class Recipe:
         return (self.scale, *self.axes)
 
     def __post_init__(self) -> None:
-        """Refuse levels that the scale does not accept, or the task does not have."""
+        """Refuse levels that the scale or the task does not accept."""
         if self.task == Task.DEJPEG and not self.training.levels and self.training.whole_share < 1:
             raise RecipeError("dejpeg needs whole_share = 1: JPEG qualities are whole numbers")
         if self.training.weaker_share and self.task != Task.DENOISE:
@@ -160,7 +160,7 @@ class Recipe:
             ) from error
 
     def _check_axes(self) -> None:
-        """Refuse a network that does not fit the task, or level axes that its training does not know."""
+        """Refuse a network that does not fit the task, or level axes that cannot be trained."""
         subpixel = self.network.kind == "subpixel"
         if subpixel and self.task != Task.UPSCALE:
             raise RecipeError(f"network kind 'subpixel' is for upscale, not for {self.task}")
@@ -175,7 +175,7 @@ def read_recipe(path: str | Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        RecipeError: It is missing, no TOML, or has a missing, unknown or impossible entry.
+        RecipeError: It is missing or not TOML, or has a missing, unknown or impossible entry.
     """
     path = Path(path)
     try:
@@ -189,7 +189,7 @@ def read_recipe(path: str | Path) -> Recipe:
 
 
 def recipe_of(document: Mapping[str, Any]) -> Recipe:
-    """Make a recipe of a document as TOML or JSON give it; what it leaves out has its default.
+    """Make a recipe from a parsed TOML or JSON document; missing entries have their defaults.
 
     Raises:
         RecipeError: It has a missing, unknown or impossible entry.
@@ -215,7 +215,7 @@ def recipe_of(document: Mapping[str, Any]) -> Recipe:
 
 
 def _table(kind: type[Table], document: dict[str, Any], name: str) -> Table:
-    """Take one table out of the document and make a dataclass of it."""
+    """Make a dataclass of one table of the document."""
     table = document.pop(name, None)
     if not isinstance(table, dict):
         raise RecipeError(f"has no table [{name}]")

@@ -1,4 +1,4 @@
-"""What each validation leaves in the folder of a training: state, log, model and curve."""
+"""The files that each validation writes to the folder of a training: state, log, model and curve."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def save_all(folder: Path, run: Run, log: Log, held_out: Tensor, *, rate: float,
         log: Its log.
         held_out: Clean crops to validate on, (n, 3, h, w).
         rate: Learning rate of the last step.
-        photos: How many it is trained on, for the model's history.
+        photos: Number of training photos, for the model's history.
 
     Returns:
         The validation PSNR at each level, dB.
 
     Raises:
-        TrainingError: The loss ran off; nothing is written.
+        TrainingError: The loss diverged; nothing is written.
     """
     log.refuse_divergence(run.step)
     run.save(folder)
@@ -53,7 +53,7 @@ def save_all(folder: Path, run: Run, log: Log, held_out: Tensor, *, rate: float,
 
 
 def score_line(run: Run, scores: Sequence[float]) -> str:
-    """The scores of a validation, for people."""
+    """The scores of a validation as a line of text."""
     levels = run.recipe.training.validate_at
     text = ", ".join(f"{level:g}: {score:.2f}" for level, score in zip(levels, scores, strict=True))
     return f"step {run.step}, {run.seconds / 60:.1f} min, validation PSNR at {text} dB"

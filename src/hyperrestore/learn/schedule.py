@@ -1,4 +1,4 @@
-"""When a training ends, and its learning rate until then."""
+"""The end of a training, and its learning rate until then."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Schedule:
         steps: Total steps; whichever of the two ends first.
 
     Raises:
-        UsageError: There is no end, or one of them is not above 0.
+        UsageError: Neither is given, or one is not above 0.
     """
 
     minutes: float | None
@@ -41,7 +41,7 @@ class Schedule:
         return rate * (1 + math.cos(math.pi * progress)) / 2
 
     def expected(self, run: Run, seconds: float) -> str:
-        """What a first step of so many seconds lets expect of the whole, for people."""
+        """A sentence on the expected length of the training, after a first step of so many seconds."""
         text = f"{run.given['precision']}, the first step took {seconds:.2f} s"
         text += f": about {60 / seconds:.3g} steps a minute"
         if self.minutes is not None:

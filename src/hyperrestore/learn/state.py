@@ -1,4 +1,4 @@
-"""The state of a training: what changes from step to step, saved so that it continues exactly."""
+"""The state of a training: all that changes from step to step, saved so that it can continue exactly."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ STATE_KEY = "hyperrestore-training"
 
 
 class Run:
-    """What changes while a model is trained, and is saved so that training can continue exactly.
+    """All that changes while a model is trained, saved so that training can continue exactly.
 
     Args:
         recipe: What is trained.
         device: Where.
-        given: Whatever else the course of the training depends on, by name; a run that goes on must be given
-            the same.
+        given: Everything else that the training depends on, by name; a resumed run must be given the same.
     """
 
     def __init__(self, recipe: Recipe, device: torch.device, given: Mapping[str, str]) -> None:
@@ -57,9 +56,9 @@ class Run:
         return self.given.get("precision") == "bf16"
 
     def start_from(self, path: Path) -> None:
-        """Take over a model's weights; those of another task, too: there equal strength means equal kernels.
+        """Start from a model's weights. It may be of another task: equal strength then means equal kernels.
 
-        Where its W has another rank than the recipe says, it is cut to that by its largest singular values.
+        If its W has another rank than the recipe says, it is reduced to its largest singular values.
 
         Raises:
             CheckpointError: It cannot be read, has another network than the recipe, or another level for the
@@ -80,7 +79,7 @@ class Run:
 
     def update_average(self) -> None:
         """Move the averaged weights, the later model, a little towards the present ones."""
-        # Early on the average spans only the steps that there were.
+        # Early on, the average spans only the steps made so far.
         decay = min(self.recipe.training.ema, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(self.average, [p.detach() for p in self.network.parameters()], 1 - decay)
 
@@ -113,7 +112,7 @@ class Run:
         write_atomically(folder / STATE, save(tensors, {STATE_KEY: json.dumps(facts)}))
 
     def load(self, folder: Path) -> None:
-        """Go on from a saved training state.
+        """Continue from a saved training state.
 
         Raises:
             CheckpointError: It is missing, damaged, or belongs to another recipe.
@@ -151,7 +150,7 @@ class Run:
 
 
 def _read_state(path: Path, device: torch.device) -> tuple[Any, dict[str, Tensor]]:
-    """What a state's file says of itself, whatever that is, and its tensors."""
+    """The metadata of a state's file, not validated, and its tensors."""
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             facts = json.loads((file.metadata() or {}).get(STATE_KEY, "null"))
@@ -178,7 +177,7 @@ def begin(
     resume: Path | None,
     start_from: Path | None,
 ) -> Run:
-    """A run at its beginning, or where the one in `resume` was saved; its precision is decided."""
+    """A new run, or the one saved in `resume`, with its precision decided."""
     given = {"photos": photos_digest(files)}
     run = Run(recipe, device, given if bf16 is None else {"precision": _precision(bf16), **given})
     if resume is not None:

@@ -18,7 +18,7 @@ from hyperrestore.network.hyper import Hypernetwork
 
 
 def step_of(run: Run) -> Callable[..., Tensor]:
-    """What takes a step of a run: from a rate and the tensors of a batch to the mean loss (see `learn`)."""
+    """A function that takes a step of a run: rate and tensors of a batch -> mean loss (see `learn`)."""
     step = partial(learn, run, bf16=run.bf16)
     return Recorded(step) if run.device.type == "cuda" else step
 
@@ -41,7 +41,7 @@ def learn(run: Run, rate: Tensor, *tensors: Tensor, bf16: bool) -> Tensor:
 def losses_of(run: Run, batch: Batch, *, bf16: bool) -> Iterator[Tensor]:
     """The loss at each level of a batch."""
     for level, degraded, clean, weaker, noisy in zip(*batch, strict=True):
-        # No cache: in older versions of torch it keeps what was cast without a gradient.
+        # No cache: in older versions of torch it keeps tensors that were cast without a gradient.
         with torch.autocast(run.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
             targets = targets_of(run.network, clean, weaker, noisy, level)
             restored = run.network(degraded.to(memory_format=torch.channels_last), level)
@@ -49,7 +49,7 @@ def losses_of(run: Run, batch: Batch, *, bf16: bool) -> Iterator[Tensor]:
 
 
 def upscaling_losses(run: Run, batch: UpscalingBatch, *, bf16: bool) -> Iterator[Tensor]:
-    """The loss at each scale of a batch; what lies beyond a crop on its canvas does not count."""
+    """The loss at each scale of a batch; the canvas beyond a crop does not count."""
     for level, small, clean, enlarge, place, share in zip(*batch, strict=True):
         with torch.autocast(run.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
             restored = upscaled(run.network, small, level, enlarge, place)
@@ -58,16 +58,16 @@ def upscaling_losses(run: Run, batch: UpscalingBatch, *, bf16: bool) -> Iterator
 
 @torch.no_grad()
 def targets_of(network: Hypernetwork, clean: Tensor, weaker: Tensor, noisy: Tensor, level: Tensor) -> Tensor:
-    """What crops (b, 3, h, w) are to become at a level: themselves, but for those whose noise is weaker.
+    """The targets of crops (b, 3, h, w) at a level: the crops themselves, except those with weaker noise.
 
-    Those are to become what the network makes of them with all the noise that the level stands for. So how
-    much detail a level takes depends on the level alone, and contrast and colours stay.
+    The target of the latter is the network's result for the full noise of the level. So the detail that a
+    level removes depends on the level alone, and contrast and colours stay.
 
     Args:
-        network: It, as it is now.
+        network: In its present state.
         clean: (b, 3, h, w).
-        weaker: Which of them have weaker noise, (b, 1, 1, 1); none behind the first m.
-        noisy: The first with all the noise, (m, 3, h, w).
+        weaker: Which of them have weaker noise, (b, 1, 1, 1); all of these are among the first m.
+        noisy: The first m with the full noise, (m, 3, h, w).
         level: A tensor of one value.
     """
     count = len(noisy)
@@ -83,5 +83,5 @@ def loss_of(restored: Tensor, target: Tensor, training: Training, *, share: Tens
     if training.loss == "l1":
         return F.l1_loss(restored, target) / share
     squared = F.mse_loss(restored, target, reduction="none").mean((1, 2, 3)) / share
-    # The small number, a thirtieth of an 8-bit step, keeps the slope finite where nothing is to be repaired.
+    # The small number, a thirtieth of an 8-bit step, keeps the gradient finite where there is no error.
     return (squared + 1e-8).sqrt().mean()

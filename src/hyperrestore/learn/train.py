@@ -46,21 +46,21 @@ def train(
     start_from: Path | None = None,
     validate_every: float = 300,
 ) -> float:
-    """Train a model until the time or the steps are used up, or Ctrl-C; every stop leaves a checkpoint.
+    """Train a model until the time or the steps are used up, or Ctrl-C; each leaves a checkpoint.
 
     Args:
         recipe: What to train.
         photos: Folder of clean photos; one in twenty is held out for validation.
         out: Folder for the model, the training state, the log and the curve.
-        minutes: Total training time, with the validations in between; time before a resume counts. Reading
-            the photos and what is validated and written at the end come on top.
+        minutes: Total training time, including validations and the time before a resume; reading the photos
+            and the last validation come on top.
         steps: Total steps; whichever of the two ends first.
-        stop_after: Minutes after which this call stops, reading the photos included, even if the training
-            has not ended; what is written then takes its time on top. The schedule is not changed by it.
+        stop_after: Minutes after which this call stops, including reading the photos, even if the training
+            has not ended; writing its files comes on top. It does not change the schedule.
         device: Where to train.
-        bf16: Compute in bf16 where it is safe (autocast); None where the device is fast in it, and as before
-            if resumed.
-        resume: Go on from the state in `out`, exactly where it stopped.
+        bf16: Compute in bf16 where it is safe (autocast). None means: if the device is fast in it, or as
+            before if resumed.
+        resume: Continue from the state in `out`, exactly where it stopped.
         start_from: A model whose weights to start from, with a new schedule.
         validate_every: Seconds between two validations, each followed by a checkpoint.
 
@@ -72,7 +72,7 @@ def train(
             photos cannot be used.
         PictureError: A photo cannot be read.
         CheckpointError: The state or the model to start from does not fit the recipe.
-        TrainingError: The loss ran off; `out` keeps the state and the model of the last validation.
+        TrainingError: The loss diverged; `out` keeps the state and the model of the last validation.
     """
     schedule = Schedule(minutes, steps)
     _refuse_to_overwrite(out, resume=resume, start_from=start_from)
@@ -140,7 +140,7 @@ def _bar(run: Run, schedule: Schedule) -> tqdm[None]:
 
 
 def _refuse_to_overwrite(out: Path, *, resume: bool, start_from: Path | None) -> None:
-    """Refuse a folder that holds a training, unless it goes on, and that with its own weights."""
+    """Refuse a folder that holds a training, unless it is resumed, with its own weights."""
     if resume and start_from is not None:
         raise UsageError("a resumed run continues with its own weights: give resume or start_from, not both")
     if not resume and ((out / STATE).exists() or (out / MODEL).exists()):
@@ -150,7 +150,7 @@ def _refuse_to_overwrite(out: Path, *, resume: bool, start_from: Path | None) ->
 
 
 class _Pictures(NamedTuple):
-    """The photos that are trained on, and clean crops (n, 3, h, w) of those that are held out."""
+    """The training photos, and clean crops (n, 3, h, w) of the validation photos."""
 
     training: Photos
     held_out: Tensor

@@ -1,7 +1,7 @@
 """Training of upscaling: clean crops -> small pictures, and sub-pixels -> pictures of the exact size.
 
-Nothing here waits for a GPU: every step has tensors of the same shapes, whatever its scales. Crops lie in the
-top left corner of a canvas that fits the largest scale; beyond them it is zero, and does not count.
+Nothing here waits for a GPU: every step has tensors of the same shapes, whatever its scales. Crops are placed
+in the top left corner of a canvas for the largest scale; the rest of it is zero, and does not count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hyperrestore.picture.containers.jpeg import CHROMINANCE, LUMINANCE
 Kernel = Callable[[Tensor], Tensor]  # of the distance, in samples of the coarser of two grids
 
 ROUGH_SIGMA, ROUGH_QUALITY = 3.0, 80.0  # the most noise, and the strongest compression, of rough crops
-MISJUDGED = 0.5  # how far a softness that is told wrong is off at most
+MISJUDGED = 0.5  # largest error of a softness that is given wrong
 
 
 def cubic(distance: Tensor) -> Tensor:
@@ -83,12 +83,12 @@ def resampling(
 
 
 class UpscalingBatch(NamedTuple):
-    """What one step learns from: b crops at each of k scales.
+    """The data of one step: b crops at each of k scales.
 
     Attributes:
-        levels: Scale and softness as the network is told them, (k, 2).
+        levels: Scale and softness as given to the network, (k, 2).
         small: Small pictures, (k, b, 3, l, l).
-        clean: The pictures that they were made of, on a canvas, (k, b, 3, m, m).
+        clean: The pictures that they were made from, on a canvas, (k, b, 3, m, m).
         enlarge: Cubic enlargement of one axis, (k, m, l).
         place: Sub-pixels of one axis to those of the result, (k, m, subpixels * l).
         share: Share of the canvas that the picture covers, (k,).
@@ -103,7 +103,7 @@ class UpscalingBatch(NamedTuple):
 
 
 def canvas_side(recipe: Recipe) -> int:
-    """Pixels along a side of what a small crop becomes at the largest scale."""
+    """Side of a small crop enlarged by the largest scale, pixels."""
     return math.ceil(recipe.training.crop * recipe.scale.trained[1])
 
 
@@ -165,7 +165,7 @@ def draw_upscaling(
 
 
 def enlarged(network: Callable[[Tensor], Tensor], small: Tensor, height: int, width: int) -> Tensor:
-    """Small pictures brought to a size, by a network for one level.
+    """Small pictures enlarged to a size by a network for one level.
 
     Args:
         network: (b, 3, h, w) -> sub-pixels (b, 3, n * h, n * w).
@@ -195,7 +195,7 @@ def _interpolation(count: int, length: int, device: torch.device) -> Tensor:
 
 
 def upscaled(network: Hypernetwork, small: Tensor, level: Tensor, enlarge: Tensor, place: Tensor) -> Tensor:
-    """Pictures of one level, on their canvas.
+    """Enlarged pictures of one level, on their canvas.
 
     Args:
         network: Gives sub-pixels.
@@ -231,8 +231,8 @@ def roughened(small: Tensor, generator: torch.Generator) -> Tensor:
     """Give small pictures light noise, then light JPEG compression; grey ones stay grey.
 
     The compression is that of libjpeg at quality 80 to 100 without subsampled colours, computed on the
-    device: blocks of 8 x 8, cosine transform, steps of the quality's tables. Sides that are no multiple of 8
-    are filled up.
+    device: blocks of 8 x 8, cosine transform, steps of the quality's tables. Sides are padded to multiples
+    of 8.
 
     Args:
         small: (b, 3, h, w), values in [0, 1].

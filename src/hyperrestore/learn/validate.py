@@ -1,4 +1,4 @@
-"""Validation: how well a network restores the photos that are held out."""
+"""Validation: how well a network restores held-out photos."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def validate(network: Hypernetwork, clean: Tensor, recipe: Recipe, *, bf16: bool
         for crop in clean:
             restored, target = _restored(plain, crop, level, recipe, generator, bf16=bf16)
             error = (restored.float().clamp(0, 1) - target).cpu().double().square().mean()
-            # At level 0 nothing is lost if the network does nothing; 120 dB stand for infinity then.
+            # At level 0 a network that does nothing makes no error; 120 dB stand for infinity then.
             decibels.append(-10 * math.log10(max(float(error), 1e-12)))
         scores.append(float(np.mean(decibels)))
     return scores
@@ -43,7 +43,7 @@ def _restored(
     *,
     bf16: bool,
 ) -> tuple[Tensor, Tensor]:
-    """What a network for one level makes of a damaged crop (3, h, w), and what it should be."""
+    """The result of a network for one level on a damaged crop (3, h, w), and its target."""
     protocol, device = recipe.training.protocol, crop.device
 
     def run(image: Tensor) -> Tensor:

@@ -130,7 +130,7 @@ class RestorationUNet(nn.Module):
         self.encoders = nn.ModuleList(map(_residual_blocks, widths, finer))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairwise(widths))
         self.middle = _residual_blocks(widths[-1], deepest)
-        # 1x1 and pixel shuffle: a transposed 2x2 convolution in the form that engines run fastest.
+        # 1x1 and pixel shuffle: a transposed 2x2 convolution in the form that runtimes compute fastest.
         self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in pairwise(widths))
         self.decoders = nn.ModuleList(map(_residual_blocks, widths, finer))
         self.tail = nn.Conv2d(widths[0], 3 * shuffle**2, 3, padding=1)

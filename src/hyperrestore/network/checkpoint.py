@@ -56,6 +56,11 @@ class Description:
         """Every level axis, in the order in which the network takes levels."""
         return (self.scale, *self.axes)
 
+    @property
+    def subpixels(self) -> int:
+        """Sub-pixels that the network gives along each side of a pixel; 1 where it gives pixels."""
+        return int(self.network.get("subpixels", 1))
+
 
 @dataclass(frozen=True)
 class Checkpoint:

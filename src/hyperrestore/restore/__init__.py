@@ -1,1 +1,1 @@
-"""Files and folders of pictures restored, as a person or a program asks for it."""
+"""A request -> restored files, folders and sheets; the Python API."""

@@ -1,11 +1,11 @@
-"""A repair and a picture -> all that stands around a network, and the rows or a region of the result.
+"""A repair and a picture -> the networks with all that surrounds them, and rows or a region of the result.
 
-    Seen       what networks are shown of a picture: how large, without hidden colours or not, encoded or not
-    Step       one model, at the levels that hold for this picture
+    Seen       how networks see a picture: its size, with or without hidden colours, encoded or not
+    Step       one model, at its levels for this picture
     assemble   networks, grain, one after the other, hidden colours, linear light, enlargement -> Assembly
     Assembly   .rows: the whole result from top to bottom; .region: a part of it
 
-The command line, Python, folders, sheets and the page all restore by these.
+The command line, Python, folders, sheets and the page all use these.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hyperrestore.arrays import Pixels, Rows
 from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
 from hyperrestore.picture.reader import MAX_PIXELS
-from hyperrestore.restore.repair import Asked, Mask, Repair
+from hyperrestore.restore.repair import Mask, Repair, TaskAndScales
 from hyperrestore.run.engine import (
     TILE,
     Backend,
@@ -43,11 +43,11 @@ from hyperrestore.run.tiles import spans
 from hyperrestore.run.transparency import VisibleOnly
 
 
-class Model(Asked, Protocol):
-    """A `Restorer`, as far as a repair needs it."""
+class Model(TaskAndScales, Protocol):
+    """The part of a `Restorer` that a repair needs."""
 
     def network(self, levels: tuple[float, ...], *, bits: int, pixels: int | None = None) -> Backend:
-        """The network for levels that are checked already."""
+        """The network for levels that were checked already."""
 
     def mapped(self, *, bits: int) -> Backend:
         """The network for a level of each pixel."""
@@ -55,14 +55,14 @@ class Model(Asked, Protocol):
 
 @dataclass(frozen=True)
 class Seen:
-    """What networks are shown of a picture.
+    """How networks see a picture.
 
     Attributes:
         width: Pixels.
         height: Pixels.
         bits: Depth of its samples.
-        visible_only: Whether it is read as the rows of `transparency.VisibleRows`.
-        linear: Whether it was encoded (see `linear_light`), so that the result has to be decoded.
+        visible_only: Whether it is read as rows of `transparency.VisibleRows`.
+        linear: Whether it was encoded (see `linear_light`), so that the result must be decoded.
     """
 
     width: int
@@ -74,12 +74,12 @@ class Seen:
 
 @dataclass(frozen=True)
 class Step:
-    """One model, and what it is to do with one picture.
+    """One model, and what it does to one picture.
 
     Attributes:
         model: The model.
-        levels: One for each axis, checked; None where they are read with the picture, from a map.
-        grain: Share of the noise that is put back.
+        levels: One for each axis, checked; None if they are read from a map, with the picture.
+        grain: Share of the noise to put back.
     """
 
     model: Model
@@ -88,11 +88,11 @@ class Step:
 
     @classmethod
     def of(cls, model: Model, repair: Repair, width: int, height: int) -> Step:
-        """A repair whose levels are given, for a picture of that size, pixels."""
+        """The step of a repair with given levels, for a picture of that size, pixels."""
         return cls(model, repair.levels_for(width, height), repair.grain)
 
     def network(self, bits: int, pixels: int) -> Backend:
-        """What makes of a window of the picture one of the result."""
+        """The backend that restores windows of the picture."""
         if self.levels is None:
             backend = self.model.mapped(bits=bits)
         else:
@@ -104,10 +104,11 @@ def assemble(steps: Sequence[Step], seen: Seen, *, quick: bool = False) -> Assem
     """Put together what restores a picture.
 
     Args:
-        steps: In the order in which they repair it; only one alone may upscale. None leaves it as it is.
+        steps: In the order in which they repair it; a step that upscales must be the only one. Without any,
+            the picture is left as it is.
         seen: The picture.
-        quick: Whether the graph of small pictures is taken (see `Restorer.at`), which is there sooner and may
-            differ by a rounding.
+        quick: Use the graph for small pictures (see `Restorer.at`): sooner ready, and may differ by a
+            rounding.
 
     Raises:
         LevelError: The result would be too large.
@@ -125,7 +126,7 @@ def assemble(steps: Sequence[Step], seen: Seen, *, quick: bool = False) -> Assem
 
 @dataclass(frozen=True)
 class Assembly:
-    """Networks, and all that stands around them for one picture.
+    """Networks for one picture, with all that surrounds them.
 
     Attributes:
         backend: The networks.
@@ -152,8 +153,8 @@ class Assembly:
         """The whole result from top to bottom, in memory for one row of tiles.
 
         Args:
-            read: Gives the rows of the picture as networks are to see it. It is asked for every row once,
-                from top to bottom.
+            read: Gives rows of the picture as networks see it. Every row is requested once, from top to
+                bottom.
             tile: Side of a tile, pixels of the result; None for the usual.
             progress: Called with the number of tiles done and of all tiles.
 
@@ -192,7 +193,7 @@ class Assembly:
         """A part of the result: the same as `rows` gives, as floats.
 
         Args:
-            read: Gives any region of the picture as networks are to see it, (c, h, w).
+            read: Gives any region of the picture as networks see it, (c, h, w).
             region: Of the result, pixels.
             tile: Side of a tile, pixels of the result; None for the usual.
             before: Called before every tile; what it raises ends the work.
@@ -236,39 +237,36 @@ class Assembly:
         )
 
     def _whole_backend(self) -> Backend:
-        """What makes windows of the result of windows of the picture, in its size, as it is seen."""
+        """The backend for windows of the picture as it is seen, already enlarged if it is upscaled."""
         backend = VisibleOnly(self.backend) if self.seen.visible_only else self.backend
         return LinearResult(backend) if self.seen.linear else backend
 
 
-@dataclass(frozen=True)
 class Watched:
-    """A backend that calls something before and after every window."""
+    """A backend that calls something before and after every window.
 
-    backend: Backend
-    before: Callable[[], None] = lambda: None
-    after: Callable[[], None] = lambda: None
+    Args:
+        backend: What restores windows, or gives sub-pixels of them.
+        before: Called before every window.
+        after: Called after it.
+    """
 
-    @property
-    def halo(self) -> int:
-        """Receptive radius, pixels."""
-        return self.backend.halo
-
-    @property
-    def multiple(self) -> int:
-        """Product of the strides, pixels."""
-        return self.backend.multiple
-
-    @property
-    def subpixels(self) -> int:
-        """Sub-pixels along each side of a pixel."""
-        return getattr(self.backend, "subpixels", 1)
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        before: Callable[[], None] = lambda: None,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._backend, self._before, self._after = backend, before, after
+        self.halo, self.multiple = backend.halo, backend.multiple
+        self.subpixels = backend.subpixels if has_subpixels(backend) else 1
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window."""
-        self.before()
-        restored = self.backend(window)
-        self.after()
+        self._before()
+        restored = self._backend(window)
+        self._after()
         return restored
 
 
@@ -305,7 +303,7 @@ def map_rows(
 
 
 def stored(rows: Rows, dtype: np.dtype[Any]) -> Rows:
-    """Rows in another depth, as that of a file."""
+    """Rows converted to another depth, such as that of a file."""
     if rows.dtype == dtype:
         return rows
     result = np.empty(rows.shape, dtype)

@@ -1,4 +1,4 @@
-"""Many picture files -> what becomes of each; while the network runs for one, others are read and written."""
+"""Many picture files -> a result for each; while the network runs for one, others are read and written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hyperrestore.errors import DiskFullError, HyperrestoreError, PictureError, UsageError
 from hyperrestore.picture.decode import header_size
-from hyperrestore.restore.file import Report
+from hyperrestore.restore.file import Success
 from hyperrestore.restore.folder import make_folder
 
 IN_FLIGHT = 3  # pictures: one in the network, one that is decoded, one that is encoded
@@ -24,7 +24,7 @@ class Failure:
     Attributes:
         source: The file that was to be read.
         target: The file that was to be written.
-        error: What went wrong, in words for people.
+        error: What went wrong; its text is a plain sentence.
     """
 
     source: str
@@ -33,44 +33,45 @@ class Failure:
 
 
 def restore_files(
-    restore: Callable[..., Report],
+    restore: Callable[..., Success],
     pairs: Sequence[tuple[Path, Path]],
     *,
     size: Callable[[int, int], tuple[int, int]] = lambda width, height: (width, height),
     make_folders: bool = False,
     progress: Callable[[int, float], None] = lambda index, share: None,
-) -> Generator[Report | Failure, None, None]:
+) -> Generator[Success | Failure, None, None]:
     """Restore picture files: while the network runs for one, others are decoded and encoded.
 
-    The files are those that `restore` makes one by one. After a full disk no further picture is begun. If
-    this is interrupted or closed, the pictures in the making are given up, and nothing of them is left.
+    The files are the same as those that `restore` makes one by one. When the disk is full, no further picture
+    is started. If this is interrupted or closed, unfinished pictures are abandoned, and nothing of them is
+    left.
 
     Args:
-        restore: `restore_file` with all that is the same for every picture; takes source, target, `progress`
-            and `turn`, and is called in other threads.
+        restore: `restore_file` with everything that is the same for all pictures; takes source, target,
+            `progress` and `turn`, and is called in other threads.
         pairs: Sources and targets, as `plan_targets` gives them.
         size: Gives width and height of a picture's result from those of the picture.
-        make_folders: Whether the folders of the targets are made where they are missing.
-        progress: Called with the index of the picture at hand, and the share of all work that is done, 0 to
-            1, by pixels.
+        make_folders: Whether missing folders of the targets are made.
+        progress: Called with the index of the current picture and the share of all work that is done, 0 to 1,
+            by pixels.
 
     Yields:
-        What became of each picture, in the order of `pairs`.
+        The result for each picture, in the order of `pairs`.
     """
-    turns = _Turns()
-    work = _Work([_pixels(source, size) for source, _ in pairs], progress)
+    lock = _StoppableLock()
+    work = _Work([_pixel_count(source, size) for source, _ in pairs], progress)
 
-    def attempt(index: int) -> Report | Failure:
+    def attempt(index: int) -> Success | Failure:
         source, target = pairs[index]
 
         def step(done: int, tiles: int) -> None:
-            turns.go_on()
+            lock.raise_if_stopped()
             work.step(index, done / tiles)
 
         try:
             if make_folders:
                 make_folder(target.parent)
-            return restore(source, target, progress=step, turn=turns if len(pairs) > 1 else None)
+            return restore(source, target, progress=step, turn=lock if len(pairs) > 1 else None)
         except HyperrestoreError as error:
             return Failure(str(source), str(target), error)
         except (MemoryError, OSError) as error:  # those of this picture, not of the batch
@@ -82,8 +83,8 @@ def restore_files(
     if len(pairs) == 1:
         yield attempt(0)
         return
-    results: dict[int, Report | Failure] = {}  # finished, and not yet yielded
-    running: dict[Future[Report | Failure], int] = {}
+    results: dict[int, Success | Failure] = {}  # finished, and not yet yielded
+    running: dict[Future[Success | Failure], int] = {}
     begun = yielded = 0
     full = False  # the disk
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
@@ -100,19 +101,19 @@ def restore_files(
                     yield results.pop(yielded)
                     yielded += 1
         except KeyboardInterrupt:
-            turns.stop()
+            lock.stop()
             wait(running)
             for future, index in running.items():
-                if future.exception() is None:  # its file was complete before it heard
+                if future.exception() is None:  # its file was complete before it was stopped
                     results[index] = future.result()
             yield from (results[index] for index in sorted(results))
             raise
         finally:
-            turns.stop()
+            lock.stop()
 
 
-class _Turns:
-    """Lets one thread at a time run the network, until it is stopped."""
+class _StoppableLock:
+    """A lock for the network, which one thread at a time runs; once it is stopped, all threads give up."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -121,7 +122,7 @@ class _Turns:
     def __enter__(self) -> None:
         self._lock.acquire()
         try:
-            self.go_on()
+            self.raise_if_stopped()
         except CancelledError:
             self._lock.release()
             raise
@@ -129,21 +130,21 @@ class _Turns:
     def __exit__(self, *error: object) -> None:
         self._lock.release()
 
-    def go_on(self) -> None:
-        """Raise CancelledError if there is nothing to go on for."""
+    def raise_if_stopped(self) -> None:
+        """Raise CancelledError if it is stopped."""
         if self._stopped:
             raise CancelledError
 
     def stop(self) -> None:
-        """Let all threads give up."""
+        """Let each thread give up at its next tile, or when it takes the lock."""
         self._stopped = True
 
 
 class _Work:
-    """The pixels of a batch: how many are done, and how many may be in memory."""
+    """The pixels of a batch: how many are done, and whether more fit into memory."""
 
     def __init__(self, pixels: Sequence[int], progress: Callable[[int, float], None]) -> None:
-        self._pixels = pixels
+        self._counts = pixels
         self._all = sum(pixels)
         self._progress = progress
         self._lock = threading.Lock()
@@ -155,16 +156,16 @@ class _Work:
         with self._lock:
             more, self._shares[index] = share - self._shares[index], share
             if more:
-                self._done += more * self._pixels[index]
+                self._done += more * self._counts[index]
                 self._progress(index, self._done / self._all)
 
     def fits(self, index: int, running: Collection[int]) -> bool:
         """Tell whether one more picture fits beside those that are running."""
-        together = self._pixels[index] + sum(self._pixels[other] for other in running)
+        together = self._counts[index] + sum(self._counts[other] for other in running)
         return not running or (len(running) < IN_FLIGHT and together <= PIXELS_IN_FLIGHT)
 
 
-def _pixels(source: Path, size: Callable[[int, int], tuple[int, int]]) -> int:
+def _pixel_count(source: Path, size: Callable[[int, int], tuple[int, int]]) -> int:
     """The pixels of a picture's result; at least 1."""
     width, height = header_size(source)
     if not width * height:  # it cannot be read

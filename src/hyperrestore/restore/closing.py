@@ -1,4 +1,4 @@
-"""What became of a folder -> the lines that end its run, for people."""
+"""Results of a folder -> the closing lines of its run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from hyperrestore.detect.findings import Findings
 from hyperrestore.level import Task
 from hyperrestore.restore.batch import Failure
-from hyperrestore.restore.file import COPIED, Report
+from hyperrestore.restore.file import COPIED, Success
 
 ALWAYS = (
     "restored",
@@ -20,16 +20,16 @@ ALWAYS = (
 
 
 def count_results(
-    results: Sequence[Report | Failure], *, skipped: int, left: int, foreign: int, others: int
+    results: Sequence[Success | Failure], *, skipped: int, left: int, foreign: int, others: int
 ) -> str:
-    """Count what became of the files of a folder, in one line.
+    """Count the results of a folder, in one line.
 
     Args:
-        results: Of the pictures that were begun.
-        skipped: How many results were there already.
-        left: How many pictures were not begun.
-        foreign: How many pictures are of a kind that is not read.
-        others: How many files are no pictures.
+        results: Of the pictures that were started.
+        skipped: How many results existed already.
+        left: How many pictures were not started.
+        foreign: How many pictures are of an unsupported kind.
+        others: How many files are not pictures.
 
     Example:
         >>> count_results([], skipped=2, left=0, foreign=1, others=3)
@@ -50,7 +50,7 @@ def count_results(
     return ", ".join(f"{counts[name]} {name}" for name in order if counts[name] or name in ALWAYS)
 
 
-def _outcome(result: Report | Failure) -> str:
+def _outcome(result: Success | Failure) -> str:
     if isinstance(result, Failure):
         return "failed"
     if result.levels:
@@ -61,7 +61,7 @@ def _outcome(result: Report | Failure) -> str:
 def tabulate_findings(
     findings: Sequence[tuple[str, Findings, Mapping[Task, float]]],
 ) -> list[str]:
-    """Lay out what was found in the pictures of a folder as a table, a line each.
+    """Format what was found in the pictures of a folder as a table, one line for each.
 
     Args:
         findings: Name of each picture, what was found in it, and the levels that would repair it.

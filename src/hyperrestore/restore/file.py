@@ -1,4 +1,4 @@
-"""A picture file, and what is asked of it -> the restored file, in memory for one row of tiles."""
+"""A picture file and its repair -> the restored file, in memory for one row of tiles."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from hyperrestore.run.transparency import Surroundings, VisibleRows, find_surrou
 
 Read = Callable[[int, int], Rows]  # the rows from top up to, not including, bottom
 
-LARGE = 2**25  # pixels from which on a network gives back its memory before the picture is encoded
+LARGE = 2**25  # pixels above which a network releases its memory before the picture is encoded
 HELD = 2**27  # bytes of a picture that is decoded as a whole before the network runs
 COPIED = "copied byte for byte"  # the note of such a copy
 
 
 @dataclass(frozen=True)
-class Report:
-    """What became of one picture.
+class Success:
+    """What was made of one picture.
 
     Attributes:
         source: The file that was read.
         target: The file that was written.
-        levels: By task, in its unit; empty where nothing was to be repaired. Of a map of levels, those where
-            it is black and white; of a sheet, all that it shows.
+        levels: By task, in its unit; empty if nothing was repaired. For a map, the levels where it is black
+            and white; for a sheet, all that it shows.
         width: Of the result, pixels.
         height: Of the result, pixels.
-        seconds: From opening to finished file.
+        seconds: From opening the source to the finished file.
         notes: One plain sentence for everything that was converted or could not be kept.
     """
 
@@ -82,22 +82,24 @@ def restore_file(
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda done, tiles: None,
     turn: AbstractContextManager[object] | None = None,
-) -> Report:
-    """Restore one picture file; `repair_file` says more of how, and of the parameters from `tile` on.
+) -> Success:
+    """Restore one picture file; see `repair_file` for details and for the parameters from `tile` on.
 
     Args:
-        restorers: The model, or several that repair the picture one after the other; only one may upscale.
+        restorers: The model, or several that repair the picture one after the other; none of several may
+            upscale.
         source: Picture to read.
         target: File to write, all or nothing; its suffix chooses the format.
-        level: In the model's unit; of a model that upscales, the scale, or None where a size is given. For
-            the others None means that levels are estimated from the picture (see `hyperrestore.inspect`), and
-            what needs no repair is left as it is; the report says so. Several models need None. With a map,
-            the levels where it is black and where it is white.
-        level_map: A mask, a picture of any size, that says which level is for which pixel (see
+        level: In the model's unit. For a model that upscales, the scale, or None if a size is given. For
+            others, None means that levels are estimated from the picture (see `hyperrestore.inspect`), and
+            what needs no repair is left as it is; the notes say so. Several models need None. With a map,
+            two levels: where it is black and where it is white.
+        level_map: A mask, a picture of any size, that sets the level of each pixel (see
             `level_map.level_rows`); for one model that does not upscale.
         softness: How soft the picture is (see `degrade.shrink`), for a model that has that level; None for 1.
-        grain: Share of the luminance noise that is put back, 0 to 1; for a model that takes noise out.
-        to_width: Width of the result, pixels; this, the next or the one after it for a model that upscales.
+        grain: Share of the luminance noise to put back, 0 to 1; for a model that removes noise.
+        to_width: Width of the result, pixels. For a model that upscales, instead of a scale: one of this and
+            the next two.
         to_height: Height of the result, pixels.
         long_side: Longer side of the result, pixels.
         tile: Side of a tile, pixels of the result.
@@ -141,30 +143,30 @@ def repair_file(
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda done, tiles: None,
     turn: AbstractContextManager[object] | None = None,
-) -> Report:
-    """Restore one picture file by repairs, which are checked already, in memory for one row of tiles.
+) -> Success:
+    """Restore one picture file by checked repairs, in memory for one row of tiles.
 
-    Files that can only be decoded or encoded as a whole need memory for the whole picture besides:
-    progressive JPEG, interlaced PNG and turned pictures as input, WebP and AVIF as either. A picture in
-    which nothing is to be repaired is copied byte for byte, unless another format or a quality is asked for.
+    Files that can only be decoded or encoded as a whole also need memory for the whole picture: progressive
+    JPEG, interlaced PNG and turned pictures as input, WebP and AVIF as input or output. A picture that needs
+    no repair is copied byte for byte, unless another format or a quality is requested.
 
     Args:
         restorers: Models that repair the picture one after the other.
-        repairs: What is asked of each.
+        repairs: The repair by each.
         source: Picture to read.
         target: File to write, all or nothing; its suffix chooses the format.
-        tile: Side of a tile, pixels of the result; by default `engine.TILE`. Of an upscaled picture two
-            thirds of it, since its rows are held as floats, or `subpixels.TILE` pixels of the small picture.
+        tile: Side of a tile, pixels of the result; by default `engine.TILE`. For an upscaled picture, two
+            thirds of that, since its rows are held as floats, or `subpixels.TILE` pixels of the input.
         quality: 1 to 100, for lossy formats; see `picture.create_picture`.
         overwrite: Whether an existing file may be replaced.
-        keep_larger: Whether a picture that has already the width, height or long side asked for, or more, is
-            left as it is, like one in which nothing is to be repaired. Else a larger one is refused.
-        keep_times: Whether the file gets the times of access and change of the source. A byte-for-byte copy
-            has them always.
+        keep_larger: Whether a picture that already has the requested width, height or long side, or more, is
+            left as it is, like one that needs no repair. Otherwise a larger one is refused.
+        keep_times: Whether the file gets the source's times of access and change. A byte-for-byte copy always
+            has them.
         max_pixels: The most pixels that are accepted, of the picture, of the result and of a mask.
         progress: Called with the number of tiles done and of all tiles.
-        turn: Entered while the network runs, where several threads share it: so others can decode and encode
-            meanwhile. A picture of up to `HELD` bytes is then decoded before it is entered.
+        turn: Entered while the network runs, if several threads share it, so that others can decode and
+            encode meanwhile. A picture of up to `HELD` bytes is then decoded before that.
 
     Returns:
         What was done.
@@ -179,8 +181,11 @@ def repair_file(
     start = time.perf_counter()
     with open_picture(source, max_pixels=max_pixels) as reader:
         with _named(source):
-            work = _prepare(restorers, repairs, reader, max_pixels, keep_larger=keep_larger, hold=bool(turn))
-        notes, levels, (height, width) = work.found, work.levels, work.assembly.to
+            restoration = _restoration(
+                restorers, repairs, reader, max_pixels, keep_larger=keep_larger, hold=bool(turn)
+            )
+        notes, levels = restoration.found, restoration.levels
+        height, width = restoration.assembly.to
         if not levels and quality is None and copy_picture(reader, target, overwrite=overwrite):
             notes = (*notes, COPIED)
         else:
@@ -188,33 +193,33 @@ def repair_file(
                 target, reader, width=width, height=height, quality=quality, overwrite=overwrite,
                 keep_times=keep_times,
             ) as writer:  # fmt: skip
-                rows = work.assembly.rows(work.read, tile=tile, progress=progress)
-                del work  # with all that is decoded, as soon as it is restored
+                rows = restoration.assembly.rows(restoration.read, tile=tile, progress=progress)
+                del restoration  # with all that is decoded, as soon as it is restored
                 _write(rows, writer, reader, tile=tile, turn=turn)
-                # What follows is encoding, which takes memory, too; other pictures may be running.
+                # Encoding follows, which takes memory, too; other pictures may be running.
                 if width * height > LARGE:
                     for restorer in restorers:
                         restorer.release_memory()
             notes = (*notes, *reader.info.notes, *writer.notes)
     seconds = round(time.perf_counter() - start, 3)
-    return Report(str(source), str(target), levels, width, height, seconds, notes)
+    return Success(str(source), str(target), levels, width, height, seconds, notes)
 
 
 @contextmanager
 def _named(source: str | Path) -> Iterator[None]:
-    """Let errors of usage name the picture."""
+    """Prefix usage errors with the name of the picture."""
     try:
         yield
     except UsageError as error:
         raise type(error)(f"{source}: {error}") from error
 
 
-class _Work(NamedTuple):
-    """What is to be done with an open picture.
+class _Restoration(NamedTuple):
+    """How an open picture is restored.
 
     Attributes:
-        levels: By task; empty where nothing is to be repaired.
-        found: A note for each level that was estimated, and for what is left as it is.
+        levels: By task; empty if nothing is repaired.
+        found: A note for each estimated level, and for what is left as it is.
         assembly: What restores it.
         read: Gives the rows that the assembly asks for.
     """
@@ -225,7 +230,7 @@ class _Work(NamedTuple):
     read: Read
 
 
-def _prepare(
+def _restoration(
     restorers: Sequence[Restorer],
     repairs: Sequence[Repair],
     reader: PictureReader,
@@ -233,8 +238,8 @@ def _prepare(
     *,
     keep_larger: bool,
     hold: bool,
-) -> _Work:
-    """Put together what restores a picture, from the levels that are given or estimated."""
+) -> _Restoration:
+    """Put together what restores a picture, at given or estimated levels."""
     info, first = reader.info, repairs[0]
     width, height = first.result_size(info.width, info.height, keep_larger=keep_larger)
     if width * height > max_pixels:
@@ -265,18 +270,18 @@ def _prepare(
         for step, repair in zip(steps, repairs, strict=True)
         if step is not None
     }
-    return _Work(levels, found, assembly, read)
+    return _Restoration(levels, found, assembly, read)
 
 
 def _reported(step: Step, repair: Repair) -> float | tuple[float, ...]:
-    """The level of a task; of a map, those at its ends."""
+    """The level of a task; for a map, those at its ends."""
     if step.levels is not None:
         return step.levels[0]
     return repair.ends
 
 
 def _held(reader: PictureReader) -> Rows | None:
-    """All rows as networks see them, if they are not too many."""
+    """All rows as networks see them, or None if there are too many."""
     info = reader.info
     sample = 4 if in_linear_light(info) else info.dtype.itemsize
     if info.width * info.height * (info.channels + info.has_alpha) * sample > HELD:
@@ -299,7 +304,7 @@ def _visible(
 
 
 def _surroundings(source: Path, info: PictureInfo, held: Rows | None, max_pixels: int) -> Surroundings | None:
-    """The colours around what is hidden, from the rows held or else from the file, read once more."""
+    """The colours around what is hidden, from the rows in memory, or else from the file, read once more."""
     if held is not None:
         return find_surroundings(_slices(held), height=info.height)
     with open_picture(source, max_pixels=max_pixels) as reader:
@@ -324,7 +329,7 @@ def _found(
     max_pixels: int,
     rows: Rows | None,
 ) -> tuple[list[Step | None], tuple[str, ...]]:
-    """What each restorer is to do with a picture, found from it; None if there is nothing to repair."""
+    """Each restorer's step, at a level estimated from the picture; None if it has nothing to repair."""
     findings = inspect(source, max_pixels=max_pixels, rows=rows)
     steps: list[Step | None] = []
     notes = []
@@ -355,7 +360,7 @@ def _write(
     tile: int | None,
     turn: AbstractContextManager[object] | None,
 ) -> None:
-    """Let the network run, and write what it gives in the depth of the file."""
+    """Run the network, and write its rows in the depth of the file."""
     try:
         with turn or nullcontext():
             for restored in rows:

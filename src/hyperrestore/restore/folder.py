@@ -1,4 +1,4 @@
-"""Files and folders that a person names -> the pictures in them, and the file that each is written to."""
+"""Files and folders given by a person -> the pictures in them, and the file that each is written to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.picture.formats import SUFFIXES
 from hyperrestore.picture.kinds import READ_SUFFIXES, foreign_kind, is_picture, name_foreign, picture_format
 
-COARSE = 2.0  # seconds in which FAT counts: where times are kept, a result may seem that much older
+COARSE = 2.0  # seconds, the resolution of times on FAT: with kept times a result may seem that much older
 
 
 class Inputs(NamedTuple):
@@ -20,8 +20,8 @@ class Inputs(NamedTuple):
     Attributes:
         pictures: Each with its place in the folder of results: its path below a folder, or else its name.
         unreadable: Folders that cannot be read.
-        foreign: Files in folders that are pictures of a kind that is not read, each with words for its kind.
-        others: How many files in folders are no pictures.
+        foreign: Files in folders that are pictures of an unsupported kind, each with a name for its kind.
+        others: How many files in folders are not pictures.
         in_folder: Whether a folder was among the inputs.
     """
 
@@ -35,16 +35,16 @@ class Inputs(NamedTuple):
 def find_inputs(inputs: Sequence[Path], *, out: Path | None, recursive: bool) -> Inputs:
     """Find the pictures among files and folders, in a fixed order; links to folders are not followed.
 
-    A file that is named itself is taken for a picture whatever it is. In a folder it is one by its suffix, or
-    if it has none, by its content; hidden files are none.
+    A file given by name always counts as a picture. In a folder, files are recognised by suffix, or without
+    a suffix by content; hidden files are ignored.
 
     Args:
         inputs: Pictures, and folders if `recursive`.
-        out: What lies in this folder is no input: a second run finds what the first has written.
-        recursive: Whether folders are searched, with all that they hold.
+        out: Folder of results, which is not searched: it may hold the results of an earlier run.
+        recursive: Whether folders are searched, with all their subfolders.
 
     Raises:
-        UsageError: A folder where `recursive` is not set, or no picture in all folders together.
+        UsageError: A folder is given and `recursive` is not set, or no folder holds a picture.
     """
     pictures: dict[tuple[Path, Path], None] = {}
     foreign: dict[Path, str] = {}
@@ -71,7 +71,7 @@ def find_inputs(inputs: Sequence[Path], *, out: Path | None, recursive: bool) ->
 
 
 def _files(folder: Path, out: Path | None, unreadable: list[Path]) -> Iterator[Path]:
-    """All files below a folder but for hidden ones, and for those in the folder of results."""
+    """All files below a folder, except hidden ones and those in the folder of results."""
     results = out and os.path.realpath(out)
     for parent, below, names in os.walk(
         folder, onerror=lambda error: unreadable.append(Path(error.filename))
@@ -87,17 +87,17 @@ def plan_targets(
 
     Args:
         sources: Pictures and their places in the folder of results, as `find_inputs` finds them.
-        out: A file for one picture; a folder for several, or if it exists as one or ends with a slash.
-        suffix: In a folder, the suffix of the files (".png"); None keeps each picture's own. A name without
-            the suffix of a format that is written gets one: this, or that of its content.
-        in_folder: Whether `out` is a folder also for one picture.
+        out: A file for one picture; a folder for several, or if it is a folder or ends with a slash.
+        suffix: Suffix of the files in a folder (".png"); None keeps each picture's own. A name without the
+            suffix of a supported format gets this one, or that of its content.
+        in_folder: Whether `out` is a folder even for one picture.
 
     Returns:
         Pairs of source and target.
 
     Raises:
-        UsageError: A file for several pictures, two pictures for one file, one picture for the file of
-            another, or an unknown suffix.
+        UsageError: One file would hold several pictures, a result would replace another picture, or the
+            suffix is unknown.
 
     Example:
         >>> [(_, target)] = plan_targets([(Path("holiday/a.jpg"), Path("a.jpg"))], "restored/", suffix=".png")
@@ -125,7 +125,7 @@ def plan_targets(
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"output {out} is a file, where a folder is needed")
     pairs = [(source, folder / _result_name(source, place, suffix)) for source, place in sources]
-    # Names may be links: what counts is the file behind them.
+    # Names may be links, so compare the files behind them.
     inputs = {os.path.realpath(source): source for source, _ in sources}
     seen: dict[str, Path] = {}
     for source, target in pairs:
@@ -139,21 +139,20 @@ def plan_targets(
 
 
 def _result_name(source: Path, place: Path, suffix: str | None) -> Path:
-    """What a result is called in a folder: as its picture, with a suffix that says its format."""
+    """The name of a result in a folder: that of its picture, with the suffix of its format."""
     if place.suffix.lower() in SUFFIXES:
         return place.with_suffix(suffix) if suffix else place
     if suffix is None:
         known = picture_format(source)
         suffix = known.suffixes[0] if known else ""
-    # Beside a.jpg a camera may have written a.mpo: a suffix that is not written is a part of the name.
+    # A camera may have written a.mpo beside a.jpg, so an unsupported suffix is kept as a part of the name.
     return place.with_name(place.name + suffix)
 
 
 def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Find the pictures of a batch whose results are there already.
+    """Find the pictures of a batch whose results exist already.
 
-    A file appears under its name when it is complete, so what is there is finished, if it was made by the
-    same command.
+    A file gets its name when it is complete, so an existing file is finished, if the same command made it.
 
     Args:
         pairs: Sources and targets, as `plan_targets` gives them.
@@ -162,7 +161,7 @@ def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, 
         The pairs whose target exists, and the targets among them that are older than their source.
 
     Raises:
-        UsageError: A target is its own source, which is no result.
+        UsageError: A target is its own source.
     """
     finished, older = [], []
     for source, target in pairs:
@@ -176,7 +175,7 @@ def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, 
         try:
             if target.stat().st_mtime + COARSE < source.stat().st_mtime:
                 older.append(target)
-        except OSError:  # one of them has vanished: nothing is to be made of it, or it fails by itself
+        except OSError:  # one of them has vanished; if that is the source, there is nothing to restore
             continue
     return finished, older
 

@@ -22,9 +22,9 @@ def restore_part(
     """Restore a part of a picture.
 
     Args:
-        model: What restores it.
-        repair: What is asked of the model; its levels are given.
-        image: The whole picture; of an array (c, h, w) the samples are taken to be spaced as those of sRGB.
+        model: The model.
+        repair: The repair, with given levels.
+        image: The whole picture; samples of an array (c, h, w) are assumed to be spaced as in sRGB.
         region: Of the result, pixels.
         tile: Side of a tile, pixels of the result; None for the usual.
 
@@ -33,8 +33,8 @@ def restore_part(
 
     Raises:
         LevelError: The result would be too large.
-        UsageError: The image is no picture, a map of levels has another size, the region is not within the
-            result, or there are too many bits for the precision of the model.
+        UsageError: The image is not a picture, a map of levels has another size, the region is not within the
+            result, or the picture has too many bits for the precision of the model.
     """
     pixels = pixels_of(image)
     height, width = pixels.shape[1:]
@@ -57,7 +57,7 @@ def pixels_of(image: Picture | Pixels) -> Pixels:
     """The pixels (c, h, w) of a picture, or the array itself.
 
     Raises:
-        UsageError: The image is no picture, and no floats about [0, 1] (see `floats`).
+        UsageError: The image is neither a picture nor floats about [0, 1] (see `floats`).
     """
     pixels = image.pixels if isinstance(image, Picture) else np.asarray(image)
     check_picture(pixels)
@@ -66,12 +66,12 @@ def pixels_of(image: Picture | Pixels) -> Pixels:
 
 class _Shown(NamedTuple):
     pixels: Pixels
-    visible_only: bool  # whether these are the rows of `VisibleRows`
-    linear: bool  # whether they were encoded, so that the result has to be decoded
+    visible_only: bool  # whether these are rows of `VisibleRows`
+    linear: bool  # whether they were encoded, so that the result must be decoded
 
 
 def _as_seen(image: Picture | Pixels, pixels: Pixels) -> _Shown:
-    """What the network is to see of a picture."""
+    """A picture as the network sees it."""
     if not isinstance(image, Picture):
         return _Shown(pixels, visible_only=False, linear=False)
     linear = in_linear_light(image.info)

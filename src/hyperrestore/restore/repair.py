@@ -1,4 +1,4 @@
-"""What is asked of a model for a picture, checked once: its level, or where which one, grain and size."""
+"""A repair, checked once: a level or a map of levels, grain and size, for a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Level = float | Mapping[str, float]  # one, or several by their units
 
 
 class Mask(NamedTuple):
-    """A picture of any size whose brightness says which level is for which pixel (see `level_map`).
+    """A picture of any size whose brightness sets the level of each pixel (see `level_map`).
 
     Attributes:
         path: Its file.
@@ -32,7 +32,7 @@ class Mask(NamedTuple):
 
 
 class Size(NamedTuple):
-    """How large a result is to be, pixels, where no scale says it; one of the three."""
+    """Requested size of a result, pixels, instead of a scale; one of the three."""
 
     to_width: int | None = None
     to_height: int | None = None
@@ -42,8 +42,8 @@ class Size(NamedTuple):
 ANY_SIZE = Size()
 
 
-class Asked(Protocol):
-    """A model, as far as a repair is to fit it."""
+class TaskAndScales(Protocol):
+    """The part of a model that a repair has to fit."""
 
     @property
     def task(self) -> Task:
@@ -51,31 +51,30 @@ class Asked(Protocol):
 
     @property
     def scales(self) -> tuple[LevelScale, ...]:
-        """Its levels: that of the task, and those of further axes."""
+        """Its levels: the task's, and those of further axes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Repair:
-    """What a model is to do with a picture, or with many of them.
+    """What a model does to a picture, or to many of them.
 
     Attributes:
         task: Of the model.
         scales: Of the model: its level, and those of further axes.
-        level: One, or several by their units, as `{"scale": 2, "softness": 1.5}`; those of further axes that
-            are not given are at their origin. Without the level of the task it is found out from each
-            picture, or a map or a size says it.
+        level: One, or several by their units, such as `{"scale": 2, "softness": 1.5}`; levels of further axes
+            that are not given are at their origin. If the task's level is not given, it comes from a map or a
+            size, or is estimated from each picture.
         level_map: A level for each pixel: a mask, or an array (h, w). Not for upscaling.
-        grain: Share of the luminance noise that is put back, 0 to 1; only for denoising, which takes it out.
-        size: How large the result is to be, instead of a scale; only for upscaling.
+        grain: Share of the luminance noise to put back, 0 to 1; only for denoising.
+        size: Requested size of the result, instead of a scale; only for upscaling.
 
     Raises:
         LevelError: The model does not accept a level.
-        UsageError: The model has no such level, or it has no use for a map, for grain or for a size; more
-            than one of level, map and size is given, or none of scale and size for upscaling.
+        UsageError: The model has no such level, or the task has no use for a map, grain or a size; more than
+            one of level, map and size is given, or for upscaling neither a scale nor a size.
 
     Warns:
-        ExtrapolationWarning: A level lies outside of those seen in training. This is the only place that says
-            so, but for scales that follow from a size (see `levels_for`).
+        ExtrapolationWarning: A level lies outside the trained ones. Only this and `levels_for` warn.
     """
 
     task: Task
@@ -88,7 +87,7 @@ class Repair:
     _further: tuple[float, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what the model cannot do to any picture."""
+        """Refuse what the model can do to no picture."""
         self._check_extras()
         given = _by_unit(self.scales, self.level)
         main, *further = self.scales
@@ -120,7 +119,7 @@ class Repair:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The levels where a mask is black and where it is white; or the lowest and the highest of an array.
+        """The levels where a mask is black and where it is white, or the lowest and highest of an array.
 
         Raises:
             UsageError: There is no map.
@@ -130,17 +129,17 @@ class Repair:
         return _ends(self.level_map)
 
     def levels_at(self, level: float) -> tuple[float, ...]:
-        """A level for each axis, at a level of the task that needs no check, such as an estimated one."""
+        """A level for each axis, for a level of the task that needs no check, such as an estimated one."""
         return (level, *self._further)
 
     def levels_for(self, width: int, height: int) -> tuple[float, ...] | None:
-        """The level of each axis for a picture of that size, pixels; None where a map says them.
+        """The level of each axis for a picture of that size, pixels; None if there is a map.
 
         Raises:
             LevelError: The model does not accept the scale that leads to the requested size.
 
         Warns:
-            ExtrapolationWarning: That scale lies outside of those seen in training.
+            ExtrapolationWarning: That scale lies outside the trained ones.
         """
         if self.level_map is not None:
             return None
@@ -150,12 +149,12 @@ class Repair:
         return self.levels_at(self.scales[0].check(scale))
 
     def result_size(self, width: int, height: int, *, keep_larger: bool = False) -> tuple[int, int]:
-        """Width and height of what becomes of a picture of that size; only upscaling changes them.
+        """Width and height of the result for a picture of that size; only upscaling changes them.
 
         Args:
             width: Of the picture, pixels.
             height: Of the picture, pixels.
-            keep_larger: Whether a picture that is as large as asked for, or larger, is left as it is.
+            keep_larger: Whether a picture that has the requested size, or more, is left as it is.
 
         Raises:
             LevelError: The result would be smaller than the picture, or too large.
@@ -165,12 +164,12 @@ class Repair:
         return enlarged_size(width, height, scale=self._main, **self.size._asdict())[:2]
 
     def is_reached(self, width: int, height: int) -> bool:
-        """Tell whether a picture has the size already that is asked for, or is larger."""
+        """Tell whether a picture already has the requested size, or more."""
         return is_as_large(width, height, **self.size._asdict())
 
 
 def repairs_of(
-    models: Sequence[Asked],
+    models: Sequence[TaskAndScales],
     level: float | tuple[float, float] | None,
     *,
     level_map: str | Path | None = None,
@@ -182,16 +181,16 @@ def repairs_of(
 
     Args:
         models: One, or several whose levels are estimated.
-        level: Of one model: in its unit, or with a map those where this is black and white; or None.
+        level: For one model: in its unit, or with a map two, where it is black and white; or None.
         level_map: A mask.
         softness: How soft the picture is, for a model that has that level; None for 1.
-        grain: As of `Repair`, for those of the models that take noise out.
-        size: As of `Repair`.
+        grain: As for `Repair`; applied by those of the models that remove noise.
+        size: As for `Repair`.
 
     Raises:
         LevelError: As `Repair`.
-        UsageError: As `Repair`; no models, or several are given with a level or one of them upscales; or a
-            map without two levels, or the reverse.
+        UsageError: As `Repair`; there is no model; there are several, and a level is given or one of them
+            upscales; or there is a map without two levels, or two levels without a map.
     """
     if not models:
         raise UsageError("no model was given; give one, or several that repair a picture in turn")
@@ -220,8 +219,8 @@ def repairs_of(
     ]
 
 
-def repair_at(model: Asked, level: Level | Pixels, *, grain: float = 0.0) -> Repair:
-    """A repair at a level that is given, not estimated; or by an array (h, w), a level for each pixel.
+def repair_at(model: TaskAndScales, level: Level | Pixels, *, grain: float = 0.0) -> Repair:
+    """A repair at a given level, or by an array (h, w) with a level for each pixel.
 
     Raises:
         LevelError: As `Repair`.
@@ -239,21 +238,21 @@ def check_levels(scales: Sequence[LevelScale], level: Level) -> tuple[float, ...
 
     Args:
         scales: Of the model: its level, and those of further axes.
-        level: As of `Repair`; that of the task has to be given.
+        level: As for `Repair`; the task's must be given.
 
     Raises:
         LevelError: The model does not accept a level.
         UsageError: It has no such level, or that of the task is missing.
 
     Warns:
-        ExtrapolationWarning: A level lies outside of those seen in training.
+        ExtrapolationWarning: A level lies outside the trained ones.
     """
     given = _with_main(scales, level)
     return tuple(axis.check(given.get(axis.unit, axis.origin)) for axis in scales)
 
 
 def _with_main(scales: Sequence[LevelScale], level: Level) -> dict[str, float]:
-    """Levels by their units, that of the task among them."""
+    """Levels by their units, including the task's."""
     given = _by_unit(scales, level) if isinstance(level, Mapping) else {scales[0].unit: level}
     if scales[0].unit not in given:
         raise UsageError(f"the level {scales[0].unit!r} is missing; give it by name")
@@ -261,7 +260,7 @@ def _with_main(scales: Sequence[LevelScale], level: Level) -> dict[str, float]:
 
 
 def _by_unit(scales: Sequence[LevelScale], level: Level | None) -> dict[str, float]:
-    """Levels by their units, all of which the model has."""
+    """Levels by their units; refuses those that the model does not have."""
     if level is None:
         return {}
     given = dict(level) if isinstance(level, Mapping) else {scales[0].unit: level}
@@ -272,7 +271,7 @@ def _by_unit(scales: Sequence[LevelScale], level: Level | None) -> dict[str, flo
 
 
 def no_such_level(scales: Sequence[LevelScale], unit: str) -> str:
-    """Why a level is refused that a model does not have."""
+    """The message about a level that a model does not have."""
     return f"this model has no level {unit!r}; it takes {', '.join(scale.unit for scale in scales)}"
 
 
@@ -296,7 +295,7 @@ def _ends(level_map: Mask | Pixels) -> tuple[float, float]:
 
 
 def _check_extent(has_scale: bool, size: Size) -> None:
-    """Refuse none and several of a scale and the three ways to give a size."""
+    """Refuse anything but exactly one of a scale, a width, a height and a long side."""
     given = has_scale + sum(side is not None for side in size)
     if given != 1:
         raise UsageError(f"give one of scale, width, height and long side; got {given} of them")

@@ -1,4 +1,4 @@
-"""What became of a batch -> a JSON document that a program can read later."""
+"""Results of a batch -> a JSON document for programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hyperrestore import __version__
 from hyperrestore.atomic import write_atomically
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.restore.batch import Failure
-from hyperrestore.restore.file import Report
+from hyperrestore.restore.file import Success
 from hyperrestore.restore.folder import make_folder
 from hyperrestore.restore.restorer import model_path
 
@@ -25,10 +25,10 @@ SUFFIX = ".json"
 
 
 def check_report(path: Path) -> None:
-    """Refuse early what could not be written, or should not be; make its folder.
+    """Refuse a report early that could not or should not be written, and make its folder.
 
     Raises:
-        UsageError: The name does not end with .json, so it may be a picture's; or it is that of a folder.
+        UsageError: The name does not end with .json, so it may be a picture's, or it is a folder.
         PictureError: Its folder cannot be made or written to.
     """
     if path.suffix.lower() != SUFFIX or path.is_dir():
@@ -41,7 +41,7 @@ def check_report(path: Path) -> None:
 def write_report(
     path: Path,
     pairs: Sequence[tuple[Path, Path]],
-    results: Sequence[Report | Failure],
+    results: Sequence[Success | Failure],
     *,
     skipped: Sequence[tuple[Path, Path]] = (),
     unreadable: Sequence[Path] = (),
@@ -52,30 +52,30 @@ def write_report(
     seconds: float,
     complete: bool,
 ) -> None:
-    """Write what became of each picture, atomically; an older report is replaced.
+    """Write the result of each picture, atomically; an older report is replaced.
 
-    Every picture has a status: "restored"; "unchanged" where nothing was to be repaired; "failed", with the
-    error; "skipped", as its result was there already; "left" where the batch ended before.
+    Every picture has a status: "restored"; "unchanged" if it needed no repair; "failed", with the error;
+    "skipped" if its result existed already; "left" if the batch ended before it was started.
 
     Args:
-        path: The file to be.
+        path: The file to write.
         pairs: Sources and targets of the batch.
-        results: What became of them, as far as the batch came.
-        skipped: Sources and targets that were left out, because the targets existed.
+        results: Of the pictures that were started.
+        skipped: Sources and targets that were left out because the targets existed.
         unreadable: Folders that could not be searched for pictures.
-        foreign: Pictures of folders that are of a kind that is not read, and the kind.
-        others: How many files of folders are no pictures.
+        foreign: Pictures in folders that are of an unsupported kind, with the kind.
+        others: How many files in folders are not pictures.
         models: By task, the model that repaired it, as `Restorer.load` takes it.
-        settings: What was asked for; anything that JSON can hold.
+        settings: The options of the command; anything that JSON can hold.
         seconds: How long the batch took.
-        complete: Whether it came to its end, not to Ctrl-C or a full disk.
+        complete: Whether it finished, and was not ended by Ctrl-C or a full disk.
 
     Raises:
         OSError: It cannot be written.
     """
     pictures: list[dict[str, Any]] = []
     for result in results:
-        if isinstance(result, Report):
+        if isinstance(result, Success):
             pictures.append({"status": "restored" if result.levels else "unchanged", **asdict(result)})
         else:
             error = {"kind": type(result.error).__name__, "message": str(result.error)}
@@ -99,7 +99,7 @@ def write_report(
             **{name: counts[name] for name in names},
             "not_read": len(foreign),
             "not_pictures": others,
-            "megapixels": sum(r.width * r.height for r in results if isinstance(r, Report)) / 1e6,
+            "megapixels": sum(r.width * r.height for r in results if isinstance(r, Success)) / 1e6,
         },
         "not_read": [{"source": str(source), "kind": kind} for source, kind in foreign],
         "unreadable_folders": [str(folder) for folder in unreadable],

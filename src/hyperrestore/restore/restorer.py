@@ -18,6 +18,7 @@ from hyperrestore.picture.file import Picture, enlarged_picture
 from hyperrestore.restore.in_memory import pixels_of, restore_part
 from hyperrestore.restore.repair import Level, check_levels, no_such_level, repair_at
 from hyperrestore.run.backend import MapBackend, NetworkBackend, Precision
+from hyperrestore.run.device import placement
 from hyperrestore.run.engine import TILE, Region
 from hyperrestore.run.int8 import load_ranges
 from hyperrestore.run.openvino import OpenVINOModel
@@ -25,23 +26,23 @@ from hyperrestore.run.pytorch import TorchModel
 
 MODELS = Path(__file__).parents[1] / "models"
 
-# Kernels follow a scale so far beyond the trained ones. Farther off they draw a grid of dots in flat areas:
-# 0.3 steps of 255 strong (standard deviation) there, 3 at one and a half times the largest trained scale.
+# How far beyond the trained scales kernels follow. Farther off they draw a grid of dots in flat areas, whose
+# standard deviation is 0.3 steps of 255 here, and 3 at one and a half times the largest trained scale.
 KERNELS_FOLLOW = 1.125
 
 Image = TypeVar("Image", Picture, Pixels)
 
 
 def model_path(model: str | Path) -> Path:
-    """The checkpoint of a model: a task's is a part of the package, and any other is given by its path."""
+    """The checkpoint of a model: that of a task is part of the package, any other is given by its path."""
     return MODELS / f"{model}.safetensors" if model in list(Task) else Path(model)
 
 
 class Restorer:
     """A model on a device. It never changes, so threads may share it.
 
-    It can be pickled, for pools of processes: as the model's name or path with its options. What opens it
-    there loads the model again.
+    It can be pickled, for pools of processes: the pickle holds the model's name or path and its options, and
+    unpickling loads the model again.
 
     Attributes:
         description: What the model says about itself.
@@ -67,16 +68,17 @@ class Restorer:
         """Load a model.
 
         Args:
-            model: A task, whose model is a part of the package ("denoise"), or the path of a checkpoint.
-            device: "auto" and "cpu" run the model's ONNX graph by OpenVINO on the CPU. "cuda", "cuda:1" and
-                "mps" run it by torch there, "torch" by torch on the CPU, as the reference.
-            precision: "bf16" is faster and meant for 8-bit pictures; "auto" takes it only for those. On a CPU
-                that does not compute in it both mean "fp32". "int8" is the fastest: on the CPU, only for
-                8-bit pictures, and with the ranges that `hyperrestore calibrate` puts beside the model.
+            model: A task, whose model is part of the package ("denoise"), or the path of a checkpoint.
+            device: "auto" and "cpu" run the model's ONNX graph with OpenVINO on the CPU. "cuda", "cuda:1" and
+                "mps" run the checkpoint with torch on that device, and "torch" with torch on the CPU, which
+                is the reference.
+            precision: "bf16" is faster and meant for 8-bit pictures; "auto" uses it only for those. On a CPU
+                without bf16 both mean "fp32". "int8" is the fastest: on the CPU, for 8-bit pictures only, and
+                with the ranges that `hyperrestore calibrate` writes beside the model.
 
         Raises:
             UsageError: The device or precision is unknown or not available on this machine.
-            CheckpointError: There is no such model, or it, or its file of ranges for "int8", is missing or
+            CheckpointError: There is no such model, or it or its file of ranges for "int8" is missing or
                 damaged.
 
         Example:
@@ -96,7 +98,8 @@ class Restorer:
             )
         description = read_description(path)
         opened: OpenVINOModel | TorchModel
-        if device in ("auto", "cpu"):
+        place = placement(device)
+        if place.runtime == "openvino":
             ranges = load_ranges(path) if precision == "int8" else None
             opened = OpenVINOModel(path, description, ranges)
         elif precision == "int8":
@@ -104,7 +107,7 @@ class Restorer:
                 f"precision int8 is for device cpu, got device {device!r}; give device cpu, or precision auto"
             )
         else:
-            opened = TorchModel(path, "cpu" if device == "torch" else device)
+            opened = TorchModel(path, place.device, given=place.given)
         restorer = cls(opened, description, precision)
         restorer._loaded_from = (str(model) if model in list(Task) else path.absolute()), device
         return restorer
@@ -127,7 +130,7 @@ class Restorer:
 
     @property
     def axes(self) -> tuple[LevelScale, ...]:
-        """Further levels that the model takes, as the softness of a picture that is enlarged."""
+        """Further levels that the model takes, such as the softness of a picture to be enlarged."""
         return self.description.axes
 
     @property
@@ -150,12 +153,12 @@ class Restorer:
         """Generate the network for one level.
 
         Args:
-            level: In the unit of `scale`; or several by their units, as `{"scale": 2, "softness": 1.5}` (see
-                `axes`): those not given are at their origin. At sigma 0, or scale 1 and softness 1, the
-                network leaves every sample exactly as it is; just beyond it begins with a small step.
+            level: In the unit of `scale`; or several by their units, such as `{"scale": 2, "softness": 1.5}`
+                (see `axes`): those not given are at their origin. At sigma 0, or scale 1 and softness 1, the
+                network leaves every sample exactly as it is; just beyond, the result changes by a small step.
             bits: Depth of the picture's samples; decides what precision "auto" means.
-            pixels: Of the whole result, if that is known. On a CPU small ones share one graph for all levels,
-                which makes a new level cheap; regions of a picture are to be given as many as the whole.
+            pixels: Number of pixels of the whole result, if known. On a CPU, small results share one graph
+                for all levels, which makes a new level cheap. For a region, give that of the whole.
 
         Returns:
             A Backend for `run_tiled`, or, with `subpixels`, for `subpixels.Upscaled`. It never changes.
@@ -169,7 +172,7 @@ class Restorer:
     def network(
         self, levels: tuple[float, ...], *, bits: int = 16, pixels: int | None = None
     ) -> NetworkBackend:
-        """The network for levels that are checked already, one for each of `scales`; see `at`.
+        """The network for levels that were checked already, one for each of `scales`; see `at`.
 
         Raises:
             UsageError: The precision is "int8", and there are more than 8 bits.
@@ -182,7 +185,7 @@ class Restorer:
         return network
 
     def _of_kernels(self, levels: tuple[float, ...]) -> tuple[float, ...]:
-        """The levels that kernels are generated for, which follow no scale far beyond the trained ones."""
+        """The levels that kernels are generated for: scales far beyond the trained ones are limited."""
         if self.task != Task.UPSCALE:
             return levels
         return (min(levels[0], KERNELS_FOLLOW * self.scale.trained[1]), *levels[1:])
@@ -207,35 +210,35 @@ class Restorer:
 
     @property
     def _harmless(self) -> float | None:
-        """The level at which nothing is to be repaired; even the best JPEG is damaged."""
+        """The level at which nothing needs repair; JPEG has none, since even quality 100 is damaged."""
         return None if self.task == Task.DEJPEG else self.scale.origin
 
     def release_memory(self) -> None:
-        """Give back the memory that the network holds between two pictures; the next one takes it anew."""
+        """Release the memory that the network holds between two pictures; the next one allocates it again."""
         self._model.release_memory()
 
     def __call__(self, image: Image, level: Level | Pixels, *, grain: float = 0.0, size: int = TILE) -> Image:
         """Restore a picture.
 
         Args:
-            image: A `Picture`, or an array (c, h, w) of floats in [0, 1], RGB or grey. A picture in linear
-                light, by its profile, is restored as it is seen (see `linear_light`); an array is taken to be
-                spaced as sRGB is.
+            image: A `Picture`, or an array (c, h, w) of floats in [0, 1], RGB or grey. If its profile says
+                linear light, a picture is restored as it is seen (see `linear_light`); an array is assumed
+                to be spaced as sRGB.
             level: In the unit of `scale`; or several by their units, as for `at`; or an array (h, w), a level
                 for each pixel.
-            grain: Share of the luminance noise that is put back, 0 to 1; for a model that takes noise out.
+            grain: Share of the luminance noise to put back, 0 to 1; for a model that removes noise.
             size: Side of a tile, pixels of the result (see `run_tiled`).
 
         Returns:
-            The same kind, restored; by a model that upscales it is larger by the level, each side rounded.
-            What stands under a picture's full transparency changes nothing that is seen, and stays as it is
-            (see `transparency`).
+            The same kind, restored; a model that upscales enlarges it by the level, and each side is rounded.
+            Colours under full transparency do not affect what is visible, and stay as they are (see
+            `transparency`).
 
         Raises:
             LevelError: The model does not accept the level.
-            UsageError: The image is no picture, or no floats about [0, 1] (see `floats`), the levels have
-                another size, the grain is not within 0 to 1 or for another task, or there are too many bits
-                for the precision.
+            UsageError: The image is neither a picture nor floats about [0, 1] (see `floats`), the levels have
+                another size, the grain is not within 0 to 1 or for another task, or the picture has too many
+                bits for the precision.
         """
         height, width = pixels_of(image).shape[1:]
         repair = repair_at(self, level, grain=grain)
@@ -257,13 +260,13 @@ class Restorer:
         grain: float = 0.0,
         size: int = TILE,
     ) -> Pixels:
-        """Restore a part of a picture: what a call makes of the whole, cut to the region.
+        """Restore a part of a picture: the same as the restored whole, cut to the region.
 
         Args:
             image: The whole picture, as for a call.
             level: As for a call; an array is of the size of the whole.
             region: Of the result, pixels.
-            grain: Share of the luminance noise that is put back, 0 to 1.
+            grain: Share of the luminance noise to put back, 0 to 1.
             size: Side of a tile, pixels of the result.
 
         Returns:
@@ -273,7 +276,7 @@ class Restorer:
             LevelError: The model does not accept the level.
             UsageError: As for a call, or the region is not within the result.
         """
-        pixels_of(image)  # what is no picture is refused first
+        pixels_of(image)  # anything but a picture is refused first
         return restore_part(self, repair_at(self, level, grain=grain), image, region, tile=size)
 
     def result_size(self, width: int, height: int, level: Level) -> tuple[int, int]:
@@ -286,5 +289,5 @@ class Restorer:
 
 
 def _nothing(subpixels: int, batch: Pixels) -> Pixels:
-    """What is added to a picture (1, 3, h, w) where nothing is to be repaired."""
+    """Zeros: what is added to a picture (1, 3, h, w) that needs no repair."""
     return np.zeros((*batch.shape[:2], *(side * subpixels for side in batch.shape[2:])), batch.dtype)

@@ -18,20 +18,20 @@ from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
 from hyperrestore.picture.file import Picture, read_picture, write_picture
 from hyperrestore.picture.reader import MAX_PIXELS
-from hyperrestore.restore.file import Report, repair_file
+from hyperrestore.restore.file import Success, repair_file
 from hyperrestore.restore.in_memory import restore_part
 from hyperrestore.restore.repair import Repair, repair_at
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region
 
-SIDE = 384  # of a region, pixels, where none is asked for
+SIDE = 384  # of a region, pixels, if none is given
 CANDIDATES = 4  # along each axis, among which the region is chosen
 GAP, LETTERS = 8, 20  # between panels, and the height of their labels, pixels
 PAPER, INK = 1.0, 0.0
 
 
 def repairs_at(restorer: Restorer, levels: Sequence[float]) -> dict[float, Repair]:
-    """What is asked for by a sheet: levels, in its order, and the repair at each.
+    """The levels of a sheet, in its order, and the repair at each.
 
     Args:
         restorer: A model that does not upscale.
@@ -63,7 +63,7 @@ def sweep_file(
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda done, steps: None,
     turn: AbstractContextManager[object] | None = None,
-) -> Report:
+) -> Success:
     """Write a sheet of a picture at several levels; see `sweep`.
 
     Args:
@@ -72,9 +72,9 @@ def sweep_file(
         target: The sheet, all or nothing; its suffix chooses the format.
         repairs: As `repairs_at` makes them.
         region: See `sweep`.
-        singles: Whether the whole picture is written at every level, too, beside the sheet and before it: as
-            `single_path` names it.
-        keep_singles: Whether those that exist are kept; so what was interrupted goes on.
+        singles: Whether the whole picture is also written at every level, beside the sheet and before it,
+            under the name of `single_path`.
+        keep_singles: Whether existing ones are kept, so that an interrupted run can continue.
         tile: Side of a tile of the whole pictures, pixels.
         quality: 1 to 100, for lossy formats.
         overwrite: Whether existing files may be replaced.
@@ -108,7 +108,7 @@ def sweep_file(
     for done, (single, level) in enumerate(wholes.items(), 2):
         if single in existing and not overwrite:
             continue
-        report = repair_file(
+        written = repair_file(
             [restorer],
             [repairs[level]],
             source,
@@ -120,18 +120,18 @@ def sweep_file(
             turn=turn,
         )
         notes.append(f"{single}: {restorer.scale.unit} {level:g}")
-        notes += [note for note in report.notes if note not in picture.info.notes]
+        notes += [note for note in written.notes if note not in picture.info.notes]
         progress(done, steps)
-    # The last: where there is a sheet, all of it is there.
+    # Written last: where there is a sheet, everything is complete.
     notes += [*picture.info.notes, *write_picture(target, sheet, quality=quality, overwrite=overwrite)]
     height, width = sheet.pixels.shape[1:]
     seconds = round(time.perf_counter() - start, 3)
     shown_levels = {str(restorer.task): tuple(repairs)}
-    return Report(str(source), str(target), shown_levels, width, height, seconds, tuple(notes))
+    return Success(str(source), str(target), shown_levels, width, height, seconds, tuple(notes))
 
 
 def check_singles(pairs: Sequence[tuple[Path, Path]], repairs: Mapping[float, Repair]) -> None:
-    """Refuse a batch of sheets whose whole pictures would replace something else of the batch.
+    """Refuse a batch of sheets whose whole pictures would replace other files of the batch.
 
     Args:
         pairs: Sources and sheets.
@@ -170,7 +170,7 @@ def sweep(
 
     Args:
         restorer: A model that does not upscale.
-        picture: What is to be restored.
+        picture: The picture.
         repairs: As `repairs_at` makes them.
         region: Pixels of the picture; None for the one where the levels differ most (see `telling_region`).
 
@@ -208,12 +208,11 @@ def sweep(
 def telling_region(restorer: Restorer, picture: Picture, repairs: Mapping[float, Repair]) -> Region:
     """The region, among some spread over a picture, in which the weakest and the strongest level differ most.
 
-    That is where there is something to choose: detail that a strong level takes away, or noise that a weak
-    one leaves.
+    The choice of level matters most there: a strong level removes detail, or a weak one leaves noise.
 
     Args:
         restorer: The model.
-        picture: What is to be restored.
+        picture: The picture.
         repairs: As `repairs_at` makes them.
 
     Returns:
@@ -228,7 +227,7 @@ def telling_region(restorer: Restorer, picture: Picture, repairs: Mapping[float,
     if len(candidates) == 1:
         return candidates[0]
     by_strength = sorted(repairs, key=restorer.scale.strength)
-    # Level by level: a network is generated once for all regions.
+    # Level by level, so that each network is generated once for all regions.
     weak, strong = (
         [restore_part(restorer, repairs[level], picture, part) for part in candidates]
         for level in (by_strength[0], by_strength[-1])
@@ -249,7 +248,7 @@ def _sheet(panels: Sequence[Pixels], labels: Sequence[str]) -> Pixels:
     texts = [_text(label) for label in labels]
     cell_width = max(width, *(text.shape[1] for text in texts)) + GAP
     cell_height = height + LETTERS + 2 * GAP
-    # As square as whole panels allow, rather wide than tall.
+    # As square as whole panels allow, wide rather than tall.
     columns = math.ceil(math.sqrt(len(panels) * cell_height / cell_width))
     rows = math.ceil(len(panels) / columns)
     sheet = np.full((channels, rows * cell_height + GAP, columns * cell_width + GAP), PAPER, np.float32)

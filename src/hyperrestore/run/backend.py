@@ -1,4 +1,4 @@
-"""A network for one level, or for a map of levels, as the engine calls it, whatever computes it."""
+"""A network for one level, or for a map of levels, in the form that the engine calls, for any runtime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Level = float | tuple[float, ...]  # in the unit of a model, or one for each of 
 
 
 def level_text(level: Level) -> str:
-    """A level, or one for each axis, for people.
+    """A level, or one for each axis, as text.
 
     Example:
         >>> level_text((2.0, 1.5))
@@ -29,17 +29,17 @@ def level_text(level: Level) -> str:
 
 @dataclass(frozen=True)
 class NetworkBackend:
-    """A network for one level, run by whatever `infer` calls.
+    """A network for one level, computed by `infer`.
 
     Attributes:
         halo: Receptive radius, pixels.
         multiple: Product of the strides, pixels.
         infer: Runs the network on a batch (1, 3, h, w).
-        residual: `infer` gives what is to be added to the window, which is then done in the window's own
-            precision, not in the network's.
-        name: What runs it, and how precisely, in words.
-        subpixels: More than 1 where `infer` gives sub-pixels of what is to be added to a picture enlarged by
-            `subpixels.Upscaled`: (1, 3, subpixels * h, subpixels * w). They are returned as they are.
+        residual: Whether `infer` gives a residual, which is added to the window in the window's precision,
+            not the network's.
+        name: Runtime, device and precision, in words.
+        subpixels: More than 1 if `infer` gives the residual of a picture enlarged by `subpixels.Upscaled`, as
+            sub-pixels (1, 3, subpixels * h, subpixels * w). They are returned as they are.
     """
 
     halo: int
@@ -66,7 +66,7 @@ class NetworkBackend:
                 neutral = neutral.repeat(self.subpixels, 0).repeat(self.subpixels, 1)
             result = without_tint(result, neutral)
         if self.residual and self.subpixels == 1:
-            # In place where that loses nothing: large arrays cost more to get than to fill.
+            # In place where that loses nothing: large arrays take longer to allocate than to fill.
             restored: Pixels = np.add(window, result, out=result if window.dtype == result.dtype else None)
             return restored
         return result
@@ -96,5 +96,5 @@ class MapBackend:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, without its trace."""
+    """The first line of an error's message."""
     return next(iter(str(error).strip().splitlines()), repr(error))

@@ -33,6 +33,8 @@ class Region(NamedTuple):
 class Backend(Protocol):
     """A network whose kernels are generated: a window of a picture in, the restored window out.
 
+    What wraps another backend sets both attributes when it is made, from those of the other.
+
     Attributes:
         halo: How far away a pixel of the result can depend on the window, pixels.
         multiple: A window's sides must be multiples of it, pixels.
@@ -49,15 +51,15 @@ class Backend(Protocol):
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window (c, h, w), values about [0, 1]; the result is not clipped.
 
-        A window may hold more than the picture, as a level for each pixel; the result does not.
+        A window may hold more channels than the picture, such as a level for each pixel; the result does not.
         """
 
 
 class Grain:
-    """A backend that puts a share of the luminance noise that it took away back, for those who miss it.
+    """A backend that puts back a share of the luminance noise that it removed.
 
     Args:
-        backend: What takes noise away.
+        backend: What removes noise.
         share: 0 for none of it, up to 1 for all.
     """
 
@@ -66,7 +68,7 @@ class Grain:
         self.halo, self.multiple = backend.halo, backend.multiple
 
     def __call__(self, window: Pixels, /) -> Pixels:
-        """Restore a window, but for its grain."""
+        """Restore a window, and put grain back."""
         restored = self.backend(window)
         taken = window[: len(restored)] - restored
         luma = full_range_luma(taken) if len(taken) == 3 else taken  # (1, h, w)
@@ -75,10 +77,10 @@ class Grain:
 
 
 class Chain:
-    """Several backends, one after the other, as one that sees as far as all of them together.
+    """Several backends run one after the other, with the sum of their halos.
 
     Args:
-        backends: In the order in which they restore a window; none leaves it as it is.
+        backends: In the order in which they restore a window; without any, it stays as it is.
     """
 
     def __init__(self, backends: Sequence[Backend]) -> None:
@@ -108,8 +110,8 @@ def run_tiled(backend: Backend, pixels: Pixels, *, size: int = TILE) -> Pixels:
         Restored picture (c, h, w), of the same precision, clipped to [0, 1].
 
     Raises:
-        UsageError: `pixels` is no (c, h, w) array of floats about [0, 1] (see `floats`), is empty, or `size`
-            is below 1.
+        UsageError: `pixels` is not an array (c, h, w) of floats about [0, 1] (see `floats`) or is empty, or
+            `size` is below 1.
     """
     if pixels.ndim != 3 or not np.issubdtype(pixels.dtype, np.floating):
         raise UsageError(
@@ -138,7 +140,7 @@ def restore_region(
     width: int,
     size: int = TILE,
 ) -> Pixels:
-    """Restore a part of a picture: what `run_tiled` makes of the whole, cut to the region.
+    """Restore a part of a picture: the result of `run_tiled` on the whole, cut to the region.
 
     Args:
         backend: Network with its kernels generated for one level.
@@ -175,7 +177,7 @@ def restore_region(
 
 
 def check_region(region: Region, *, height: int, width: int) -> None:
-    """Refuse a region that is no part of a picture.
+    """Refuse a region that is not a part of a picture.
 
     Raises:
         UsageError: It is empty, or not within the picture.
@@ -236,7 +238,7 @@ def restore_rows(
 
 
 def _read(read: Callable[[int, int], Rows], top: int, bottom: int, width: int) -> Rows:
-    """Read rows; too few of them would otherwise be filled up as if the picture ended there."""
+    """Read rows, and check their number: too few would be padded as if the picture ended there."""
     rows = read(top, bottom)
     if rows.ndim != 3 or rows.shape[1:] != (bottom - top, width):
         raise ValueError(f"rows {top} to {bottom} of {width} pixels were asked for, got {rows.shape}")
@@ -244,15 +246,15 @@ def _read(read: Callable[[int, int], Rows], top: int, bottom: int, width: int) -
 
 
 def _window(held: Rows, row: Span, column: Span) -> Pixels:
-    """Cut one window out of the rows held, and mirror the picture's right and bottom edge if needed."""
+    """Cut a window out of the rows in memory, and mirror the picture's right and bottom edge if needed."""
     window = to_floats(held[:, :, column.read_start : column.read_stop])
     return mirrored(window, row.read_stop - row.read_start, column.read_stop - column.read_start)
 
 
 def mirrored(window: Pixels, height: int, width: int) -> Pixels:
-    """Fill (c, h, w) up to a larger size at the right and bottom.
+    """Pad (c, h, w) to a larger size at the right and bottom.
 
-    A mirrored edge still looks like the picture; a replicated one draws every noisy pixel into a streak.
+    A mirrored edge still looks like the picture; a replicated one turns every noisy pixel into a streak.
     """
     rows, columns = height - window.shape[1], width - window.shape[2]
     if not rows and not columns:

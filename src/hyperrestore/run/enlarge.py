@@ -1,4 +1,4 @@
-"""Rows or regions of a picture -> those of the same picture enlarged, in memory for what is asked for."""
+"""Rows or regions of a picture -> those of the enlarged picture, in memory for the requested part."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hyperrestore.resample import bicubic_taps
 from hyperrestore.run.engine import Region, to_floats
 
 MAX_SIDE = 2**31 - 1  # pixels; no format that we write holds more
-STRIP = 64  # rows computed at a time: their intermediate results are several times as large as they are
+STRIP = 64  # rows computed at a time, since intermediate results are several times as large
 
 
 def enlarged_size(
@@ -26,7 +26,7 @@ def enlarged_size(
     to_height: int | None = None,
     long_side: int | None = None,
 ) -> tuple[int, int, float]:
-    """The size that a picture is enlarged to; its proportions stay, but for the rounding to whole pixels.
+    """The size of an enlarged picture; its proportions stay, except for the rounding to whole pixels.
 
     Args:
         width: Of the picture, pixels.
@@ -41,7 +41,7 @@ def enlarged_size(
 
     Raises:
         UsageError: Not exactly one of the four is given, or the picture has no pixels.
-        LevelError: It is no number, or the result would be smaller than the picture or larger than
+        LevelError: It is not a number, or the result would be smaller than the picture or larger than
             `MAX_SIDE`.
 
     Example:
@@ -77,14 +77,14 @@ def is_as_large(
     to_height: int | None = None,
     long_side: int | None = None,
 ) -> bool:
-    """Tell whether a picture is as large as one of the three says, or larger: nothing is to be enlarged.
+    """Tell whether a picture already has the requested size, one of three, or is larger.
 
     Args:
         width: Of the picture, pixels.
         height: Of the picture, pixels.
-        to_width: Width that was asked for, pixels.
-        to_height: Height that was asked for, pixels.
-        long_side: Longer side that was asked for, pixels.
+        to_width: Requested width, pixels.
+        to_height: Requested height, pixels.
+        long_side: Requested longer side, pixels.
 
     Example:
         >>> is_as_large(640, 480, to_height=500), is_as_large(640, 480, long_side=500)
@@ -98,7 +98,7 @@ Taps = tuple[Int64, Float32]  # places and weights, each (length, taps)
 
 
 def _taps(size: tuple[int, int], to: tuple[int, int]) -> tuple[Taps, Taps]:
-    """Where each row and each column of the result takes its samples, and with which weights."""
+    """The samples and weights of which each row and each column of the result is made."""
     if to[0] < size[0] or to[1] < size[1]:
         raise UsageError(f"cannot enlarge {size[1]} x {size[0]} to {to[1]} x {to[0]} pixels")
     rows, columns = (
@@ -146,7 +146,7 @@ def enlarged_region(
         to: Height and width of the result, pixels; not smaller.
 
     Returns:
-        (c, bottom - top, right - left), in the type of what was read, not clipped.
+        (c, bottom - top, right - left), in the type that `read` gives, not clipped.
     """
     (rows, row_weights), (columns, column_weights) = (
         (places[part], weights[part].astype(np.float32))
@@ -183,7 +183,7 @@ class Enlargement:
     def rows(self, top: int, bottom: int) -> Pixels:
         """Rows of the result from `top` up to, not including, `bottom`: (c, rows, width), not clipped.
 
-        Each call begins where the last one ended: the picture is read once, from top to bottom.
+        Each call must begin where the last one ended, since the picture is read once, from top to bottom.
         """
         places, weights = self._rows[top:bottom], self._row_weights[top:bottom]
         start, stop = int(places.min()), int(places.max()) + 1

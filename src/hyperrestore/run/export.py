@@ -33,11 +33,11 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
     """Write the ONNX graphs of a checkpoint beside it, under the same name with the suffix `.onnx`.
 
     The graph takes `image` (n, 3, h, w), fp32, values in [0, 1], sides multiples of the model's stride, and
-    `level` (1,) in the model's unit, or as many levels as it has axes. It gives `restored` (n, 3, h, w), not
-    clipped, and, for a network that predicts what is to be added to the picture, `residual`. A network with
-    sub-pixels gives only `residual`, (n, 3, s * h, s * w): what is to be added to the cubic enlargement, on a
-    grid s times as fine (see `subpixels`). The kernels are computed from `level` in the graph. Its weights
-    are not in it: it refers to the checkpoint, which must stay in the same folder.
+    `level` (1,) in the model's unit, or one level for each axis. It gives `restored` (n, 3, h, w), not
+    clipped, and, if the network predicts a residual, `residual`. A network with sub-pixels gives only
+    `residual`, (n, 3, s * h, s * w): the residual of the cubic enlargement, on a grid s times as fine (see
+    `subpixels`). The kernels are computed from `level` in the graph. The graph holds no weights: it refers to
+    the checkpoint, which must stay in the same folder.
 
     A second graph, with `-map.onnx` at the end of its name, takes `level_map` (n, 1, h, w) instead, a level
     for each pixel; not for upscaling, whose level is the size of the result.
@@ -46,7 +46,7 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
         checkpoint_path: The model.
 
     Returns:
-        Where the first graph lies.
+        The path of the first graph.
 
     Raises:
         MissingExtraError: torch, onnx or onnxscript is not installed.
@@ -84,8 +84,8 @@ def _write_graph(wrapped: Any, path: Path, description: Description, *, mapped: 
     exporter_log = logging.getLogger("torch.onnx")
     log_level = exporter_log.level
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own, about its own future
-        exporter_log.setLevel(logging.ERROR)  # it misses packages that no network here needs
+        warnings.simplefilter("ignore")  # the exporter warns of its own future
+        exporter_log.setLevel(logging.ERROR)  # and of missing packages that no network here needs
         program = torch.onnx.export(
             wrapped,
             (torch.zeros(2, 3, side, side + multiple), level),
@@ -125,7 +125,7 @@ def _write_graph(wrapped: Any, path: Path, description: Description, *, mapped: 
 
 
 def _wrap(network: Hypernetwork) -> Any:
-    """The network as a graph: with `residual` as an output of its own if it predicts one."""
+    """The network as a graph, with the output `residual` if it predicts one."""
     from torch import nn
 
     from hyperrestore.network.hyper import Hypernetwork

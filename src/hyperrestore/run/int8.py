@@ -1,7 +1,8 @@
-"""A graph for one level -> the same graph in 8-bit integers, by the ranges its activations were seen to take.
+"""A graph for one level -> the same graph in 8-bit integers, by measured ranges of its activations.
 
-What every convolution reads is measured once, on photos at a few levels, and lies in a small JSON file beside
-the model; between those levels it is interpolated. Kernels need no measurement: a level fixes them.
+The input range of every convolution is measured once, on photos at a few levels, and stored in a small JSON
+file beside the model. Between those levels it is interpolated. Kernels need no measurement: the level
+determines them.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ Range = tuple[float, float]  # least and largest activation
 
 @dataclass(frozen=True)
 class Ranges:
-    """What the inner convolutions of one model read.
+    """The input ranges of one model's inner convolutions.
 
     Attributes:
         weights: `weights_digest` of the model.
-        levels: Where it was measured, ascending, in the model's unit.
-        limits: For each convolution that is to compute in integers, by name, its range at each of the levels.
-        apart: Convolutions that alone read rounded activations. Where the others read, so does everything
-            else: additions of integers are faster, but at the finest resolution they cost quality.
+        levels: The measured levels, ascending, in the model's unit.
+        limits: For each convolution that computes in integers, by name, its range at each of the levels.
+        apart: Convolutions that do not share their rounded input. The input of the others is rounded for all
+            its readers: additions of integers are faster, but at the finest resolution they cost quality.
     """
 
     weights: str
@@ -44,7 +45,7 @@ class Ranges:
     apart: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what is no range, or cannot be interpolated."""
+        """Refuse invalid ranges, and levels that cannot be interpolated."""
         if not self.levels or not all(map(math.isfinite, self.levels)):
             raise ValueError(f"levels {self.levels} are not finite numbers")
         if any(a >= b for a, b in pairwise(self.levels)):
@@ -56,7 +57,7 @@ class Ranges:
                 raise ValueError(f"{name} has ranges {limits} that do not contain 0")
 
     def at(self, level: float) -> dict[str, Range]:
-        """Ranges by name for one level: interpolated, and outside the measured levels the nearest one's."""
+        """Ranges by name for one level: interpolated, or those of the nearest measured level outside them."""
 
         def between(ends: Sequence[float]) -> float:
             return float(np.interp(level, self.levels, ends))
@@ -68,12 +69,12 @@ class Ranges:
 
 
 def ranges_path(checkpoint: str | Path) -> Path:
-    """Where a checkpoint's ranges lie: beside it, `.ranges.json` in place of `.safetensors`."""
+    """The path of a checkpoint's ranges: beside it, with `.ranges.json` in place of `.safetensors`."""
     return graph_path(checkpoint).with_suffix(".ranges.json")
 
 
 def save_ranges(checkpoint: str | Path, ranges: Ranges) -> Path:
-    """Write ranges beside their checkpoint, atomically; return where they lie."""
+    """Write ranges beside their checkpoint, atomically; return their path."""
     path = ranges_path(checkpoint)
     text = json.dumps({"format_version": FORMAT_VERSION, **asdict(ranges)})
     write_atomically(path, text.replace(', "', ',\n"').encode() + b"\n")  # a line for each convolution
@@ -81,7 +82,7 @@ def save_ranges(checkpoint: str | Path, ranges: Ranges) -> Path:
 
 
 def load_ranges(checkpoint: str | Path) -> Ranges:
-    """Read the ranges that lie beside a checkpoint.
+    """Read the ranges beside a checkpoint.
 
     Raises:
         CheckpointError: There are none, they are damaged, or they were measured with other weights.
@@ -110,9 +111,9 @@ def load_ranges(checkpoint: str | Path) -> Ranges:
 
 
 def quantize(graph: Any, core: Any, ranges: Ranges, level: float) -> None:
-    """Let the convolutions that were measured compute in 8-bit integers, in a graph for one level, in place.
+    """Make the measured convolutions of a graph for one level compute in 8-bit integers, in place.
 
-    The first and the last convolution, from and to the picture itself, stay as they are in any case.
+    The first and the last convolution, from and to the picture itself, always stay as they are.
 
     Raises:
         CheckpointError: The ranges are of a graph with other convolutions.

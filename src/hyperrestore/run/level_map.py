@@ -1,4 +1,4 @@
-"""A mask, a picture of any size -> the rows of a map of levels, in memory for the rows that are asked for."""
+"""A mask, a picture of any size -> rows of a map of levels, in memory for the requested rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hyperrestore.picture.decode import load
 from hyperrestore.picture.reader import MAX_PIXELS
 from hyperrestore.picture.vips import reading, vips_library
 
-STRIP = 64  # rows asked of libvips at a time, which keeps several copies of them
+STRIP = 64  # rows requested at a time from libvips, which keeps several copies of them
 
 
 def level_rows(
@@ -63,7 +63,7 @@ def level_rows(
                 count = min(STRIP, bottom - row)
                 data = region.fetch(0, row, width, count)
                 values[0, row - top : row - top + count] = np.frombuffer(data, np.float32).reshape(count, -1)
-        # Rounding must not lead beyond the two levels, which the model may refuse.
+        # The model may refuse levels beyond these two, which rounding must not exceed.
         levels: Pixels = np.clip(values, 0, 1) * np.float32(white - black) + np.float32(black)
         return np.clip(levels, min(black, white), max(black, white))
 

@@ -1,9 +1,9 @@
 """Pictures in linear light: encoded for a network as the eye sees, and decoded after it.
 
-The networks know pictures whose samples are spaced as sRGB spaces them. In linear light, as raw developers
-and renderers save, all shadows lie in a few hundredths of the range: noise and detail of a dark place look
-like nothing there. So the curve of sRGB is put on before the network and taken off after it; the file stays
-in linear light, in its own depth. Levels count on the encoded picture, as it is seen.
+The networks were trained on samples with the spacing of sRGB. In linear light, which raw developers and
+renderers save, all shadows take up a few hundredths of the range, and noise and detail of dark areas are
+almost invisible to a network. So pictures are encoded by the curve of sRGB before the network and decoded
+after it. The file stays in linear light, in its own depth. Levels refer to the encoded picture.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from hyperrestore.run.engine import Backend, to_floats
 
 Curve = Float64
 
-STRAIGHT = 0.1  # the most that the curve of a profile leaves the straight line, to count as linear
+STRAIGHT = 0.1  # largest distance of a profile's curve from a straight line that still counts as linear
 _PLACES = np.linspace(0, 1, 65)
 
 
 def in_linear_light(info: PictureInfo) -> bool:
     """Tell whether a picture's colour profile says that its samples are proportional to light.
 
-    That is a profile of curves, without tables for whole colours, all of whose curves are nearly straight.
+    Such a profile consists of curves, without tables for whole colours, and all curves are nearly straight.
     """
     return info.icc_profile is not None and _has_straight_curves(info.icc_profile)
 
 
 def to_perceptual(linear: Pixels) -> Pixels:
-    """Put the curve of sRGB (IEC 61966-2-1) on; below 0 and above 1 it goes on."""
+    """Encode by the curve of sRGB (IEC 61966-2-1), which is continued below 0 and above 1."""
     one = linear.dtype.type
     curved = one(1.055) * np.maximum(linear, one(0.0031308)) ** one(1 / 2.4) - one(0.055)
     encoded: Pixels = np.where(linear <= one(0.0031308), one(12.92) * linear, curved)
@@ -41,7 +41,7 @@ def to_perceptual(linear: Pixels) -> Pixels:
 
 
 def to_linear(encoded: Pixels) -> Pixels:
-    """Take the curve of sRGB off."""
+    """Decode by the curve of sRGB; the inverse of `to_perceptual`."""
     one = encoded.dtype.type
     curved = ((np.maximum(encoded, one(0.04045)) + one(0.055)) / one(1.055)) ** one(2.4)
     linear: Pixels = np.where(encoded <= one(0.04045), encoded / one(12.92), curved)
@@ -49,15 +49,15 @@ def to_linear(encoded: Pixels) -> Pixels:
 
 
 def perceptual_rows(read: Callable[[int, int], Rows], info: PictureInfo) -> Callable[[int, int], Rows]:
-    """Rows of a picture as a network is to see them.
+    """Rows of a picture as networks see them.
 
     Args:
         read: Gives the picture's rows, (c, n, w), the colours first.
         info: Of the picture.
 
     Returns:
-        `read` itself if the picture is not in linear light; else what gives the same rows as floats, their
-        colours encoded.
+        `read` itself if the picture is not in linear light; otherwise a function that gives the same rows as
+        floats, with encoded colours.
     """
     if not in_linear_light(info):
         return read
@@ -70,7 +70,7 @@ def perceptual_rows(read: Callable[[int, int], Rows], info: PictureInfo) -> Call
 
 
 class LinearResult:
-    """A backend that restores encoded windows, and gives the result in linear light.
+    """A backend that restores encoded windows, and returns the result in linear light.
 
     Args:
         backend: What restores them.
@@ -96,7 +96,7 @@ def _has_straight_curves(profile: bytes) -> bool:
 
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:
-    """The tags of a profile by name, as far as they lie in it (ICC.1, 7.3)."""
+    """The tags of a profile by name (ICC.1, 7.3); a damaged table counts as empty."""
     try:
         (count,) = struct.unpack_from(">I", profile, 128)
         entries = [

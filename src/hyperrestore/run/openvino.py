@@ -31,7 +31,7 @@ from hyperrestore.run.backend import (
 )
 from hyperrestore.run.int8 import Ranges, quantize
 
-# Pixels of a picture up to which it takes longer to build a graph for its level than to do without.
+# Up to so many pixels of a picture, building a graph for its level takes longer than it saves.
 SMALL = 2**16
 LAYOUT = "hyperrestore.layout"  # where a graph's metadata hold the `layout_digest` of its checkpoint
 logger = logging.getLogger(__name__)
@@ -42,17 +42,17 @@ Run = Callable[[dict[str, Pixels]], Pixels]  # a graph's inputs by name -> (1, 3
 class OpenVINOModel:
     """A model's ONNX graphs for the CPU.
 
-    A level is fixed when its graph is compiled, which takes 0.1 to 0.5 s. Small pictures share one graph with
-    a live level instead: it computes its kernels in every window (5 ms), and adds its biases apart from its
-    convolutions, which costs a tenth of the time and, in bf16, 1.5 dB of the distance to fp32.
+    Compiling a graph for a fixed level takes 0.1 to 0.5 s. Small pictures share one graph with a live level
+    instead: it computes its kernels in every window (5 ms) and adds biases separately from convolutions,
+    which costs a tenth of the time and, in bf16, 1.5 dB of the distance to fp32.
 
     Args:
-        checkpoint: The model; its graphs lie beside it.
+        checkpoint: The model; its graphs are in the same folder.
         description: Of that checkpoint.
         ranges: Of its activations; only int8 needs them.
 
     Raises:
-        CheckpointError: The graph is missing, damaged, or was made of another state of the checkpoint.
+        CheckpointError: The graph is missing or damaged, or was made from another state of the checkpoint.
     """
 
     def __init__(self, checkpoint: Path, description: Description, ranges: Ranges | None = None) -> None:
@@ -61,15 +61,14 @@ class OpenVINOModel:
         self.checkpoint = checkpoint
         self.description = description
         self._ranges = ranges
-        self._subpixels = int(description.network.get("subpixels", 1))
         self._compiled: tuple[tuple[Level, str], Any] | None = None  # of the last level
         self._live: dict[str, tuple[Any, Run]] = {}  # by precision
         self._compiled_map: tuple[str, Any] | None = None
         self._lock = threading.Lock()
-        logger.info("opened %s by OpenVINO", checkpoint)
+        logger.info("opened %s with OpenVINO", checkpoint)
 
     def _read(self, checkpoint: Path, *, mapped: bool) -> tuple[Any, bool]:
-        """The model of one of the graphs, and whether it gives what is to be added to the picture."""
+        """The model of one of the graphs, and whether it gives a residual."""
         import openvino
 
         path = graph_path(checkpoint, mapped=mapped)
@@ -98,12 +97,12 @@ class OpenVINOModel:
 
         Args:
             level: In the scale's unit, already checked; of a model with several axes one level for each.
-            precision: "auto" is bf16 where the CPU computes in it and the picture has 8 bits, else fp32;
-                where it does not, "bf16" is fp32, too.
+            precision: "auto" is bf16 if the CPU has it and the picture has 8 bits, else fp32. On a CPU
+                without bf16, "bf16" is fp32, too.
             bits: Depth of the picture's samples.
-            pixels: Of the whole result. Up to SMALL of them no graph is built for the level, but for int8.
-                Where it is not known, fp32 decides for each window by itself, for both graphs give the same
-                to 1e-6, as tiles of every size do; others build it.
+            pixels: Number of pixels of the whole result. Up to SMALL, no graph is built for the level, except
+                for int8. If it is unknown, fp32 decides for each window, since both graphs agree to 1e-6, as
+                tiles of all sizes do; other precisions build the graph.
 
         Raises:
             UsageError: int8 for more than 8 bits, or without ranges.
@@ -123,7 +122,7 @@ class OpenVINOModel:
         fixed = functools.cache(lambda: _runner(self._compile(level, precision)))
         unknown = pixels is None and precision == "fp32"
         if precision == "int8" or not (unknown or (pixels is not None and pixels <= SMALL)):
-            fixed()  # now, and not while others wait for their turn at the network
+            fixed()  # now, and not later, when other threads wait for the network
             return self._network(lambda batch: fixed()({"image": batch}), precision)
         live, value = self._run_live(precision), _as_input(level)
 
@@ -162,7 +161,7 @@ class OpenVINOModel:
         return MapBackend(self.description.halo, self.description.multiple, over)
 
     def _decided(self, precision: Precision, bits: int) -> Precision:
-        """What a precision means here, for pictures of that depth."""
+        """The precision that is used on this CPU, for pictures of that depth."""
         if precision == "int8":
             return precision
         wanted = precision == "bf16" or (precision == "auto" and bits <= 8)
@@ -175,11 +174,11 @@ class OpenVINOModel:
             infer=infer,
             residual=self._residual,
             name=f"OpenVINO on the CPU, {precision}",
-            subpixels=self._subpixels,
+            subpixels=self.description.subpixels,
         )
 
     def _compile(self, level: Level, precision: Precision) -> Any:
-        """Compile the graph with its kernels computed once; to compute them in every tile costs time."""
+        """Compile the graph with its kernels computed once, since computing them in every tile costs time."""
         with self._lock:
             if self._compiled is None or self._compiled[0] != (level, precision):
                 graph = self.graph(level)
@@ -198,7 +197,7 @@ class OpenVINOModel:
             return self._live[precision][1]
 
     def release_memory(self) -> None:
-        """Give back what networks hold between two windows; the next window takes it anew."""
+        """Release the memory that networks hold between two windows; the next window allocates it again."""
         with self._lock:
             kept = [pair[1] for pair in (self._compiled, self._compiled_map) if pair is not None]
             for compiled in (*kept, *(compiled for compiled, _ in self._live.values())):
@@ -233,10 +232,10 @@ def _runner(compiled: Any) -> Run:
 
 
 def _settings(precision: Precision) -> dict[str, str]:
-    """How OpenVINO is to compile a graph.
+    """Settings for compiling a graph.
 
-    Left to itself it computes in bf16 wherever the CPU can. What int8 leaves in floating point is next to
-    the picture: in bf16 it would lose more than it saves.
+    By default OpenVINO computes in bf16 wherever the CPU can. The layers that int8 leaves in floating point
+    are next to the picture: in bf16 they would lose more than they save.
     """
     hint = "bf16" if precision == "bf16" else "f32"
     return {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
@@ -245,8 +244,8 @@ def _settings(precision: Precision) -> dict[str, str]:
 def _computes_in_bf16(core: Any) -> bool:
     """Whether the CPU computes in bf16 and may do so.
 
-    OpenVINO asks the CPU alone. If oneDNN, which computes for it, was told to do with an older set of
-    instructions, its graphs in bf16 fail or give nothing.
+    OpenVINO only asks the CPU. If oneDNN, which computes for it, is limited to an older instruction set,
+    graphs in bf16 fail or give nothing.
     """
     caps = (os.environ.get(f"{name}_MAX_CPU_ISA", "ALL").upper() for name in ("ONEDNN", "DNNL"))
     return all(cap in ("ALL", "DEFAULT") for cap in caps) and "BF16" in core.get_property(
@@ -256,12 +255,12 @@ def _computes_in_bf16(core: Any) -> bool:
 
 @functools.cache
 def _openvino_core() -> Any:
-    """OpenVINO itself, one for the process.
+    """OpenVINO itself, one core for the process.
 
-    A core installs a stack for signal handlers and takes it away when it is dropped. Several cores that are
-    dropped in the order they were made leave a stack behind that is gone, and the next Ctrl-C crashes.
+    A core installs a stack for signal handlers and removes it when it is deleted. If several cores are
+    deleted in the order they were made, a removed stack stays installed, and the next Ctrl-C crashes.
     """
-    # Where its telemetry can be imported, importing OpenVINO reports its use to a server.
+    # If its telemetry can be imported, importing OpenVINO reports its use to a server.
     telemetry = "openvino_telemetry"
     silenced = telemetry not in sys.modules
     if silenced:

@@ -1,4 +1,4 @@
-"""A checkpoint run by torch: the reference, and the way to CUDA and MPS."""
+"""A checkpoint run with torch: the reference, and the way to CUDA and MPS."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ logger = logging.getLogger(__name__)
 
 
 class TorchModel:
-    """A checkpoint run by torch: the reference, and the way to CUDA and MPS.
+    """A checkpoint run with torch: the reference, and the way to CUDA and MPS.
 
     Args:
         path: The checkpoint.
         device: A torch device: "cpu", "cuda", "cuda:1", "mps".
+        given: What the person gave to choose it; messages name it. By default the device itself.
 
     Raises:
         MissingExtraError: torch is not installed.
@@ -31,18 +32,18 @@ class TorchModel:
         CheckpointError: The checkpoint cannot be read, or its weights do not fit its network.
     """
 
-    def __init__(self, path: Path, device: str) -> None:
-        self._device = find_device(device)
+    def __init__(self, path: Path, device: str, *, given: str | None = None) -> None:
+        self._device = find_device(device, given=given)
         from hyperrestore.network.architectures import load_network
 
         checkpoint = load_checkpoint(path)
         self._description = checkpoint.description
         self._network = load_network(checkpoint).to(self._device)
         self._name = path.name
-        logger.info("opened %s by torch", path)
+        logger.info("opened %s with torch", path)
 
     def release_memory(self) -> None:
-        """Do nothing: torch gives memory back by itself."""
+        """Do nothing: torch releases memory by itself."""
 
     def at(
         self, level: Level, *, precision: Precision, bits: int, pixels: int | None = None
@@ -76,7 +77,7 @@ class TorchModel:
         return MapBackend(self._description.halo, self._description.multiple, over)
 
     def _backend(self, network: Callable[[Any], Any], precision: Precision, bits: int) -> NetworkBackend:
-        """A network from tensors to tensors as a Backend."""
+        """A network on tensors, as a backend."""
         import torch
 
         kind = self._device.type
@@ -94,24 +95,29 @@ class TorchModel:
             infer=infer,
             residual=False,
             name=f"torch on {self._device}, {'bf16' if bf16 else 'fp32'}",
-            subpixels=int(self._description.network.get("subpixels", 1)),
+            subpixels=self._description.subpixels,
         )
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str, *, given: str | None = None) -> torch.device:
     """The torch device of a name: "cpu", "cuda", "cuda:1", "mps".
+
+    Args:
+        name: Of the device.
+        given: What the person gave to choose it; messages name it. By default the name.
 
     Raises:
         MissingExtraError: torch is not installed.
         UsageError: torch does not have this device.
     """
+    given = name if given is None else given
     try:
         import torch
     except ImportError as error:
-        raise MissingExtraError(f"device {name!r} needs torch: pip install 'hyperrestore[torch]'") from error
+        raise MissingExtraError(f"device {given!r} needs torch: pip install 'hyperrestore[torch]'") from error
     try:
         device = torch.device(name)
         torch.empty(1, device=device).cpu()  # some devices have a name but cannot be used
     except (RuntimeError, AssertionError, ImportError) as error:
-        raise UsageError(f"device {name!r} cannot be used here: {first_line(error)}") from error
+        raise UsageError(f"device {given!r} cannot be used here: {first_line(error)}") from error
     return device

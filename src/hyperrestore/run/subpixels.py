@@ -1,7 +1,7 @@
 """Sub-pixels of a small picture -> rows or regions of it enlarged to an exact size, in bounded memory.
 
-A network for upscaling works on the small picture. It gives what is to be added to the cubic enlargement, on
-a grid a fixed number of times as fine. That grid is interpolated at the pixels of the result.
+A network for upscaling works on the small picture. It gives a residual, to be added to the cubic enlargement,
+on a grid a fixed number of times as fine. That grid is interpolated at the pixels of the result.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ logger = logging.getLogger(__name__)
 
 
 def tile_of(size: int | None, scale: float) -> int:
-    """The side of a tile in pixels of the small picture, of one in pixels of the result; `TILE` for None."""
+    """The side of a tile in pixels of the small picture, for one in pixels of the result; `TILE` for None."""
     return TILE if size is None else max(1, round(size / scale))
 
 
 @runtime_checkable
 class SubpixelBackend(Backend, Protocol):
-    """A network with sub-pixels: of a window (c, h, w) it makes what is to be added, (c, n * h, n * w).
+    """A network with sub-pixels: for a window (c, h, w) it gives a residual (c, n * h, n * w).
 
     Attributes:
         subpixels: n, along each side of a pixel.
@@ -48,13 +48,13 @@ class SubpixelBackend(Backend, Protocol):
 
 
 def has_subpixels(backend: Backend) -> TypeGuard[SubpixelBackend]:
-    """Whether a network works on the small picture, instead of on one that was enlarged before."""
+    """Whether a network works on the small picture, instead of an enlarged one."""
     return getattr(backend, "subpixels", 1) > 1
 
 
 @dataclass(frozen=True)
 class Taps:
-    """Which samples of an axis make each one of another, and by which weights; both (length, taps)."""
+    """The samples and weights of which each sample of a resampled axis is made; both (length, taps)."""
 
     places: Int64
     weights: Float32
@@ -121,8 +121,8 @@ class Axis:
 
     Attributes:
         count: Of the picture, pixels.
-        near: What the cubic enlargement takes of the picture.
-        fine: What is taken of the sub-pixels.
+        near: Taps of the cubic enlargement in the picture.
+        fine: Taps in the sub-pixels.
         subpixels: For each pixel.
     """
 
@@ -143,7 +143,7 @@ class Axis:
         return len(self.near.places)
 
     def step(self, tile: int) -> int:
-        """What `tile` pixels of the picture are in the result, at least 1."""
+        """Pixels of the result for `tile` pixels of the picture, at least 1."""
         return max(1, tile * self.length // self.count)
 
     def part(self, start: int, stop: int) -> Axis:
@@ -151,9 +151,9 @@ class Axis:
         return Axis(self.count, self.near.part(start, stop), self.fine.part(start, stop), self.subpixels)
 
     def seen(self, backend: Backend) -> tuple[int, int]:
-        """From which pixel of the picture to which the result depends on it, in multiples of the stride.
+        """Start and end of the pixels on which the result depends, in multiples of the stride.
 
-        The end may lie beyond the picture's, by less than a multiple.
+        The end may lie beyond the picture, by less than a multiple.
         """
         first = min(self.near.first, self.fine.first // self.subpixels - backend.halo)
         last = max(self.near.last, self.fine.last // self.subpixels + backend.halo)
@@ -162,14 +162,14 @@ class Axis:
 
 
 class Upscaled:
-    """A picture enlarged by a network with sub-pixels; each part of the result is the same however it is cut.
+    """A picture enlarged by a network with sub-pixels; the result is the same for all tiles and regions.
 
     Args:
         backend: The network.
         size: Height and width of the picture, pixels.
         to: Height and width of the result, pixels; not smaller.
         visible_only: Whether the picture is read as the rows of `transparency.VisibleRows`, (2 c + 1, h, w).
-        finish: What is done to every pixel of the result at the end, as `linear_light.to_linear`.
+        finish: Applied to the result at the end, such as `linear_light.to_linear`.
 
     Raises:
         UsageError: The result would be smaller than the picture.
@@ -248,7 +248,7 @@ class Upscaled:
             yield result
 
     def windows(self, tile: int = TILE) -> int:
-        """How many times the network runs for the whole result."""
+        """The number of network runs for the whole result."""
         rows, columns = (len(_cut(0, axis.length, axis.step(tile))) for axis in (self._rows, self._columns))
         return rows * columns
 

@@ -1,7 +1,7 @@
 """Colours under transparency: kept away from the visible pixels beside them, which a network mixes with them.
 
-What stands under full transparency is often garbage: black, white, or whatever an editor left there. A
-network that sees it draws it into the visible pixels as far as it can see. So it is shown the colours of the
+Colours under full transparency are often garbage: black, white, or whatever an editor left there. A network
+that sees them lets them bleed into visible pixels, as far as its halo. So it is shown the colours of the
 visible surroundings instead, and the hidden pixels of the result are those of the picture.
 
     picture -> find_surroundings   (a first pass: a small picture of what is visible, without holes)
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hyperrestore.arrays import Mask, Pixels, Rows
+from hyperrestore.arrays import Bool, Pixels, Rows
 from hyperrestore.run.engine import Backend, to_floats
 
 HIDDEN = np.float32(
@@ -39,7 +39,7 @@ class Surroundings:
     height: int
 
 
-def hidden_pixels(alpha: Rows) -> Mask:
+def hidden_pixels(alpha: Rows) -> Bool:
     """Tell which pixels are so transparent that their colour cannot be seen.
 
     Args:
@@ -49,15 +49,15 @@ def hidden_pixels(alpha: Rows) -> Mask:
         >>> hidden_pixels(np.array([0, 1, 2, 255], np.uint8)).tolist()
         [True, True, False, False]
     """
-    hidden: Mask = to_floats(alpha) <= HIDDEN
+    hidden: Bool = to_floats(alpha) <= HIDDEN
     return hidden
 
 
 def find_surroundings(read: Callable[[int, int], Rows], *, height: int) -> Surroundings | None:
-    """Look through a picture for hidden pixels, and for the colours around them.
+    """Search a picture for hidden pixels, and for the colours around them.
 
-    Each cell holds the mean of its visible colours, weighted by their alpha. A cell without any takes the
-    colours of larger cells, smoothly interpolated, up to one that is as large as the picture (pull and push:
+    Each cell holds the mean of its visible colours, weighted by their alpha. A cell without any gets the
+    colours of larger cells, smoothly interpolated, up to one as large as the picture (pull and push:
     S. Gortler et al., "The lumigraph", SIGGRAPH 1996).
 
     Args:
@@ -66,7 +66,7 @@ def find_surroundings(read: Callable[[int, int], Rows], *, height: int) -> Surro
         height: Height of the picture, pixels.
 
     Returns:
-        None where nothing is hidden, or all is: then the colours are to be taken as they are.
+        None if nothing is hidden, or everything is: then the colours are used as they are.
     """
     parts, any_hidden = [], False
     for top in range(0, height, STRIP):
@@ -201,7 +201,7 @@ def _doubled(colours: Pixels, height: int, width: int) -> Pixels:
 
 
 def _pushed(sums: Pixels, coarser: Pixels) -> Pixels:
-    """Colours of a level: its own as far as it has any, for the rest those of the coarser level."""
+    """Colours of a level: its own where it has any, and those of the coarser level for the rest."""
     alpha = sums[-1:]
     share = np.minimum(alpha, np.float32(1))
     own = sums[:-1] / np.maximum(alpha, np.finfo(np.float32).tiny)
@@ -216,7 +216,7 @@ def _filled(sums: Pixels) -> Pixels:
     return _pushed(sums, _filled(_halved(sums)))
 
 
-def _touched(visible: Mask) -> Mask:
+def _touched(visible: Bool) -> Bool:
     """The visible pixels and the eight around each."""
     wide = visible.copy()
     wide[:, 1:] |= visible[:, :-1]

@@ -1,1 +1,1 @@
-"""The page: a local server that shows photos, turns the dial and hands out what the command line writes."""
+"""The page: a local server that shows photos, turns the dial and serves what the command line would write."""

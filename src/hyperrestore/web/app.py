@@ -1,4 +1,4 @@
-"""The application: routes, checks, and what goes wrong put into words."""
+"""The application: routes, checks, and error messages."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from hyperrestore.web.shared import LastUsed, Shared
 STATIC = Path(__file__).parent / "static"  # the page, already built
 PAGES = 64
 VIEWS = 32  # of a page that wait
-PATIENCE = 150.0  # seconds in which a page may come back; hidden tabs wake but once in 60
-SWEEP = 5.0  # seconds between two looks for pages that do not
+PATIENCE = 150.0  # seconds in which a page may come back; hidden tabs wake only once in 60
+SWEEP = 5.0  # seconds between two searches for pages that did not
 LIMITS = Limits(
     bytes=2**29, pixels=10**8, result_pixels=4 * 10**8, view_pixels=4 * 10**6, reductions=list(REDUCTIONS)
 )
-# Named here, as what the system believes of suffixes may be anything.
+# Listed here, since the system's own table of suffixes may be wrong.
 _KINDS = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -62,12 +62,12 @@ def create_app(
     """Make the application.
 
     Args:
-        folder: For temporary files; private, and removed by whoever made it.
+        folder: For temporary files; private, and removed by the caller.
         load: Loads the model of a task.
-        token: What requests must show, see `Safety`; None where only this machine can reach the server.
-        cookie: In which browsers keep the token.
+        token: What requests must show, see `Safety`; None if only this machine can reach the server.
+        cookie: Name of the cookie that holds the token.
         limits: What is refused.
-        patience: How long a page may be unheard of while no stream of its events is open, seconds.
+        patience: How long a page without an open stream may send no request before it is closed, seconds.
         static: The built page.
     """
     views, renders = FairExecutor("views", most=VIEWS), FairExecutor("renders", most=JOBS)
@@ -127,7 +127,7 @@ def create_app(
 
 
 def _put_failures_into_words(app: FastAPI) -> None:
-    """Answer everything that goes wrong with a sentence."""
+    """Answer every error with a sentence."""
 
     def failure(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
         return JSONResponse({"error": sentence}, status, headers)

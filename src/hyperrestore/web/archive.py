@@ -14,16 +14,16 @@ _FORBIDDEN = re.compile(r'[<>:"/\\|?*]')  # in names of files, on one system or 
 
 
 def zipped(files: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
-    """Pack files as they are: pictures are compressed already.
+    """Pack files uncompressed, since pictures are compressed already.
 
     Args:
-        files: The names that they get, and where they lie.
+        files: Their names in the archive, and their paths.
 
     Yields:
         The ZIP from its beginning to its end. It needs memory for one piece, and no disk.
 
     Raises:
-        OSError: A file has vanished, or cannot be read; what was given of the ZIP has then no end.
+        OSError: A file has vanished or cannot be read; the ZIP is then cut short.
     """
     sink = _Sink()
     with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[call-overload]
@@ -37,7 +37,7 @@ def zipped(files: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
 
 
 class _Sink:
-    """What is written and not yet sent. It cannot be wound back, so that sizes stand behind each file."""
+    """What is written and not yet sent. It cannot seek, so `zipfile` writes each size after its file."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -51,13 +51,13 @@ class _Sink:
         """Do nothing: nothing is held back."""
 
     def take(self) -> bytes:
-        """Give all that was written since the last time."""
+        """Return all that was written since the last call."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
-    """Names that can lie in one folder of any system, where letters may count as equal in either case.
+    """Make names distinct and valid in one folder on any system, whether or not it tells cases apart.
 
     Example:
         >>> distinct_names(["a.png", "A.png", "b: c.png"])

@@ -1,4 +1,4 @@
-"""Whose call is next: one thread computes for all pages, and they take turns."""
+"""One thread that computes for all pages, which take turns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A call that waits, and where its result goes."""
+    """A waiting call, and where its result goes."""
 
     future: Future[Any]
     call: Callable[[], Any]
@@ -24,8 +24,8 @@ class _Waiting:
 class FairExecutor:
     """One thread that runs the calls of many pages, one at a time.
 
-    Pages take turns. Of one page the newest call comes first, as what was asked for last is what a person
-    looks at; background calls come when no other waits, and of one page in the order they were made.
+    Pages take turns. The newest call of a page runs first, because that is what the person is looking at.
+    Background calls run when nothing else waits, those of one page in the order in which they were made.
 
     Args:
         name: Of the thread.
@@ -35,7 +35,7 @@ class FairExecutor:
     def __init__(self, name: str, *, most: int) -> None:
         self._most = most
         self._changed = threading.Condition()
-        # By page; the first is the one whose turn is next.
+        # By page; the first page is next.
         self._foreground: OrderedDict[str, list[_Waiting]] = OrderedDict()
         self._background: OrderedDict[str, list[_Waiting]] = OrderedDict()
         self._running = 0  # calls in the foreground
@@ -44,7 +44,7 @@ class FairExecutor:
         self._thread.start()
 
     def submit(self, page: str, call: Callable[[], Result], *, background: bool = False) -> Future[Result]:
-        """Let a call wait for its turn.
+        """Queue a call.
 
         Args:
             page: Whose call it is.
@@ -52,7 +52,7 @@ class FairExecutor:
             background: Whether it waits until no call in the foreground does.
 
         Returns:
-            Its result to be; cancelling it takes back a call that has not begun.
+            Its future result; cancelling it withdraws a call that has not started.
 
         Raises:
             queue.Full: Too many calls of this page wait.
@@ -72,7 +72,7 @@ class FairExecutor:
         return future
 
     def give_way(self) -> None:
-        """Run what waits in the foreground; to be called in the midst of a long background call."""
+        """Run what waits in the foreground. A long background call calls this now and then."""
         while (waiting := self._take(background=False)) is not None:
             self._run(waiting, background=False)
 
@@ -82,7 +82,7 @@ class FairExecutor:
             self._changed.wait_for(lambda: not self._running and not self._foreground, seconds)
 
     def drop(self, page: str) -> None:
-        """Take back all calls of a page that have not begun."""
+        """Withdraw all calls of a page that have not started."""
         with self._changed:
             dropped = [*self._foreground.pop(page, []), *self._background.pop(page, [])]
             self._changed.notify_all()
@@ -90,7 +90,7 @@ class FairExecutor:
             waiting.future.cancel()
 
     def close(self, seconds: float = 30.0) -> None:
-        """Take back all calls that have not begun, and wait for the one that has."""
+        """Withdraw all calls that have not started, and wait for the running one."""
         with self._changed:
             self._closed = True
             pages = [*self._foreground, *self._background]
@@ -101,7 +101,7 @@ class FairExecutor:
         self._thread.join(seconds)
 
     def _take(self, *, background: bool) -> _Waiting | None:
-        """The call whose turn it is; None if none waits."""
+        """The next call; None if none waits."""
         with self._changed:
             lanes = self._background if background else self._foreground
             while lanes:

@@ -20,29 +20,29 @@ class Failure(BaseModel):
 
 
 class Axis(BaseModel):
-    """A further level of a task, beside that of its dial."""
+    """A further level of a task, besides the one on its dial."""
 
-    unit: str = Field(description="What it counts, and the name under which it is given: softness.")
+    unit: str = Field(description="What it measures, and the name of its field in requests: softness.")
     low: float = Field(description="The smallest value that is accepted.")
     high: float = Field(description="The largest value that is accepted.")
     trained: tuple[float, float] = Field(description="Beyond these values the model extrapolates.")
-    origin: float = Field(description="The value that is taken where none is given.")
+    origin: float = Field(description="The value used if none is given.")
 
 
 class TaskLevels(BaseModel):
     """A task, and the levels of its dial."""
 
     task: Task
-    unit: str = Field(description="What its level counts: sigma, quality or scale.")
+    unit: str = Field(description="What its level measures: sigma, quality or scale.")
     low: float = Field(description="The smallest level that is accepted.")
     high: float = Field(description="The largest level that is accepted.")
     trained: tuple[float, float] = Field(description="Beyond these levels the model extrapolates.")
     weakest: float = Field(description="The level in `trained` that changes least.")
     strongest: float = Field(description="The level in `trained` that changes most.")
-    usual: list[float] = Field(description="Levels to choose from, the weakest first.")
-    maps: bool = Field(description="Whether it takes a map of levels.")
-    grain: bool = Field(description="Whether it takes grain.")
-    axes: list[Axis] = Field(description="Further levels that its model takes.")
+    usual: list[float] = Field(description="Levels to choose from, weakest first.")
+    maps: bool = Field(description="Whether it accepts a map of levels.")
+    grain: bool = Field(description="Whether it accepts grain.")
+    axes: list[Axis] = Field(description="Further levels that its model accepts.")
 
 
 class Limits(BaseModel):
@@ -66,9 +66,9 @@ class PageOpened(BaseModel):
 
 
 class Finding(BaseModel):
-    """What was found out about a photo for one task."""
+    """What was found in a photo, for one task."""
 
-    level: float | None = Field(description="The level that repairs it; null if there is nothing to repair.")
+    level: float | None = Field(description="The level that repairs it; null if nothing needs repair.")
     sentence: str
 
 
@@ -101,27 +101,29 @@ class JobRequest(BaseModel):
     task: Task
     level: FiniteFloat | None = Field(
         None,
-        description="In the task's unit; of upscaling, the scale. Without it the level is found out from the "
-        "photo; where nothing is to be repaired the file is copied byte for byte, unless a format of its own "
-        "or a quality is asked for. Upscaling takes exactly one of it and the next three.",
+        description="In the task's unit; for upscaling, the scale. If it is missing, the level is estimated "
+        "from the photo; a photo that needs no repair is copied byte for byte, unless `format` or `quality` "
+        "is given. Upscaling takes exactly one of `level`, `to_width`, `to_height` and `long_side`.",
     )
-    to_width: int | None = Field(None, ge=1, description="Of upscaling: width of the result, pixels.")
-    to_height: int | None = Field(None, ge=1, description="Of upscaling: height of the result, pixels.")
-    long_side: int | None = Field(None, ge=1, description="Of upscaling: its longer side, pixels.")
+    to_width: int | None = Field(None, ge=1, description="For upscaling: width of the result, pixels.")
+    to_height: int | None = Field(None, ge=1, description="For upscaling: height of the result, pixels.")
+    long_side: int | None = Field(None, ge=1, description="For upscaling: longer side of the result, pixels.")
     softness: FiniteFloat | None = Field(
         None,
-        description="How soft the photo is, for a task whose `axes` have it: 0 is sharp to the pixel, 1 is "
-        "shrunk as usual, more is blurred. A higher value makes the result sharper. By default 1.",
+        description="How soft the photo is, for a task that lists this level in `axes`: 0 is sharp to the "
+        "pixel, 1 (default) is shrunk as usual, more is blurred. A higher value makes the result sharper.",
     )
-    map: str | None = Field(None, description="A map of the photo: white is `level`, black `map_level`.")
-    map_level: FiniteFloat | None = Field(None, description="By default the task's weakest level.")
-    grain: float = Field(0.0, ge=0, le=1, description="Share of the luminance noise that is put back.")
-    format: Suffix | None = Field(None, description="By default the photo's own.")
-    quality: int | None = Field(None, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
+    map: str | None = Field(None, description="A map of the photo: white means `level`, black `map_level`.")
+    map_level: FiniteFloat | None = Field(
+        None, description="The level where the map is black; by default the task's weakest."
+    )
+    grain: float = Field(0.0, ge=0, le=1, description="Share of the luminance noise to put back.")
+    format: Suffix | None = Field(None, description="Format of the result; by default that of the photo.")
+    quality: int | None = Field(None, ge=1, le=100, description="For JPEG, WebP and AVIF.")
 
     @property
     def size(self) -> Size:
-        """How large the result is to be, where no scale says it."""
+        """Requested size of the result, if no scale is given."""
         return Size(self.to_width, self.to_height, self.long_side)
 
 
@@ -132,7 +134,7 @@ class JobStatus(BaseModel):
     photo: str
     request: JobRequest
     state: State
-    done: int = Field(description="Tiles that are restored.")
+    done: int = Field(description="Tiles restored so far.")
     total: int = Field(description="All tiles; 0 until they are counted.")
     seconds_left: float | None
     notes: list[str]

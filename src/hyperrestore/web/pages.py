@@ -10,38 +10,39 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hyperrestore.restore.repair import Repair
 from hyperrestore.web.messages import JobRequest, JobStatus, State
 from hyperrestore.web.photos import LevelMap, Photo
 
-_HEARTBEAT = 15.0  # seconds; a sign of life in between, by which a lost connection is noticed
+_HEARTBEAT = 15.0  # seconds between signs of life, which reveal a lost connection
 
 
 @dataclass
 class Job:
-    """A photo that is restored as a whole.
+    """A whole photo that is being restored.
 
     Attributes:
-        identity: By which the page names it.
+        identity: The name that the page uses for it.
         photo: What is restored.
-        request: How.
-        target: The file to be.
-        name: Under which it is downloaded.
-        mask: Its own copy of the map of levels, if it has one.
+        request: The request as the page sent it.
+        repair: The same, checked; a mask in it is the job's own file.
+        target: The file that will hold the result.
+        name: Name of the downloaded file.
         state: How far it is.
-        done: Tiles that are restored.
+        done: Tiles restored so far.
         total: All tiles; 0 until they are counted.
-        began: When it began to run, by the monotonic clock, seconds.
+        began: When it started to run, by the monotonic clock, seconds.
         notes: One plain sentence for everything that was converted or could not be kept.
         error: Why it failed.
-        unwanted: Whether it is to stop.
+        unwanted: Whether it should stop.
     """
 
     identity: str
     photo: Photo
     request: JobRequest
+    repair: Repair
     target: Path
     name: str
-    mask: Path | None = None
     state: State = "queued"
     done: int = 0
     total: int = 0
@@ -81,10 +82,10 @@ class Page:
         identity: A secret that only this page knows.
         folder: For its files.
         photos: By identity.
-        jobs: By identity, in the order they were asked for.
+        jobs: By identity, in the order in which they were requested.
         maps: Maps of levels, by photo and identity.
         listeners: One for each open stream of events.
-        seen: When it was last heard of, by the monotonic clock, seconds.
+        seen: When it last sent a request, by the monotonic clock, seconds.
         waiting: How many of its requests are being answered.
         closed: Whether it has ended.
     """
@@ -100,11 +101,11 @@ class Page:
     closed: bool = False
 
     def heard(self) -> None:
-        """Note that it was heard of."""
+        """Note that it has sent a request."""
         self.seen = time.monotonic()
 
     def tell(self, job: Job) -> None:
-        """Let all streams of events tell how far a job is."""
+        """Send the state of a job to all streams of events."""
         for listener in self.listeners:
             listener.jobs[job.identity] = job
             listener.woken.set()
@@ -116,7 +117,7 @@ class Page:
             listener.woken.set()
 
     async def events(self) -> AsyncIterator[str]:
-        """Server-sent events about the jobs; those that there are come first."""
+        """Server-sent events about the jobs; the existing ones come first."""
         listener = _Listener(dict(self.jobs))
         listener.woken.set()
         self.listeners.append(listener)
@@ -139,7 +140,7 @@ class Page:
 
 @dataclass
 class _Listener:
-    """One stream of events: the jobs that it has yet to tell of, each once, as it will be then."""
+    """One stream of events: the jobs it has yet to report, each once, in its state at that time."""
 
     jobs: dict[str, Job]
     woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -152,7 +153,7 @@ class Pages:
     Args:
         folder: For their files.
         most: How many may be open.
-        patience: How long a page may be unheard of while nothing is open to it, seconds.
+        patience: How long a page without an open stream may send no request before it is closed, seconds.
         drop: Called with the identity of a page that has ended.
     """
 
@@ -175,14 +176,14 @@ class Pages:
         return page
 
     def find(self, identity: str) -> Page | None:
-        """The page of that identity, which is heard of by that."""
+        """The page of that identity; looking it up counts as a sign of life."""
         page = self._pages.get(identity)
         if page is not None:
             page.heard()
         return page
 
     def close(self, page: Page) -> None:
-        """End a page: its jobs are stopped, its files removed."""
+        """Close a page: stop its jobs and remove its files."""
         self._pages.pop(page.identity, None)
         page.closed = True
         for job in page.jobs.values():
@@ -192,7 +193,7 @@ class Pages:
         shutil.rmtree(page.folder, ignore_errors=True)
 
     def close_lost(self) -> None:
-        """End the pages that were unheard of for too long, and wait for nothing."""
+        """Close the pages that sent nothing for too long and have no request in progress."""
         now = time.monotonic()
         for page in list(self._pages.values()):
             if not page.listeners and not page.waiting and now - page.seen > self._patience:
@@ -204,11 +205,11 @@ class Pages:
             page.end_streams()
 
     def close_all(self) -> None:
-        """End all pages."""
+        """Close all pages."""
         for page in list(self._pages.values()):
             self.close(page)
 
 
 def new_identity() -> str:
-    """A name that nobody can guess, fit for addresses and files."""
+    """A random name that nobody can guess, usable in addresses and as a file name."""
     return secrets.token_hex(16)

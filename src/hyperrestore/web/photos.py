@@ -1,4 +1,4 @@
-"""A photo that a page holds: decoded once into a plain file; its regions are read, restored and shown."""
+"""A photo on a page: decoded once into a plain file, from which regions are read, restored and shown."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BACKGROUND_TILE = 500  # a sixth of a usual view: others wait a quarter of a se
 
 @dataclass(frozen=True)
 class Raster:
-    """Samples in a plain file, of which any region can be read.
+    """Samples in a plain file, from which any region can be read.
 
     Attributes:
         path: The file; it holds (height, channels, width) samples and nothing else.
@@ -54,14 +54,14 @@ class Raster:
     def read(self, region: Region) -> Rows:
         """Samples of a region, (c, bottom - top, right - left)."""
         shape = (self.height, self.channels, self.width)
-        # Mapped for this call only: what stays in memory is for the system to decide, not part of ours.
+        # Mapped for this call only: the system decides what stays in memory, and it does not count as ours.
         samples = np.memmap(self.path, self.dtype, "r", shape=shape)
         part = samples[region.top : region.bottom, :, region.left : region.right]
         return np.ascontiguousarray(part.transpose(1, 0, 2))
 
 
 def write_raster(raster: Raster, read: Callable[[int, int], Rows]) -> None:
-    """Fill a raster's file with rows (channels, n, width), which are read once from top to bottom."""
+    """Write rows (channels, n, width), read once from top to bottom, into a raster's file."""
     with raster.path.open("wb") as file:
         for top in range(0, raster.height, _STRIP):
             rows = read(top, min(top + _STRIP, raster.height))
@@ -70,18 +70,18 @@ def write_raster(raster: Raster, read: Callable[[int, int], Rows]) -> None:
 
 @dataclass(frozen=True)
 class LevelMap:
-    """Where a photo is to be restored more or less.
+    """Where a photo should be restored more, and where less.
 
     Attributes:
         mask: A picture of any size; white stands for one level, black for another.
-        shares: How white it is, 0 to 1, in the size of the photo, by how much that is reduced.
+        shares: How white it is, 0 to 1, in the size of the reduced photo, by reduction factor.
     """
 
     mask: Path
     shares: dict[int, Raster] = field(repr=False, default_factory=dict)
 
-    def prepare(self, reduce: int, width: int, height: int) -> None:
-        """Make it fit the photo reduced, if that is not done yet; one thread at a time.
+    def add_reduced(self, reduce: int, width: int, height: int) -> None:
+        """Resize it to the reduced photo, unless that was done already; one thread at a time.
 
         Raises:
             PictureError: The mask cannot be read, or has transparency.
@@ -108,19 +108,19 @@ class LevelMap:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo that a page holds.
+    """A photo on a page.
 
     Attributes:
-        identity: By which the page names it.
-        name: Of the file that was given; only shown.
-        path: The file as it was given.
+        identity: The name that the page uses for it.
+        name: Of the file as sent; only for display.
+        path: The file as sent.
         format: Of that file.
         info: What it says besides its pixels.
         findings: What is wrong with it.
-        colours: Its samples without alpha, by how much they are reduced.
+        colours: Its samples without alpha, by reduction factor.
         alpha: Its alpha, likewise; empty if it has none.
-        inputs: What the network is shown, likewise: the colours, encoded if they are in linear light, or,
-            where some are hidden, the rows of `transparency.VisibleRows`.
+        inputs: The network's input, likewise: the colours, encoded if they are in linear light, or, where
+            some are hidden, the rows of `transparency.VisibleRows`.
     """
 
     identity: str
@@ -134,15 +134,15 @@ class Photo:
     inputs: dict[int, Raster] = field(repr=False)
 
     def size(self, reduce: int) -> tuple[int, int]:
-        """Width and height of the photo reduced; what is left over counts as a whole pixel."""
+        """Width and height of the reduced photo, rounded up."""
         return -(-self.info.width // reduce), -(-self.info.height // reduce)
 
-    def prepare(self, reduce: int) -> None:
-        """Make the photo reduced, if it is not there yet; one thread at a time."""
+    def add_reduced(self, reduce: int) -> None:
+        """Make the reduced photo, unless it exists already; one thread at a time."""
         if reduce in self.inputs:
             return
         if reduce > 1:
-            self.prepare(reduce // 2)
+            self.add_reduced(reduce // 2)
             halve(self.colours, self.alpha, reduce)
         self.inputs[reduce] = as_seen(self.colours[reduce], self.alpha.get(reduce), self.info)
 
@@ -162,18 +162,18 @@ class Photo:
         quick: bool = False,
         between: Callable[[], None] | None = None,
     ) -> Rows:
-        """A region of the photo restored, in its own depth: the same as of the full result, unless quick.
+        """Restore a region of the photo, in its own depth: the same as in the full result, unless `quick`.
 
         Args:
             restorer: The model.
-            repair: What is asked of it for the whole photo; its levels are given.
+            repair: The repair of the whole photo, with given levels.
             region: Of the result, pixels.
-            reduce: How much smaller a photo is restored instead; with 1 it is the result's region. Shrinking
-                averages damage away, so the levels are weaker then (see `reduced_level`).
-            level_map: Where it is white and black, the levels of the repair's mask hold.
-            quick: Whether it may differ by a rounding, and is there sooner (as of a small picture).
-            between: Called before every window of work in the background; others may be served meanwhile, and
-                what it raises ends the work.
+            reduce: Reduction factor: the photo is reduced first, then restored. Reducing averages damage
+                away, so weaker levels are used (see `reduced_level`).
+            level_map: The map of the repair's mask, resized to the photo.
+            quick: Use the graph for small pictures: sooner ready, and may differ by a rounding.
+            between: Called before every window of work in the background, so that others can be served; an
+                exception that it raises ends the work.
 
         Raises:
             UsageError: The precision of the model is not for this photo.
@@ -221,7 +221,7 @@ class Photo:
 
 
 def read_info(path: Path, *, max_pixels: int) -> tuple[Format, PictureInfo]:
-    """What a file says of itself; of its pixels none is decoded.
+    """What a file says about itself; no pixels are decoded.
 
     Raises:
         PictureError: As `picture.open_picture`.
@@ -233,12 +233,12 @@ def read_info(path: Path, *, max_pixels: int) -> tuple[Format, PictureInfo]:
 
 
 def keep_photo(path: Path, *, identity: str, name: str, max_pixels: int) -> Photo:
-    """Decode a picture file into plain files beside it, and find out what is wrong with it.
+    """Decode a picture file into plain files beside it, and detect what is wrong with it.
 
     Args:
         path: The file, alone in its folder.
-        identity: By which the page names it.
-        name: Of the file that was given.
+        identity: The name that the page uses for it.
+        name: Of the file as sent.
         max_pixels: The most pixels that are accepted.
 
     Raises:
@@ -256,12 +256,12 @@ def keep_photo(path: Path, *, identity: str, name: str, max_pixels: int) -> Phot
         image[image.bands - 1].rawsave(os.fsencode(alpha[1].path))
     findings = inspect(path, max_pixels=max_pixels)
     photo = Photo(identity, name, path, known, info, findings, {1: colours}, alpha, {})
-    photo.prepare(1)
+    photo.add_reduced(1)
     return photo
 
 
 def as_seen(colours: Raster, alpha: Raster | None, info: PictureInfo) -> Raster:
-    """What a network is to be shown of colours and alpha; the colours themselves, if that is all of them."""
+    """The network's input: the colours, encoded, or with alpha as `VisibleRows`; or just the colours."""
     rasters = [colours] if alpha is None else [colours, alpha]
 
     def read(top: int, bottom: int) -> Rows:
@@ -283,7 +283,7 @@ def as_seen(colours: Raster, alpha: Raster | None, info: PictureInfo) -> Raster:
 
 
 def reduced_level(restorer: Restorer, level: float, reduce: int) -> float:
-    """The level of a photo shrunk by `reduce`, whose own level is given; scales stay.
+    """The level for a photo reduced by `reduce`, from its level at full size; scales stay.
 
     The mean of r x r pixels has a r-th of the standard deviation of white noise. JPEG has no such law: what
     is lost to quality 100 is taken for as many times less, too.
@@ -295,7 +295,7 @@ def reduced_level(restorer: Restorer, level: float, reduce: int) -> float:
 
 
 def halve(colours: dict[int, Raster], alpha: dict[int, Raster], reduce: int) -> None:
-    """Add the photo reduced by `reduce`, made of that reduced by half as much; alpha weighs the colours."""
+    """Add the photo reduced by `reduce`, from that reduced by half as much; colours are weighted by alpha."""
     sources = [rasters[reduce // 2] for rasters in (colours, alpha) if rasters]
     targets = [
         Raster(

@@ -29,7 +29,7 @@ _HEADERS = {
 
 
 class Safety:
-    """Checks every request before the application sees it, and adds the headers that keep browsers strict.
+    """Checks every request before the application sees it, and adds security headers to the answers.
 
     Args:
         application: What answers.
@@ -132,5 +132,5 @@ def _cookie(header: str, name: str) -> str:
 
 
 def _same(given: str, token: str) -> bool:
-    """Compare in a time that tells nothing."""
+    """Compare in constant time."""
     return secrets.compare_digest(given.encode(), token.encode())

@@ -27,7 +27,7 @@ _STOPPING = 3  # seconds that open connections have to end
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which ends the streams of events before it waits for open connections to end.
+    """uvicorn, but streams of events end before it waits for open connections.
 
     Args:
         app: As `create_app` makes it.
@@ -58,9 +58,9 @@ def serve(*, host: str, port: int, browser: bool) -> None:
     """Serve the page until Ctrl-C.
 
     Args:
-        host: Address or name to listen on; elsewhere than on loopback every request needs a token, which the
-            printed address holds.
-        port: 0 takes one that is free.
+        host: Address or name to listen on. Unless it is loopback, every request needs a token, which is part
+            of the printed address.
+        port: 0 chooses a free one.
         browser: Whether to open the page in a browser.
 
     Raises:
@@ -73,7 +73,7 @@ def serve(*, host: str, port: int, browser: bool) -> None:
     if host in ("0.0.0.0", "::"):  # everywhere
         shown = socket.gethostname()
     address = f"http://{shown}:{port}/" + ("" if token is None else f"?token={token}")
-    # A level beyond those of the training is the person's choice, and the page says so.
+    # The page itself says when a level lies outside the trained ones.
     warnings.simplefilter("ignore", ExtrapolationWarning)
     with listener, private_folder() as folder:
         app = create_app(folder, Restorer.load, token=token, cookie=f"hyperrestore-{port}")

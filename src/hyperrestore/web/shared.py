@@ -1,4 +1,4 @@
-"""What all pages share, and what is done on its threads: photos are taken in, jobs are run."""
+"""What all pages share, and the work of its threads: accepting photos and running jobs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from hyperrestore.errors import HyperrestoreError, PictureError
-from hyperrestore.level import LevelScale, Task
-from hyperrestore.restore.file import restore_file
+from hyperrestore.level import Task
+from hyperrestore.restore.file import repair_file
+from hyperrestore.restore.repair import Mask
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.web.executor import FairExecutor
 from hyperrestore.web.messages import Limits
 from hyperrestore.web.pages import Job, Page, Pages
 from hyperrestore.web.photos import LevelMap, Photo, keep_photo, read_info
 
-SPARE_DISK = 2**29  # bytes that are left to others
-MOST_QUIET = 2.0  # seconds that a render waits for views after each of its tiles
+SPARE_DISK = 2**29  # bytes of free space left for other programs
+MOST_QUIET = 2.0  # seconds that a render waits for views, at most, after each of its tiles
 
 
 class LastUsed:
-    """The model that was used last; the others let go of their memory, hundreds of megabytes for each.
+    """The model used last. The others are dropped, since each takes hundreds of megabytes.
 
     Args:
         load: Loads the model of a task.
@@ -38,7 +39,7 @@ class LastUsed:
         self._kept: tuple[tuple[Task, bool], Restorer] | None = None
 
     def get(self, task: Task, *, mapped: bool) -> Restorer:
-        """The model of a task, for one level or a map of levels; to be called by one thread."""
+        """The model of a task, for one level or a map of levels. Only one thread may call this."""
         if self._kept is None or self._kept[0] != (task, mapped):
             self._kept = None
             self._kept = (task, mapped), self._load(task)
@@ -46,7 +47,7 @@ class LastUsed:
 
 
 class TooLargeError(Exception):
-    """A photo has more pixels than are taken here."""
+    """A photo has more pixels than this server accepts."""
 
 
 @dataclass
@@ -56,10 +57,10 @@ class Shared:
     Attributes:
         folder: For temporary files.
         limits: What is refused.
-        restorers: By task, to ask for levels and sizes; they hold no network.
+        restorers: By task, used to check levels and sizes; they hold no network.
         load: Loads the model of a task.
-        last_used: The model of views.
-        pages: That are open.
+        last_used: The model that restores views.
+        pages: The open pages.
         views: Restores regions.
         renders: Restores whole photos; it gives way to `views`.
         files: A thread that decodes photos.
@@ -79,7 +80,7 @@ class Shared:
 
 
 def take_in(shared: Shared, path: Path, identity: str, name: str) -> Photo:
-    """Take in a file that a page has sent.
+    """Accept a photo that a page has sent.
 
     Raises:
         TooLargeError: It has too many pixels.
@@ -92,36 +93,36 @@ def take_in(shared: Shared, path: Path, identity: str, name: str) -> Photo:
             f"{name}: has {info.width} x {info.height} pixels, and at most {shared.limits.pixels} are "
             "allowed here; use the command line"
         )
-    # With alpha, what is shown to the network is kept besides.
+    # With alpha, the network's input is kept as well.
     planes = info.channels + (2 * info.channels + 2 if info.has_alpha else 0)
-    needed = info.width * info.height * planes * info.dtype.itemsize * 4 // 3  # with all that are reduced
+    needed = info.width * info.height * planes * info.dtype.itemsize * 4 // 3  # with the reduced copies
     check_disk(shared, needed)
     return keep_photo(path, identity=identity, name=name, max_pixels=shared.limits.pixels)
 
 
 def check_disk(shared: Shared, needed: int) -> None:
-    """Refuse what would leave less than `SPARE_DISK` to others; `needed` is in bytes.
+    """Refuse to write so many bytes if that would leave less than `SPARE_DISK`.
 
     Raises:
-        OSError: It would.
+        OSError: Too little space would be left.
     """
     if shutil.disk_usage(shared.folder).free < needed + SPARE_DISK:
         raise OSError(errno.ENOSPC, "no space left")
 
 
-def prepare(photo: Photo, level_map: LevelMap | None, reduce: int) -> None:
-    """Reduce a photo, and a map of it."""
-    photo.prepare(reduce)
+def add_reduced(photo: Photo, level_map: LevelMap | None, reduce: int) -> None:
+    """Reduce a photo, and its map if there is one."""
+    photo.add_reduced(reduce)
     if level_map is not None:
-        level_map.prepare(reduce, *photo.size(reduce))
+        level_map.add_reduced(reduce, *photo.size(reduce))
 
 
 def check_map(shared: Shared, photo: Photo, level_map: LevelMap) -> None:
-    """Take in a map of levels that a page has sent.
+    """Accept a map of levels that a page has sent.
 
     Raises:
         TooLargeError: It has too many pixels.
-        PictureError: It is no grey or RGB picture in 8 bits, or no PNG.
+        PictureError: It is not a PNG of 8 bits, or has transparency.
         OSError: The disk is full.
     """
     known, info = read_info(level_map.mask, max_pixels=2**62)
@@ -133,17 +134,12 @@ def check_map(shared: Shared, photo: Photo, level_map: LevelMap) -> None:
         raise PictureError(f"{level_map.mask}: has transparency, and must have no transparency; flatten it")
     if known.name != "PNG" or info.bits != 8:
         raise PictureError(f"{level_map.mask}: is {known.name} with {info.bits} bits; give a grey PNG with 8")
-    check_disk(shared, photo.info.width * photo.info.height * 6)  # floats, with all that are reduced
-    level_map.prepare(1, *photo.size(1))
-
-
-def weakest(scale: LevelScale) -> float:
-    """The level that changes least, of those seen in training."""
-    return float(min(scale.trained, key=scale.strength))
+    check_disk(shared, photo.info.width * photo.info.height * 6)  # floats, with the reduced copies
+    level_map.add_reduced(1, *photo.size(1))
 
 
 class _Unwanted(Exception):  # noqa: N818 - no error
-    """A job is to stop."""
+    """A job should stop."""
 
 
 def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop) -> None:
@@ -163,23 +159,11 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
     if job.unwanted:
         return
     change(state="running", began=time.monotonic())
-    request, source = job.request, job.photo.path
-    restorer = shared.load(request.task)
-    black = weakest(restorer.scale) if request.map_level is None else request.map_level
+    source, repair = job.photo.path, job.repair
+    restorer = shared.load(repair.task)
     try:
-        report = restore_file(
-            restorer,
-            source,
-            job.target,
-            request.level if job.mask is None or request.level is None else (black, request.level),
-            level_map=job.mask,
-            to_width=request.to_width,
-            to_height=request.to_height,
-            long_side=request.long_side,
-            softness=request.softness,
-            grain=request.grain,
-            quality=request.quality,
-            progress=progress,
+        success = repair_file(
+            [restorer], [repair], source, job.target, quality=job.request.quality, progress=progress
         )
     except _Unwanted:
         change(state="cancelled")
@@ -187,20 +171,20 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
         sentence = str(error).replace(str(source), job.photo.name).replace(str(job.target), job.name)
         change(state="failed", error=sentence)
     except Exception:
-        # Nobody waits for the result of this call, who could tell.
+        # Nobody waits for the result of this call, so the error would go unnoticed.
         logging.getLogger(__name__).exception("a job failed that should not")
         change(state="failed", error="an unexpected error; see the server's terminal")
     else:
-        change(state="done", notes=report.notes)
+        change(state="done", notes=success.notes)
     finally:
-        if job.mask is not None:
-            job.mask.unlink(missing_ok=True)
+        if isinstance(repair.level_map, Mask):
+            repair.level_map.path.unlink(missing_ok=True)
         if page.closed or job.unwanted:
             job.target.unlink(missing_ok=True)
 
 
 def _change(page: Page, job: Job, values: dict[str, Any]) -> None:
-    """Change a job that has not ended, on the thread of the application."""
+    """Change a job, unless it has ended; called on the application's thread."""
     if not job.ended:
         for name, value in values.items():
             setattr(job, name, value)
@@ -214,6 +198,6 @@ def end(page: Page, job: Job) -> None:
 
 
 def forget(page: Page, job: Job) -> None:
-    """Remove a job that has ended, and its file."""
+    """Remove a finished job and its file."""
     del page.jobs[job.identity]
     job.target.unlink(missing_ok=True)

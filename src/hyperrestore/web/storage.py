@@ -1,4 +1,4 @@
-"""A private temporary folder for what pages hold; removed at the end, after a crash by the next start."""
+"""A private temporary folder for the pages' files; removed at the end, or after a crash by the next start."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LOCK = "lock"  # a file that is locked for as long as its process lives, howeve
 
 @contextmanager
 def private_folder(parent: Path | None = None) -> Iterator[Path]:
-    """Make a folder that only its owner can enter, and remove it in the end, with all that it holds.
+    """Make a folder that only its owner can enter, and remove it at the end with its contents.
 
-    Folders that crashed runs of the same user have left are removed first.
+    Folders left by crashed runs of the same user are removed first.
 
     Args:
         parent: Where; by default the system's folder for temporary files.

@@ -1,1 +1,1 @@
-"""What a person types: the commands, their options and what they accept."""
+"""The commands, their options and what these accept."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hyperrestore.cli.arguments.shared import Commands, add_engine
+from hyperrestore.cli.arguments.shared import Commands, add_running
 from hyperrestore.cli.arguments.values import number, numbers, path, whole
 
 
@@ -44,4 +44,4 @@ def add_evaluate(commands: Commands) -> None:
         "-f", "--format", default="text", metavar="NAME", help="output on stdout: text (default), csv or json"
     )
     command.add_argument("--plot", metavar="FILE", help="plot PSNR against the level (PNG, SVG, PDF)")
-    add_engine(command)
+    add_running(command)

@@ -31,7 +31,7 @@ _COMMANDS = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line, like every other error."""
+    """A parser whose error message is one line, like every other error."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `{self.prog} --help`")

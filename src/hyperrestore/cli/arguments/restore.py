@@ -97,7 +97,7 @@ def _add_grain(command: argparse.ArgumentParser) -> None:
 
 
 def _add_choice(command: argparse.ArgumentParser) -> None:
-    """Add other levels than one for a picture: a level for each pixel, or several to choose from."""
+    """Add the options for more than one level: a level for each pixel, or several to choose from."""
     command.add_argument(
         "--level-map", type=path, metavar="MASK",
         help="picture of any size that sets the level of each pixel: the first value of -l where it is "

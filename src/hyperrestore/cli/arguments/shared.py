@@ -13,7 +13,7 @@ Commands = Any  # argparse names the type of `add_subparsers` only privately
 
 
 def add_verbose(command: argparse.ArgumentParser, *, default: bool | str) -> None:
-    """Add -v, which is taken before the command and after it."""
+    """Add -v, which is accepted before the command and after it."""
     command.add_argument(
         "-v",
         "--verbose",
@@ -24,7 +24,7 @@ def add_verbose(command: argparse.ArgumentParser, *, default: bool | str) -> Non
 
 
 def add_files(command: argparse.ArgumentParser) -> None:
-    """Add what every command that restores pictures takes; only upscaling changes their size."""
+    """Add the options of all commands that restore pictures."""
     command.set_defaults(to_width=None, to_height=None, long_side=None, model=None)
     command.set_defaults(grain=0.0, level_map=None, softness=None, sweep=None, region=None, singles=False)
     add_inputs(
@@ -40,11 +40,11 @@ def add_files(command: argparse.ArgumentParser) -> None:
         "--report", type=path, metavar="FILE", help="write a JSON file with the outcome for each picture"
     )
     add_limit(command)
-    add_engine(command)
+    add_running(command)
 
 
 def _add_results(command: argparse.ArgumentParser) -> None:
-    """Add where results go, in which format, and what becomes of existing files."""
+    """Add the options for results: where, in which format, and whether to replace existing files."""
     command.add_argument(
         "-o",
         "--out",
@@ -80,7 +80,7 @@ def add_inputs(command: argparse.ArgumentParser, recursive: str) -> None:
 
 
 def add_limit(command: argparse.ArgumentParser) -> None:
-    """Add the largest size that is accepted."""
+    """Add the limit on the size of pictures."""
     command.add_argument(
         "--max-pixels", type=whole(1), metavar="COUNT",
         help="refuse pictures and results with more pixels (default 2^30)",
@@ -88,12 +88,12 @@ def add_limit(command: argparse.ArgumentParser) -> None:
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
-    """Add a model of one's own."""
+    """Add the option for another model."""
     command.add_argument("--model", metavar="FILE", help="use this checkpoint instead of the built-in model")
 
 
-def add_engine(command: argparse.ArgumentParser) -> None:
-    """Add where and how a network is run."""
+def add_running(command: argparse.ArgumentParser) -> None:
+    """Add the options for running a network: tile, device and precision."""
     command.add_argument(
         "-t", "--tile", type=whole(16), metavar="PIXELS",
         help="side of a tile; smaller tiles need less memory and more time",
@@ -101,8 +101,8 @@ def add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--device",
         default="auto",
-        help="auto (default) or cpu: the CPU, by OpenVINO; cuda, cuda:1 or mps: a GPU, by torch; torch: the "
-        "CPU, by torch",
+        help="auto (default) or cpu: OpenVINO on the CPU; cuda, cuda:1 or mps: torch on a GPU; torch: torch "
+        "on the CPU",
     )
     command.add_argument(
         "--precision",

@@ -41,7 +41,7 @@ def add_train(commands: Commands) -> None:
 
 
 def _add_ends(command: argparse.ArgumentParser) -> None:
-    """Add when training ends, and when only this command does."""
+    """Add the options for when training ends, and when only this command does."""
     command.add_argument(
         "--minutes", type=positive,
         help="total training time, including the validations in between and the time before --resume; "

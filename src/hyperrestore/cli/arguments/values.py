@@ -1,4 +1,4 @@
-"""The values of options: text -> numbers, paths, levels, regions; refused with what is allowed."""
+"""The values of options: text -> numbers, paths, levels, regions, or an error that says what is allowed."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ async def download_all(
 
 
 def _done(job: Job) -> Job:
-    """A job of which there is a file."""
+    """A finished job, which has a file."""
     if job.state != "done":
         raise HTTPException(409, f"this job is {job.state}; only a job that is done has a file")
     return job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
 
@@ -11,6 +12,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from hyperrestore.restore.repair import Mask
 from hyperrestore.web.messages import JobRequest, JobStatus
 from hyperrestore.web.pages import Job, Page, new_identity
 from hyperrestore.web.routes.photos import PHOTOS
@@ -18,7 +20,7 @@ from hyperrestore.web.routes.repair import repair_of, result_size
 from hyperrestore.web.routes.request import CHANGES, FoundJob, FoundPage, FoundPhoto, Here, body, failures
 from hyperrestore.web.shared import check_disk, end, forget, render
 
-JOBS = 2 * PHOTOS  # of a page, with their files: every photo saved, and saved once more
+JOBS = 2 * PHOTOS  # of a page, with their files: each photo can be saved twice
 JOB_BYTES = 2**14
 
 router = APIRouter()
@@ -34,7 +36,7 @@ router = APIRouter()
 async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: Request) -> JobStatus:
     """Restore the whole photo, as the command line does; events tell how far it is."""
     asked = await _asked(request)
-    repair, level_map = repair_of(shared.restorers[asked.task], page, photo, asked)
+    repair, _ = repair_of(shared.restorers[asked.task], page, photo, asked)
     width, height = photo.info.width, photo.info.height
     if not repair.is_automatic:
         width, height = result_size(shared, repair, width, height)
@@ -46,12 +48,13 @@ async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: R
     if asked.softness is not None:
         how += f"-softness-{asked.softness:g}"
     name = f"{PurePath(photo.name).stem}-{asked.task}{how}{suffix}"
-    job = Job(identity, photo, asked, page.folder / f"{identity}{suffix}", name)
-    if level_map is not None:  # whose file may be removed before the job begins
-        job.mask = page.folder / f"{identity}-map"
-        shutil.copyfile(level_map.mask, job.mask)
+    if isinstance(repair.level_map, Mask):  # whose file may be removed before the job begins
+        mask = repair.level_map._replace(path=page.folder / f"{identity}-map")
+        shutil.copyfile(repair.level_map.path, mask.path)
+        repair = replace(repair, level_map=mask)
+    job = Job(identity, photo, asked, repair, page.folder / f"{identity}{suffix}", name)
     call = partial(render, shared, page, job, asyncio.get_running_loop())
-    # In the background: jobs of one page are done in the order in which they were asked for.
+    # In the background, where jobs of one page run in the order of their requests.
     shared.renders.submit(page.identity, call, background=True)
     page.jobs[identity] = job
     page.tell(job)
@@ -74,7 +77,7 @@ async def end_job(page: FoundPage, job: FoundJob) -> None:
 
 
 async def _asked(request: Request) -> JobRequest:
-    """What a job is to do; its body is read only so far."""
+    """The request for a job; its body is read only up to a limit."""
     given = b""
     async for chunk in request.stream():
         given += chunk
@@ -89,7 +92,7 @@ async def _asked(request: Request) -> JobRequest:
 
 
 def _make_room(page: Page) -> None:
-    """Forget the oldest job that has ended, if there are as many as are kept."""
+    """If the page has as many jobs as are kept, forget the oldest finished one."""
     if len(page.jobs) < JOBS:
         return
     ended = [job for job in page.jobs.values() if job.ended]

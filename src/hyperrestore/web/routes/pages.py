@@ -24,7 +24,7 @@ router = APIRouter()
 
 @router.post("/api/pages", status_code=201, dependencies=CHANGES, responses=failures(422, 429))
 async def open_page(shared: Here) -> PageOpened:
-    """Open a page. It ends when no stream of its events is open and nothing is heard of it for 150 s."""
+    """Open a page. It closes when no stream of its events is open and it sends no request for 150 s."""
     page = shared.pages.open()
     if page is None:
         raise HTTPException(429, "too many pages are open; close one, or try again later")
@@ -39,13 +39,13 @@ async def open_page(shared: Here) -> PageOpened:
 
 @router.delete("/api/pages/{page}", status_code=204, dependencies=CHANGES, responses=failures(404, 422))
 async def close_page(shared: Here, request: Request, page: str) -> None:
-    """End a page at once: its jobs are stopped, its photos and files removed."""
+    """Close a page at once: stop its jobs, and remove its photos and files."""
     shared.pages.close(open_page_of(request, page))
 
 
 @router.get("/api/pages/{page}", status_code=204, responses=failures(404, 422))
 async def keep_page(request: Request, page: str) -> None:
-    """Keep a page open for a while, as every other request of it does."""
+    """Keep a page open for a while, as every other request from it does."""
     open_page_of(request, page).heard()
 
 

@@ -20,7 +20,7 @@ from hyperrestore.web.pages import Page
 from hyperrestore.web.photos import REDUCTIONS, LevelMap, Photo
 from hyperrestore.web.routes.repair import repair_of, result_size
 from hyperrestore.web.routes.request import FoundPage, FoundPhoto, Here, failures, unless_gone
-from hyperrestore.web.shared import Shared, prepare
+from hyperrestore.web.shared import Shared, add_reduced
 
 router = APIRouter()
 
@@ -47,18 +47,20 @@ def _view(
     top: Annotated[int, Query(ge=0)],
     width: Annotated[int, Query(ge=1)],
     height: Annotated[int, Query(ge=1)],
-    reduce: Annotated[int, Query(description="1, 2, 4, ... 64: how much smaller the photo is shown.")] = 1,
-    task: Annotated[Task | None, Query(description="Without it the photo itself is shown.")] = None,
+    reduce: Annotated[int, Query(description="Reduction factor of the shown photo: 1, 2, 4, ... 64.")] = 1,
+    task: Annotated[Task | None, Query(description="If it is missing, the photo itself is shown.")] = None,
     level: Annotated[float | None, Query(description="In the task's unit.")] = None,
-    to_width: Annotated[int | None, Query(ge=1, description="Of upscaling: width of the result.")] = None,
-    to_height: Annotated[int | None, Query(ge=1, description="Of upscaling: height of the result.")] = None,
-    long_side: Annotated[int | None, Query(ge=1, description="Of upscaling: its longer side.")] = None,
+    to_width: Annotated[int | None, Query(ge=1, description="For upscaling: width of the result.")] = None,
+    to_height: Annotated[int | None, Query(ge=1, description="For upscaling: height of the result.")] = None,
+    long_side: Annotated[
+        int | None, Query(ge=1, description="For upscaling: longer side of the result.")
+    ] = None,
     softness: Annotated[
-        float | None, Query(description="How soft the photo is, if the task has this axis.")
+        float | None, Query(description="How soft the photo is, for a task with this level.")
     ] = None,
     map: Annotated[str | None, Query(description="A map of the photo.")] = None,
     map_level: Annotated[FiniteFloat | None, Query(description="The level where the map is black.")] = None,
-    grain: Annotated[float, Query(ge=0, le=1, description="Share of the noise put back.")] = 0.0,
+    grain: Annotated[float, Query(ge=0, le=1, description="Share of the noise to put back.")] = 0.0,
     quick: Annotated[bool, Query(description="May differ by a rounding, and is faster.")] = False,
     priority: Annotated[Literal["now", "background"], Query()] = "now",
 ) -> View:
@@ -97,7 +99,7 @@ async def show_region(
         size = result_size(shared, repair, *size)
     _check_region(view.region, size, shared.limits.view_pixels)
     if view.reduce not in photo.inputs or (level_map and view.reduce not in level_map.shares):
-        await unless_gone(request, page, shared.files.submit(prepare, photo, level_map, view.reduce))
+        await unless_gone(request, page, shared.files.submit(add_reduced, photo, level_map, view.reduce))
     if repair is None:
         showing = shared.encoder.submit(photo.shown, view.region, view.reduce)
     else:
@@ -115,7 +117,7 @@ async def show_region(
 
 
 def _check_region(region: Region, size: tuple[int, int], most: int) -> None:
-    """Refuse what is not within a picture of that width and height, or has more than `most` pixels."""
+    """Refuse a region that is not within a picture of that size, or has more than `most` pixels."""
     width, height = size
     if region.right > width or region.bottom > height:
         raise HTTPException(
@@ -135,7 +137,7 @@ def _restore(
     level_map: LevelMap | None,
     left: threading.Event,
 ) -> Future[Rows]:
-    """Let a region wait for its turn to be restored; `left` tells that nobody waits for it any more."""
+    """Queue a region to be restored; `left` is set when nobody waits for it any more."""
 
     def between() -> None:
         if left.is_set():

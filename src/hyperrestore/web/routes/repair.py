@@ -1,4 +1,4 @@
-"""What is asked for -> the repair, checked, and the size of its result."""
+"""A request -> the repair, checked, and the size of its result."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from typing import Protocol
 
 from fastapi import HTTPException
 
-from hyperrestore.level import Task
+from hyperrestore.level import LevelScale, Task
 from hyperrestore.restore.repair import ANY_SIZE, Mask, Repair, Size
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.enlarge import enlarged_size
 from hyperrestore.web.pages import Page
 from hyperrestore.web.photos import LevelMap, Photo
-from hyperrestore.web.shared import Shared, weakest
+from hyperrestore.web.shared import Shared
 
 
-class Asked(Protocol):
-    """A repair as a request asks for it; see `messages.JobRequest`."""
+class RepairRequest(Protocol):
+    """What a request says about a repair; see `messages.JobRequest`."""
 
     @property
     def level(self) -> float | None:
-        """In the task's unit; None where it is to be estimated, or a size says it."""
+        """In the task's unit; None if it is to be estimated, or follows from a size."""
 
     @property
     def size(self) -> Size:
-        """Of upscaling, where no scale says it."""
+        """For upscaling: the requested size, if no scale is given."""
 
     @property
     def softness(self) -> float | None:
-        """How soft the photo is, for a task that has this axis."""
+        """How soft the photo is, for a task that has this level."""
 
     @property
     def map(self) -> str | None:
@@ -40,21 +40,21 @@ class Asked(Protocol):
 
     @property
     def grain(self) -> float:
-        """Share of the noise that is put back."""
+        """Share of the noise to put back."""
 
 
 def repair_of(
-    restorer: Restorer, page: Page, photo: Photo, asked: Asked, *, reduce: int = 1
+    restorer: Restorer, page: Page, photo: Photo, asked: RepairRequest, *, reduce: int = 1
 ) -> tuple[Repair, LevelMap | None]:
-    """The repair that is asked for, with its map of levels; a size becomes a scale.
+    """The requested repair, with its map of levels; a size becomes a scale.
 
     Args:
         restorer: Of the task.
         page: Whose photo it is.
         photo: What is repaired.
         asked: The request.
-        reduce: How much smaller the photo is than its original. Means of r x r pixels bring its softness
-            about r times nearer to the usual one.
+        reduce: Reduction factor of the photo. Means of r x r pixels bring its softness about r times nearer
+            to the usual one.
     """
     level, size = asked.level, asked.size
     if restorer.task == Task.UPSCALE and any(size):
@@ -67,13 +67,18 @@ def repair_of(
     levels = {} if level is None else {restorer.scale.unit: level}
     if asked.softness is not None:
         axis = restorer.axis("softness")
-        levels[axis.unit] = axis.origin + (axis.check(asked.softness) - axis.origin) / reduce
+        levels[axis.unit] = (axis.check(asked.softness) + (reduce - 1) * axis.origin) / reduce
     if asked.map is None or level is None:
         return Repair(restorer.task, restorer.scales, levels, grain=asked.grain, size=size), None
     level_map = map_of(page, photo, asked.map)
     black = weakest(restorer.scale) if asked.map_level is None else asked.map_level
     mask = Mask(level_map.mask, black, levels.pop(restorer.scale.unit))
     return Repair(restorer.task, restorer.scales, levels, mask, grain=asked.grain, size=size), level_map
+
+
+def weakest(scale: LevelScale) -> float:
+    """The trained level that changes a picture least."""
+    return float(min(scale.trained, key=scale.strength))
 
 
 def result_size(shared: Shared, repair: Repair, width: int, height: int) -> tuple[int, int]:

@@ -71,7 +71,7 @@ def _own_header(
         Literal["1"], Header(alias=OWN_HEADER, description="Other sites cannot send this header.")
     ],
 ) -> None:
-    """Asked for by `Safety` already; here it is described."""
+    """`Safety` checks it; here it is only documented."""
 
 
 Here = Annotated[Shared, Depends(_shared)]
@@ -83,12 +83,12 @@ BINARY = {"type": "string", "format": "binary"}
 
 
 def failures(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """What the document says of answers that are no success."""
+    """The documentation of error answers."""
     return {code: {"model": Failure} for code in (*codes, 403)}
 
 
 def body(kind: str, schema: dict[str, str]) -> dict[str, Any]:
-    """What the document says of a body that is not read as a whole, or only so far."""
+    """The documentation of a body that is read in parts, or only up to a limit."""
     return {"requestBody": {"required": True, "content": {kind: {"schema": schema}}}}
 
 
@@ -108,7 +108,7 @@ async def receive(request: Request, path: Path, most: int) -> None:
 
 
 async def unless_gone(request: Request, page: Page, future: Future[Result]) -> Result:
-    """The result of a call on another thread, taken back if the client leaves before it begins."""
+    """The result of a call on another thread, withdrawn if the client leaves before it starts."""
     closed = HTTPException(404, "this page was closed in the meantime")
 
     async def gone() -> None:
