@@ -2,15 +2,18 @@ r"""The paper's comparison of adjustable methods, on one main network, the same 
 
     python benchmarks/adaptive/compare.py PHOTOS TEST
     python benchmarks/adaptive/compare.py PHOTOS TEST --task dejpeg --methods DNI ours
-    python benchmarks/adaptive/compare.py PHOTOS TEST --width 16 --blocks 2 --steps 150 --crops 8 --crop 48 \
-        --pictures 2  # a try
+
+For a try of some minutes, in which nothing has learnt much:
+
+    python benchmarks/adaptive/compare.py PHOTOS TEST --width 16 --blocks 2 --steps 100 --crops 8 --crop 48 \
+        --pictures 2 --dedicated 15 45 75 --levels 5 30 60 90
 
 Trains what is missing below `--out` and scores every method on the pictures of the folder TEST, beside
 networks for one level each. An interrupted command goes on with the stage of training at which it stopped;
 two commands may train different `--methods` or `--seeds` side by side, and a third prints the table. With
 `--save` the results become part of docs/adaptive.md.
 
-Every adjustable method sees 2 x `--steps` x `--crops` crops, a network for one level half as many.
+Every method, and every network for one level, sees 2 x `--steps` x `--crops` crops.
 """
 
 from __future__ import annotations
@@ -67,7 +70,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--task", choices=list(Task), default=Task.DENOISE, type=Task)
     parser.add_argument("--width", type=int, default=64, help="channels of the main network (64)")
     parser.add_argument("--blocks", type=int, default=16, help="its residual blocks (16)")
-    parser.add_argument("--steps", type=int, default=10_000, help="of a network for one level (10,000)")
+    parser.add_argument("--steps", type=int, default=10_000, help="half of those of a method (10,000)")
     parser.add_argument("--crops", type=int, default=16, help="in a step, of all levels together (16)")
     parser.add_argument("--crop", type=int, default=0, help="side of a crop, pixels (that of the recipe)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -123,7 +126,7 @@ def compare(options: argparse.Namespace) -> Comparison:
         options.test.resolve().name, len(pictures), text,
     )  # fmt: skip
     compared = entries(options)
-    recipe, _ = recipe_for(place, compared[0], compared[0].build(place.setting).stages[0])
+    recipe, _ = recipe_for(place, compared[0], 0)
     photos = Photos(split_photos(files)[0], crop=crop_side(recipe), device=place.device)
     progress = Progress([*stages_to_train(place, compared)])
     found = Comparison(run, (), ())

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Dedicated(nn.Module):
-    """The main network, trained at one level.
+    """The main network, trained at one level; in two stages, as a method that begins with it is.
 
     Args:
         setting: What all methods have in common.
@@ -20,7 +20,10 @@ class Dedicated(nn.Module):
     def __init__(self, setting: Setting, *, level: float) -> None:
         super().__init__()
         self.main = setting.main()
-        self.stages: Sequence[Stage] = (Stage("main", levels=(level,)),)
+        self.stages: Sequence[Stage] = (
+            Stage("main", levels=(level,)),
+            Stage("main", levels=(level,), again=True),
+        )
 
     def begin(self, stage: int) -> None:
         """Do nothing."""

@@ -64,13 +64,20 @@ class Stage:
             "main" is the main network alone, from fresh weights: a stage that all methods share.
         levels: Fixed levels of every step; empty if levels are drawn at random.
         span: Smallest and largest random level.
-        steps: Length, as a multiple of the training of a dedicated network.
+        steps: Length, in units of `--steps`; those of a method add up to 2.
+        again: It goes on with a part that an earlier stage trained, and so is not shared.
     """
 
     part: str
     levels: tuple[float, ...] = ()
     span: tuple[float, float] = (0.0, 0.0)
     steps: int = 1
+    again: bool = False
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is the same for all methods that have it."""
+        return self.part == "main" and not self.again
 
 
 class Method(Protocol):

@@ -22,11 +22,11 @@ each.
 """
 UNEQUAL = """## What is not equal, and what the papers do otherwise
 
-- **Crops.** An adjustable method sees twice as many crops as one dedicated network, in all. Of methods in
-  two stages the first half are at the start level (its network is the dedicated one), and the second at the
-  end level. Hypernetworks and CResMD divide each step among their levels, so k = 4 sees a quarter at each
-  of four. In the paper every crop passes at all k levels, so that a hypernetwork with k levels has k times
-  as many passes as a dedicated network.
+- **Crops.** Every method sees equally many in all, and so does every dedicated network. Of methods in two
+  stages the first half are at the start level, and the second at the end level; so at the start level they
+  have seen half of what the dedicated network has. Hypernetworks and CResMD divide each step among their
+  levels: k = 4 sees a quarter at each of four. In the papers a second stage comes on top, and every crop
+  passes a hypernetwork at all k levels: k times as many passes as of a dedicated network.
 - **Levels.** DNI, AdaFM, CFSNet, Dynamic-Net and FTN see two levels, and no others. CResMD and ours see all
   between the two, at random; "wide" is ours beyond them, and k = 5 has levels beyond them as well.
 - **Optimiser and rate.** All have those of the recipe of the paper's network here, and none has a rate of

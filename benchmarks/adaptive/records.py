@@ -21,7 +21,7 @@ class Run:
         task: What is repaired.
         width: Channels of the main network.
         blocks: Its residual blocks.
-        steps: Of a network for one level; adjustable methods see twice as many crops.
+        steps: Half of those of a method.
         crops: In a step.
         crop: Side of a crop, pixels.
         photos: A fingerprint of the photos that were trained on.

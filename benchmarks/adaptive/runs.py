@@ -11,6 +11,7 @@ from typing import cast
 
 import torch
 from adaptive.interface import Method, Setting, Stage
+from adaptive.records import DEDICATED
 from adaptive.training import Budget, stage_crops, stage_recipe, train_stage, trained_part
 from safetensors.torch import load_file, save
 from torch import nn
@@ -37,11 +38,6 @@ class Entry:
     build: Callable[[Setting], Method]
     levels: tuple[float, ...]
 
-    @property
-    def slug(self) -> str:
-        """Its name as part of a file's."""
-        return self.name.replace(" ", "-").replace(",", "")
-
 
 @dataclass(frozen=True)
 class Place:
@@ -66,19 +62,25 @@ class Place:
 
 def weights_path(place: Place, entry: Entry, stage: Stage) -> Path:
     """The file of a stage's weights; what methods share, they find there."""
-    name = f"main-{stage.levels[0]:g}" if stage.part == "main" else f"{entry.slug}-{stage.part or 'all'}"
+    name = f"main-{stage.levels[0]:g}" if stage.shared else f"{file_name(entry)}-{stage.part or 'all'}"
     return place.folder / f"seed-{entry.seed}" / f"{name}.safetensors"
 
 
 def results_path(place: Place, entry: Entry) -> Path:
     """The file of a method's results: one each, so that commands side by side do not overwrite any."""
-    levels = f"-{entry.levels[0]:g}" if len(entry.levels) == 1 else ""
-    return place.folder / f"seed-{entry.seed}" / f"{entry.slug}{levels}.json"
+    return place.folder / f"seed-{entry.seed}" / f"{file_name(entry)}.json"
 
 
-def recipe_for(place: Place, entry: Entry, stage: Stage) -> tuple[Recipe, Budget]:
-    """How a stage is trained."""
-    budget = replace(place.budget, seed=entry.seed)
+def file_name(entry: Entry) -> str:
+    """A method's name as part of a file's; that of a network for one level has its level."""
+    level = f"-{entry.levels[0]:g}" if entry.name == DEDICATED else ""
+    return entry.name.replace(" ", "-").replace(",", "") + level
+
+
+def recipe_for(place: Place, entry: Entry, index: int) -> tuple[Recipe, Budget]:
+    """How a stage of a method is trained; later ones see other crops."""
+    stage = entry.build(place.setting).stages[index]
+    budget = replace(place.budget, seed=entry.seed + 1000 * index)
     return stage_recipe(place.recipe, place.setting, stage, budget), budget
 
 
@@ -112,11 +114,11 @@ def stages_to_train(place: Place, compared: Sequence[Entry]) -> Iterator[int]:
     """Crops of each stage whose weights are missing."""
     seen: set[Path] = set()
     for entry in compared:
-        for stage in entry.build(place.setting).stages:
+        for index, stage in enumerate(entry.build(place.setting).stages):
             path = weights_path(place, entry, stage)
             if path not in seen and not path.is_file():
                 seen.add(path)
-                recipe, budget = recipe_for(place, entry, stage)
+                recipe, budget = recipe_for(place, entry, index)
                 yield stage_crops(recipe, stage, budget)
 
 
@@ -126,7 +128,7 @@ def trained(place: Place, entry: Entry, photos: Photos, progress: Progress) -> t
     method, crops = entry.build(place.setting), 0
     cast(nn.Module, method).to(place.device)
     for index, stage in enumerate(method.stages):
-        recipe, budget = recipe_for(place, entry, stage)
+        recipe, budget = recipe_for(place, entry, index)
         crops += stage_crops(recipe, stage, budget)
         path, part = weights_path(place, entry, stage), trained_part(method, stage)
         method.begin(index)

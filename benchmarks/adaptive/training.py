@@ -22,13 +22,13 @@ from hyperrestore.network.architectures import NetworkConfig
 
 @dataclass(frozen=True)
 class Budget:
-    """What the training of a network for one level costs; methods that are adjustable have twice that.
+    """What a training costs. Every method, a network for one level included, sees 2 * steps * crops crops.
 
     Attributes:
-        steps: Of a network for one level.
+        steps: Half of those of a method.
         crops: That pass the network in a step, of all levels together.
         crop: Side of a crop, pixels; 0 for that of the recipe.
-        seed: Of all randomness.
+        seed: Of the crops, and of what is done to them.
     """
 
     steps: int
@@ -94,7 +94,7 @@ def train_stage(
         stage: One of the method's.
         recipe: That of `stage_recipe`.
         photos: Clean photos.
-        budget: Its seed gives every stage the same random numbers.
+        budget: That of `recipe`.
         bf16: Compute in bf16 where that is safe.
         progress: Called after each step with the number of steps done, and of all.
 
