@@ -1,7 +1,7 @@
 """AdaFM: a filter for each channel after each convolution.
 
 Source: J. He, C. Dong, Y. Qiao, "Modulating image restoration with continual levels via adaptive feature
-modification layers", CVPR 2019, arXiv 1904.08118, sections 3.3 and 3.4: a layer is x -> g * x + b with a
+modification layers", CVPR 2019, arXiv 1904.08118, section 3: a layer is x -> g * x + b with a
 filter g and a bias b for each channel. The main network is trained at the start level; then g and b alone
 at the end level, from the identity I. A share s of the way has the filter I + s (g - I) and the bias s b.
 

@@ -2,12 +2,13 @@
 
 Source: W. Wang et al., "CFSNet: toward a controllable feature space for image restoration", ICCV 2019,
 arXiv 1904.00634, section 3: a coupling module returns (1 - a) R(x) + a T(x), where R is a block of the main
-branch, T one of the tuning branch, and a, one coefficient a channel, comes from the control scalar by fully
-connected layers: one that all modules share, then one for each. The main branch is trained at the start
-level with the scalar 0, where a is 0, then the tuning branch and the layers at the end level with 1.
+branch, T one of the tuning branch, and a, one coefficient for each channel, comes from the control scalar by
+fully connected layers. The main branch is trained at the start level with the scalar 0; then the tuning
+branch and these layers, at the end level with the scalar 1.
 
-Here every residual block is such a module, and the convolution behind them. The layers have no bias and
-nothing in between, so that a is proportional to the scalar. Tuning blocks begin as copies of the main ones.
+Here every residual block is such a module, and so is the convolution behind them. One fully connected layer
+is shared by all modules, and one of each module's own follows. They have no bias and nothing in between, so
+that a is proportional to the scalar. Tuning blocks begin as copies of the main ones.
 """
 
 from __future__ import annotations

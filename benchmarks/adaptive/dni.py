@@ -1,7 +1,7 @@
 """DNI: the weights of two networks, interpolated.
 
 Source: X. Wang et al., "Deep network interpolation for continuous imagery effect transition", CVPR 2019,
-arXiv 1811.10515, section 3.1: a share s of the way from one level to the other has the weights (1 - s) times
+arXiv 1811.10515, section 3: a share s of the way from one level to the other has the weights (1 - s) times
 those of the start, plus s times those of the end. The network of the end is fine-tuned from the other.
 """
 

@@ -7,7 +7,7 @@ main network is trained at the start level; then the transition networks alone a
 identity: their convolutions begin as that, and PReLU with a slope of 1. A share s of the way has (1 - s) k
 + s FTN(k).
 
-Here every convolution at half resolution has a transition network; biases stay.
+Here every convolution at half resolution has a transition network, in 16 groups; biases stay.
 """
 
 from __future__ import annotations
