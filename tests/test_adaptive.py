@@ -340,7 +340,8 @@ def test_the_whole_comparison_runs_and_is_saved(command, tmp_path):
     rows = [line for line in first.out.splitlines() if line.startswith("| ")]
     for name in NAMES:
         assert sum(row.startswith(f"| {name} |") for row in rows) == 3, name
-    assert "| 2 dedicated networks |" in first.out
+    assert "| 2 dedicated networks | its own |" in first.out
+    assert "| DNI | 15, 75 |" in first.out and "| ours, wide | 5 to 85 |" in first.out
     assert "20 of 20: " in first.err and "minutes left" in first.err
     page = (tmp_path / "docs" / "adaptive.md").read_text()
     assert rows[3] in page and "What is not equal" in page

@@ -5,7 +5,7 @@ r"""The paper's comparison of adjustable methods, on one main network, the same 
 
 For a try of some minutes, in which nothing has learnt much:
 
-    python benchmarks/adaptive/compare.py PHOTOS TEST --width 16 --blocks 2 --steps 100 --crops 8 --crop 48 \
+    python benchmarks/adaptive/compare.py PHOTOS TEST --width 16 --blocks 2 --steps 100 --crop 32 \
         --pictures 2 --dedicated 15 45 75 --levels 5 30 60 90
 
 Trains what is missing below `--out` and scores every method on the pictures of the folder TEST, beside
@@ -71,7 +71,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=64, help="channels of the main network (64)")
     parser.add_argument("--blocks", type=int, default=16, help="its residual blocks (16)")
     parser.add_argument("--steps", type=int, default=10_000, help="half of those of a method (10,000)")
-    parser.add_argument("--crops", type=int, default=16, help="in a step, of all levels together (16)")
+    parser.add_argument("--crops", type=int, default=20, help="in a step, of all levels together (20)")
     parser.add_argument("--crop", type=int, default=0, help="side of a crop, pixels (that of the recipe)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))

@@ -137,14 +137,19 @@ def costs_table(one: Comparison, dedicated: int) -> str:
     """Parameters, work and training of each method."""
     rows = []
     for cost in one.costs:
-        count = dedicated if cost.method == DEDICATED else 1
-        name = f"{dedicated} dedicated networks" if cost.method == DEDICATED else cost.method
+        own = cost.method == DEDICATED
+        count = dedicated if own else 1
         rows.append([
-            name, f"{count * cost.stored:,}", f"{cost.generated:,}", f"{cost.multiply_adds / 1e6:.4f} M",
-            f"{count * cost.crops:,}", f"{1000 * cost.change:.1f}",
+            f"{dedicated} dedicated networks" if own else cost.method,
+            "its own" if own else cost.trained,
+            f"{count * cost.stored:,}",
+            f"{cost.generated:,}",
+            f"{cost.multiply_adds / 1e6:.4f} M",
+            f"{count * cost.crops:,}",
+            f"{1000 * cost.change:.1f}",
         ])  # fmt: skip
-    head = ["", "stored parameters", "of one level", "multiply-adds per pixel", "crops in training",
-            "to another level, ms"]  # fmt: skip
+    head = ["", "trained at", "stored parameters", "of one level", "multiply-adds per pixel",
+            "crops in training", "to another level, ms"]  # fmt: skip
     return f"Each crop passes the network once. Times are of {one.costs[0].cpu}.\n\n{grid(head, rows)}"
 
 

@@ -67,15 +67,17 @@ class Cost:
 
     Attributes:
         method: Its name.
+        trained: At which levels, for people.
         stored: Parameters of the whole method.
         generated: Parameters of its network for one level.
         multiply_adds: Of that network, per pixel.
         crops: That passed the network in all of the training.
-        change: Seconds to make the network for another level, on the CPU.
+        change: Seconds to make the network for another level, on the CPU, the fastest of several times.
         cpu: Its name.
     """
 
     method: str
+    trained: str
     stored: int
     generated: int
     multiply_adds: float
