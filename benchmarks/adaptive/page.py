@@ -37,10 +37,10 @@ UNEQUAL = """## What is not equal, and what the papers do otherwise
   passes a hypernetwork at all k levels: k times as many passes as of a dedicated network.
 - **Levels.** DNI, AdaFM, CFSNet, Dynamic-Net and FTN see two levels, and no others. CResMD and ours see all
   between the two, at random; "wide" is ours beyond them, and k = 5 has levels beyond them as well.
-- **Optimiser and rate.** All have those of the recipe of the paper's network here, and none has a rate of
-  its own. Kernels of dedicated networks, DNI, tuning branches and hypernetworks are stepped by Muon;
-  filters, coefficients and transition networks by AdamW. The papers have Adam for everything, and hundreds
-  of thousands of steps.
+- **Optimiser and rate.** All have those of the recipe of the paper's network here, tuned for hypernetworks:
+  for noise, W has a quarter of the rate, a choice that no other method was given. Kernels of dedicated
+  networks, DNI, tuning branches and hypernetworks are stepped by Muon; filters, coefficients and transition
+  networks by AdamW. The papers have Adam for everything, and hundreds of thousands of steps.
 - **Main network.** CFSNet, CResMD and FTN were published with other main networks; their parameters here
   are those of this one. CResMD's global connection lies around the residual blocks, because this network
   does not add the picture itself.
