@@ -175,5 +175,5 @@ def draw_comparison(one: Comparison, path: Path) -> None:
     axes.set(xlabel=UNITS[one.run.task], ylabel="PSNR minus the dedicated network, dB (cut at -2)")
     axes.set_ylim(bottom=max(-2.0, axes.get_ylim()[0]))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7, ncols=2)
+    drawing.legend(loc="outside upper center", ncols=6, fontsize=7.5, handlelength=3)
     save(drawing, path)
