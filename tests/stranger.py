@@ -32,6 +32,7 @@ from hyperrestore import (
     Task,
     TrainingError,
     UsageError,
+    between,
     hyperize,
     inspect,
     materialize,
@@ -102,6 +103,7 @@ def networks(image: Tensor) -> nn.Module:
     for layer in network.modules():
         if isinstance(layer, HyperConv2d | HyperConvTranspose2d):
             assert_type(layer.slopes(), Tensor)
+    assert_type(between(nn.Conv2d(3, 3, 3), 15, nn.Conv2d(3, 3, 3), 75, scale=scale), Hypernetwork)
     return materialize(network, 25.0)
 
 

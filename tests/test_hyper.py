@@ -13,6 +13,7 @@ from hyperrestore.level import LevelScale
 from hyperrestore.network.architectures import build, build_plain, receptive_radius
 from hyperrestore.network.convolutions import HyperConv2d, HyperConvTranspose2d
 from hyperrestore.network.hyper import (
+    between,
     hyperize,
     materialize,
     pad_to_multiple,
@@ -424,3 +425,61 @@ def test_another_network_is_not_taken_over():
     network, wider = (hyperize(nn.Conv2d(3, channels, 3), SIGMA) for channels in (4, 5))
     with pytest.raises(RuntimeError):
         take_over(network, wider)
+
+
+@layers
+@pytest.mark.parametrize(("level_a", "level_b"), [(0.0, 50.0), (15.0, 75.0), (75.0, 15.0), (90.0, -3.0)])
+@pytest.mark.parametrize("scale", [None, SIGMA, QUALITY])
+def test_between_two_networks_is_each_at_its_level_and_the_mean_half_way(layer, level_a, level_b, scale):
+    a, b = (randomised(hyperize(LAYERS[layer]().double(), SIGMA), size=0.5, seed=n).network for n in (1, 2))
+    a, b = (network.ordinary(torch.zeros(1, dtype=torch.float64)) for network in (a, b))
+    if scale is not None and not scale.low <= min(level_a, level_b):
+        level_a, level_b = 20.0, 60.0
+    network = between(a, level_a, b, level_b, scale=scale)
+    x = picture(2)
+    torch.testing.assert_close(network(x, level_a), a(x), rtol=0, atol=1e-13)
+    torch.testing.assert_close(network(x, level_b), b(x), rtol=0, atol=1e-13)
+    half = materialize(network, (level_a + level_b) / 2)
+    torch.testing.assert_close(half.weight, (a.weight + b.weight) / 2, rtol=0, atol=1e-14)
+    assert not torch.equal(a.weight, b.weight)
+
+
+@settings(max_examples=25, deadline=None)
+@given(level_a=st.floats(0, 100), level_b=st.floats(0, 100), share=st.floats(0, 1), seed=st.integers(0, 99))
+def test_between_interpolates_every_kernel_of_a_deep_network(level_a, level_b, share, seed):
+    if abs(level_a - level_b) < 1:
+        level_b = (level_a + 50) % 101
+    torch.manual_seed(seed)
+    a, b = (build_plain(SMALL_PAPER).double() for _ in range(2))
+    before = [parameter.clone() for parameter in (*a.parameters(), *b.parameters())]
+    level = level_a + share * (level_b - level_a)
+    made = materialize(between(a, level_a, b, level_b), min(max(level, min(level_a, level_b)), 100.0))
+    for own, first, second in zip(made.parameters(), a.parameters(), b.parameters(), strict=True):
+        torch.testing.assert_close(own, first.lerp(second, share), rtol=0, atol=1e-9)
+    assert all(map(torch.equal, before, (*a.parameters(), *b.parameters())))
+
+
+def test_between_keeps_single_precision_to_within_rounding():
+    torch.manual_seed(0)
+    a, b = (build_plain(SMALL_PAPER) for _ in range(2))
+    x = torch.rand(1, 3, 12, 10)
+    network = between(a, 15, b, 75, scale=SIGMA)
+    for level, plain in ((15.0, a), (75.0, b)):
+        torch.testing.assert_close(materialize(network, level)(x), plain(x), rtol=0, atol=1e-6)
+
+
+def test_between_refuses_what_no_level_can_join():
+    conv = nn.Conv2d(3, 3, 3)
+    for other in (nn.Conv2d(3, 3, 5), nn.Conv2d(3, 3, 3, stride=2), nn.Conv2d(3, 3, 3, bias=False),
+                  nn.Sequential(conv), nn.ConvTranspose2d(3, 3, 3)):  # fmt: skip
+        with pytest.raises(UsageError, match="two checkpoints of one architecture"):
+            between(conv, 15, other, 75)
+    slopes = [nn.Sequential(nn.Conv2d(3, 3, 3), nn.PReLU(init=slope)) for slope in (0.1, 0.2)]
+    with pytest.raises(UsageError, match=r"network\.1\.weight, which is no convolution's"):
+        between(slopes[0], 15, slopes[1], 75)
+    with pytest.raises(UsageError, match="15 twice"):
+        between(conv, 15, conv, 15)
+    with pytest.raises(UsageError, match="different strengths"):
+        between(conv, 15, conv, 15, scale=SIGMA)
+    with pytest.raises(UsageError, match="one basis function"):
+        between(conv, 15, conv, 75, scale=CURVED)

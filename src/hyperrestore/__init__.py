@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     )
     from hyperrestore.level import LevelScale, Task
     from hyperrestore.network.convolutions import HyperConv2d, HyperConvTranspose2d
-    from hyperrestore.network.hyper import Hypernetwork, hyperize, materialize
+    from hyperrestore.network.hyper import Hypernetwork, between, hyperize, materialize
     from hyperrestore.picture.file import Picture, read_picture, write_picture
     from hyperrestore.picture.info import PictureInfo
     from hyperrestore.restore.file import restore_file
@@ -63,7 +63,7 @@ _HOMES = {
     ),
     "detect.findings": ("Compression", "Findings", "inspect"),
     "network.convolutions": ("HyperConv2d", "HyperConvTranspose2d"),
-    "network.hyper": ("Hypernetwork", "hyperize", "materialize"),
+    "network.hyper": ("Hypernetwork", "between", "hyperize", "materialize"),
     "level": ("LevelScale", "Task"),
     "detect.noise": ("Noise",),
     "picture.file": ("Picture", "read_picture", "write_picture"),
@@ -97,6 +97,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "__version__",
+    "between",
     "hyperize",
     "inspect",
     "materialize",

@@ -196,6 +196,89 @@ def hyperize(
 
 
 @torch.no_grad()
+def between(
+    network_a: nn.Module,
+    level_a: float,
+    network_b: nn.Module,
+    level_b: float,
+    *,
+    scale: LevelScale | None = None,
+) -> Hypernetwork:
+    """Join two trained networks of one architecture into an adjustable one that is each of them at its level.
+
+    W is the difference of their kernels and B the kernels of a, so in between every kernel is interpolated;
+    that is network interpolation (arXiv 1811.10515, section 3), without training. It is good where b was
+    fine-tuned from a, and a start for training where not.
+
+    Args:
+        network_a: The network for `level_a`; neither network is changed.
+        level_a: The level at which the result is `network_a`, to within rounding.
+        network_b: The network for `level_b`, of the same architecture.
+        level_b: The level at which the result is `network_b`, to within rounding.
+        scale: What the levels mean, with one basis function; None for plain numbers that are interpolated
+            linearly.
+
+    Returns:
+        The adjustable network, every convolution of full rank.
+
+    Raises:
+        UsageError: The architectures differ, or weights outside of convolutions, which no level can change;
+            the levels have the same strength; or the scale has several basis functions.
+
+    Example:
+        >>> soft, strong = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(2))
+        >>> adjustable = between(soft, 15, strong, 75)
+        >>> adjustable(torch.zeros(1, 3, 5, 7), 40.0).shape
+        torch.Size([1, 3, 5, 7])
+    """
+    if scale is None:
+        ends = min(level_a, level_b), max(level_a, level_b)
+        if ends[0] == ends[1]:
+            raise UsageError(f"between needs two different levels, got {level_a:g} twice")
+        scale = LevelScale("level", *ends, trained=ends, origin=level_a, reference=level_b)
+    if len(scale.powers) != 1:
+        raise UsageError(f"two networks give one basis function; the scale has powers {scale.powers}")
+    (phi_a,), (phi_b,) = scale.normalize(float(level_a)), scale.normalize(float(level_b))
+    if phi_a == phi_b:
+        raise UsageError(f"between needs levels of different strengths, got {level_a:g} and {level_b:g}")
+    network, other = hyperize(network_a, scale), hyperize(network_b, scale)
+    _check_alike(network, other)
+    for own, theirs in zip(network.modules(), other.modules(), strict=True):
+        if isinstance(own, HyperConvolution) and isinstance(theirs, HyperConvolution):
+            own.slope.copy_((theirs.weight - own.weight) / (phi_b - phi_a))
+            own.weight.sub_(phi_a * own.slope[0])
+            if own.bias is not None and theirs.bias is not None and own.bias_slope is not None:
+                own.bias_slope.copy_((theirs.bias - own.bias) / (phi_b - phi_a))
+                own.bias.sub_(phi_a * own.bias_slope[0])
+    return network
+
+
+def _check_alike(network: Hypernetwork, other: Hypernetwork) -> None:
+    """Refuse networks that differ in more than the kernels and biases of their convolutions."""
+    layers, theirs = dict(network.named_modules()), dict(other.named_modules())
+    state, their_state = network.state_dict(), other.state_dict()
+    for name in [*layers, *theirs]:
+        if name not in layers or name not in theirs or _geometry(layers[name]) != _geometry(theirs[name]):
+            raise UsageError(f"the two networks differ in {name}; give two checkpoints of one architecture")
+    adjustable = {name for name, layer in layers.items() if isinstance(layer, HyperConvolution)}
+    for name in [*state, *their_state]:
+        same_kind = name in state and name in their_state and state[name].shape == their_state[name].shape
+        if not same_kind:
+            raise UsageError(f"the two networks differ in {name}; give two checkpoints of one architecture")
+        if name.rpartition(".")[0] not in adjustable and not torch.equal(state[name], their_state[name]):
+            raise UsageError(
+                f"the two networks differ in {name}, which is no convolution's: no level can change it; "
+                "fine-tune one from the other with that frozen"
+            )
+
+
+def _geometry(layer: nn.Module) -> tuple[object, ...]:
+    """What two layers of one architecture have in common."""
+    names = ("layout", "stride", "padding", "dilation", "groups", "padding_mode", "output_padding")
+    return type(layer), *(getattr(layer, name, None) for name in names)
+
+
+@torch.no_grad()
 def materialize(network: Hypernetwork, level: float | Sequence[float]) -> nn.Module:
     """Return an ordinary network of plain convolutions for one level.
 
