@@ -73,7 +73,9 @@ def run_restore(options: argparse.Namespace) -> int:
 def _models(options: argparse.Namespace) -> dict[str, str]:
     """By task, in the order in which they repair a picture, the model for it."""
     off = {task for task, dial in _dials(options).items() if dial is not None and dial.is_off}
-    return {task: options.model or task for task in options.tasks if task not in off}
+    tasks = ("denoise", "dejpeg", *options.tasks) if options.restore else options.tasks
+    models = {task: task for task in tasks if task not in off}
+    return models | ({task: options.model for task in options.tasks} if options.model else {})
 
 
 def _dials(options: argparse.Namespace) -> dict[str, Dial | None]:
@@ -87,11 +89,14 @@ def _levels(options: argparse.Namespace, restorers: Sequence[Restorer]) -> Level
         level: float | tuple[float, float] = options.level
         return level
     dials = _dials(options)
-    return {
+    given = {
         restorer.scale.unit: dial.level
         for restorer in restorers
         if (dial := dials.get(restorer.task)) is not None and dial.level is not None
     }
+    if options.level is not None:
+        given[restorers[-1].scale.unit] = options.level  # the scale
+    return given
 
 
 def _restoring(
@@ -125,7 +130,7 @@ def _restoring(
         overwrite=options.overwrite,
         max_pixels=max_pixels,
     )
-    return restore, functools.partial(repairs[0].result_size, keep_larger=plan.is_batch)
+    return restore, functools.partial(repairs[-1].result_size, keep_larger=plan.is_batch)
 
 
 def _making_sheets(

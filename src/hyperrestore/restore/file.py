@@ -89,7 +89,8 @@ def restore_file(
     """Restore one picture file; `repair_file` says more of how, and of the parameters from `tile` on.
 
     Args:
-        restorers: The model, or several that repair the picture one after the other; only one may upscale.
+        restorers: The model, or several that repair the picture one after the other; the last may upscale
+            what the others have repaired.
         source: Picture to read.
         target: File to write, all or nothing; its suffix chooses the format.
         level: In the model's unit; of a model that upscales, the scale, or None where a size is given. For
@@ -245,8 +246,8 @@ def _prepare(
     hold: bool,
 ) -> _Work:
     """Put together what restores a picture, from the levels that are given or estimated."""
-    info, first = reader.info, repairs[0]
-    width, height = first.result_size(info.width, info.height, keep_larger=keep_larger)
+    info, last = reader.info, repairs[-1]  # the only one that may change the size
+    width, height = last.result_size(info.width, info.height, keep_larger=keep_larger)
     if width * height > max_pixels:
         raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
     # Levels are estimated from the same rows that are then restored.
@@ -261,8 +262,8 @@ def _prepare(
     linear = in_linear_light(info)
     seen = Seen(info.width, info.height, info.bits, visible_only=visible_only, linear=linear)
     assembly = assemble(used, seen)
-    if first.level_map is not None:
-        levels_of = map_rows(first.level_map, height=info.height, width=info.width, max_pixels=max_pixels)
+    if last.level_map is not None:
+        levels_of = map_rows(last.level_map, height=info.height, width=info.width, max_pixels=max_pixels)
         read = with_levels(read, levels_of)
     levels = {
         str(repair.task): _reported(step, repair)

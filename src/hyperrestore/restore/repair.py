@@ -234,25 +234,25 @@ def repairs_of(
     """A repair for each of several models that repair a picture one after the other.
 
     Args:
-        models: One, or several.
+        models: One, or several, of which the last may upscale.
         level: By the unit, as `{"sigma": 12, "quality": 40}`; of one model also a number in its unit, or with
             a map those where this is black and white. What is not given is estimated.
         level_map: A mask.
         softness: How soft the picture is, for a model that has that level; None for 1.
         grain: As of `Repair`, for those of the models that take noise out.
-        size: As of `Repair`.
+        size: As of `Repair`, for a model that upscales.
         strength: As of `Repair`, for those of the models whose level is estimated.
         at_least: As of `Repair`, for those of the models that take noise out.
 
     Raises:
         LevelError: As `Repair`.
-        UsageError: As `Repair`; no models, or one of several upscales; several are given with a level without
-            a unit, or with one that none of them has; or a map without two levels, or the reverse.
+        UsageError: As `Repair`; no models, or one before the last upscales; several are given with a level
+            without a unit, or with one that none of them has; or a map without two levels, or the reverse.
     """
     if not models:
         raise UsageError("no model was given; give one, or several that repair a picture in turn")
-    if len(models) != 1 and any(model.task == Task.UPSCALE for model in models):
-        raise UsageError("several models repair a picture in turn, and none of them may upscale")
+    if any(model.task == Task.UPSCALE for model in models[:-1]):
+        raise UsageError("of several models only the last may upscale, what the others have repaired")
     if (level_map is not None) != isinstance(level, tuple):
         raise UsageError(
             f"level {level} and map {level_map} do not fit: two levels, for black and for white, need a map, "
@@ -260,8 +260,11 @@ def repairs_of(
         )
     mask = None if level_map is None or not isinstance(level, tuple) else Mask(Path(level_map), *level)
     given = _given(models, None if isinstance(level, tuple) else level, softness)
-    estimated = [mask is None and model.scales[0].unit not in given for model in models]
+    estimated = [
+        mask is None and model.task != Task.UPSCALE and model.scales[0].unit not in given for model in models
+    ]
     denoises = any(model.task == Task.DENOISE for model in models)
+    upscales = models[-1].task == Task.UPSCALE
     return [
         Repair(
             model.task,
@@ -269,7 +272,7 @@ def repairs_of(
             level={scale.unit: given[scale.unit] for scale in model.scales if scale.unit in given},
             level_map=mask,
             grain=grain if model.task == Task.DENOISE or not denoises else 0.0,
-            size=size,
+            size=size if model.task == Task.UPSCALE or not upscales else ANY_SIZE,
             # Refused by the repair where it is of no use to any of them.
             strength=strength if automatic or not any(estimated) else 1.0,
             at_least=at_least if model.task == Task.DENOISE or not denoises else None,

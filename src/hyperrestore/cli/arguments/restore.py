@@ -181,6 +181,13 @@ def check_choice(options: argparse.Namespace) -> None:
 
 def _check_dials(options: argparse.Namespace) -> None:
     """Refuse dials that leave nothing to do, and a strength where nothing is estimated."""
+    if options.command == "upscale" and not options.restore:
+        given = {"noise": options.noise, "jpeg-quality": options.jpeg_quality, "strength": options.strength}
+        for name, value in given.items():
+            if value is not None:
+                raise UsageError(
+                    f"--{name} is for what `upscale` repairs first: add --restore, or leave it out"
+                )
     dials = (options.noise, options.jpeg_quality)
     if all(dial is not None and dial.is_off for dial in dials):
         raise UsageError(
