@@ -79,8 +79,8 @@ def add_dials(command: argparse.ArgumentParser, *, condition: str = "") -> None:
 def _add_strength(command: argparse.ArgumentParser, condition: str = "") -> None:
     command.add_argument(
         "--strength", type=number, metavar="FACTOR",
-        help=f"{condition}multiply what is estimated, 0.1 to 10: above 1 (default) the repair is stronger, "
-        "below 1 weaker",
+        help=f"{condition}multiply what is estimated by this, 0.1 to 10 (default 1): a higher factor repairs "
+        "more",
     )  # fmt: skip
 
 
