@@ -36,6 +36,29 @@ def as_number(level: object) -> float:
         return math.nan
 
 
+def times_as_strong(task: Task, level: float, factor: float) -> float:
+    """The level of damage that is some times as strong.
+
+    Args:
+        task: Denoising, whose sigma is multiplied; or the repair of JPEG, of which libjpeg's quantisation
+            steps are, as far as these are in proportion to each other.
+        level: In the unit of the task.
+        factor: Above 0.
+
+    Returns:
+        The level, not rounded. A quality may lie below 1.
+
+    Example:
+        >>> times_as_strong(Task.DENOISE, 8, 1.5), times_as_strong(Task.DEJPEG, 75, 2)
+        (12.0, 50.0)
+    """
+    if task != Task.DEJPEG:
+        return float(level * factor)
+    # As `containers.jpeg.quantisation_tables` has it, and back again.
+    percent = factor * (5000 / level if level < 50 else 200 - 2 * level)
+    return 5000 / percent if percent > 100 else (200 - percent) / 2
+
+
 @dataclass(frozen=True)
 class LevelScale:
     """The levels a model accepts, and how they become the numbers that its kernels take.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyperrestore.cli.arguments.restore import check_choice
+from hyperrestore.cli.arguments.values import Dial
 from hyperrestore.cli.batch import run_plan, sum_up
 from hyperrestore.cli.plan import Plan, check_mask, make_plan
 from hyperrestore.cli.restorers import load_restorers
@@ -17,6 +18,7 @@ from hyperrestore.cli.restorers import load_restorers
 if TYPE_CHECKING:
     from hyperrestore.restore.batch import Failure
     from hyperrestore.restore.file import Success
+    from hyperrestore.restore.repair import Level
     from hyperrestore.restore.restorer import Restorer
 
 ResultSize = Callable[[int, int], tuple[int, int]]  # width and height of a picture -> those of its result
@@ -24,6 +26,7 @@ ResultSize = Callable[[int, int], tuple[int, int]]  # width and height of a pict
 # Options that the report contains.
 SETTINGS = (
     *("level", "level_map", "softness", "grain", "sweep", "region", "singles"),
+    *("restore", "noise", "jpeg_quality", "strength"),
     *("to_width", "to_height", "long_side"),
     *("format", "quality", "tile", "device", "precision", "overwrite", "keep_times"),
 )
@@ -47,7 +50,7 @@ def run_restore(options: argparse.Namespace) -> int:
     )
     if options.level_map:
         check_mask(options.level_map, plan.pairs, max_pixels)
-    models = {task: options.model or task for task in options.tasks}
+    models = _models(options)
     restorers = load_restorers(models, device=options.device, precision=options.precision)
     make, result_size = (_making_sheets if options.sweep else _restoring)(
         options, restorers, plan, max_pixels
@@ -67,6 +70,35 @@ def run_restore(options: argparse.Namespace) -> int:
     return sum_up(results, plan, keeps_existing=keeps_existing)
 
 
+def _models(options: argparse.Namespace) -> dict[str, str]:
+    """By task, in the order in which they repair a picture, the model for it."""
+    off = {task for task, dial in _dials(options).items() if dial is not None and dial.is_off}
+    tasks = ("denoise", "dejpeg", *options.tasks) if options.restore else options.tasks
+    models = {task: task for task in tasks if task not in off}
+    return models | ({task: options.model for task in options.tasks} if options.model else {})
+
+
+def _dials(options: argparse.Namespace) -> dict[str, Dial | None]:
+    """How strongly each kind of damage is repaired, by the task; None as for "auto"."""
+    return {"denoise": options.noise, "dejpeg": options.jpeg_quality}
+
+
+def _levels(options: argparse.Namespace, restorers: Sequence[Restorer]) -> Level | tuple[float, float] | None:
+    """The levels that are given: of one kind of damage, or by their units."""
+    if len(restorers) == 1 and options.level is not None:
+        level: float | tuple[float, float] = options.level
+        return level
+    dials = _dials(options)
+    given = {
+        restorer.scale.unit: dial.level
+        for restorer in restorers
+        if (dial := dials.get(restorer.task)) is not None and dial.level is not None
+    }
+    if options.level is not None:
+        given[restorers[-1].scale.unit] = options.level  # the scale
+    return given
+
+
 def _restoring(
     options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
 ) -> tuple[Callable[..., Success], ResultSize]:
@@ -80,11 +112,13 @@ def _restoring(
 
     repairs = repairs_of(
         restorers,
-        options.level,
+        _levels(options, restorers),
         level_map=options.level_map,
         softness=options.softness,
         grain=options.grain,
         size=Size(to_width=options.to_width, to_height=options.to_height, long_side=options.long_side),
+        strength=1.0 if options.strength is None else options.strength,
+        at_least=None if options.noise is None else options.noise.at_least,
     )
     restore = functools.partial(
         repair_file,
@@ -97,7 +131,7 @@ def _restoring(
         overwrite=options.overwrite,
         max_pixels=max_pixels,
     )
-    return restore, functools.partial(repairs[0].result_size, keep_larger=plan.is_batch)
+    return restore, functools.partial(repairs[-1].result_size, keep_larger=plan.is_batch)
 
 
 def _making_sheets(
@@ -151,7 +185,9 @@ def _write_report(
         foreign=plan.found.foreign,
         others=plan.found.others,
         models=models,
-        settings={name: str(value) if isinstance(value, Path) else value for name, value in asked.items()},
+        settings={
+            name: str(value) if isinstance(value, Path | Dial) else value for name, value in asked.items()
+        },
         seconds=time.perf_counter() - start,
         complete=len(results) == len(plan.pairs) and not plan.found.unreadable,
     )

@@ -3,6 +3,7 @@
     Seen       how networks see a picture: its size, with or without hidden colours, encoded or not
     Step       one model, at its levels for this picture
     assemble   networks, grain, one after the other, hidden colours, linear light, enlargement -> Assembly
+               (what repairs a picture before it is enlarged works on the small one)
     Assembly   .rows: the whole result from top to bottom; .region: a part of it
 
 The command line, Python, folders, sheets and the page all use these.
@@ -22,6 +23,7 @@ from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
 from hyperrestore.picture.reader import MAX_PIXELS
 from hyperrestore.restore.repair import Mask, Repair, TaskAndScales
+from hyperrestore.run.beforehand import RepairedRows, repaired_regions
 from hyperrestore.run.engine import (
     TILE,
     Backend,
@@ -40,7 +42,9 @@ from hyperrestore.run.linear_light import LinearResult, to_linear
 from hyperrestore.run.subpixels import TILE as SMALL_TILE
 from hyperrestore.run.subpixels import SubpixelBackend, Upscaled, has_subpixels, tile_of
 from hyperrestore.run.tiles import spans
-from hyperrestore.run.transparency import VisibleOnly
+from hyperrestore.run.transparency import StillVisible, VisibleOnly
+
+FLOATS_TILE = TILE * 2 // 3  # pixels: rows that are held as floats take more memory than those of a file
 
 
 class Model(TaskAndScales, Protocol):
@@ -104,8 +108,8 @@ def assemble(steps: Sequence[Step], seen: Seen, *, quick: bool = False) -> Assem
     """Put together what restores a picture.
 
     Args:
-        steps: In the order in which they repair it; a step that upscales must be the only one. Without any,
-            the picture is left as it is.
+        steps: In the order in which they repair it; the last may upscale what the others have repaired. None
+            leaves it as it is.
         seen: The picture.
         quick: Use the graph for small pictures (see `Restorer.at`): sooner ready, and may differ by a
             rounding.
@@ -115,13 +119,24 @@ def assemble(steps: Sequence[Step], seen: Seen, *, quick: bool = False) -> Assem
         UsageError: A model has no map of levels, or the picture has too many bits for its precision.
     """
     width, height = seen.width, seen.height
-    if len(steps) == 1 and steps[0].model.task == Task.UPSCALE and steps[0].levels is not None:
-        scale, *further = steps[0].levels
-        width, height, _ = enlarged_size(width, height, scale=scale)
-        if (width, height) == (seen.width, seen.height):  # nothing is enlarged: the scale is 1
-            steps = [replace(steps[0], levels=(1.0, *further))]
-    networks = [step.network(seen.bits, 0 if quick else width * height) for step in steps]
-    return Assembly(networks[0] if len(networks) == 1 else Chain(networks), seen, (height, width))
+    pixels = 0 if quick else width * height
+    if not steps or steps[-1].model.task != Task.UPSCALE or steps[-1].levels is None:
+        return Assembly(_in_turn([step.network(seen.bits, pixels) for step in steps]), seen, (height, width))
+    *before, last = steps
+    scale, *further = steps[-1].levels
+    width, height, _ = enlarged_size(width, height, scale=scale)
+    if (width, height) == (seen.width, seen.height):  # nothing is enlarged: the scale is 1
+        last = replace(last, levels=(1.0, *further))
+    return Assembly(
+        last.network(seen.bits, 0 if quick else width * height),
+        seen,
+        (height, width),
+        _in_turn([step.network(seen.bits, pixels) for step in before]) if before else None,
+    )
+
+
+def _in_turn(networks: Sequence[Backend]) -> Backend:
+    return networks[0] if len(networks) == 1 else Chain(networks)
 
 
 @dataclass(frozen=True)
@@ -132,11 +147,13 @@ class Assembly:
         backend: The networks.
         seen: The picture.
         to: Height and width of the result, pixels.
+        beforehand: Networks that repair the picture before it is enlarged; None for none.
     """
 
     backend: Backend
     seen: Seen
     to: tuple[int, int]
+    beforehand: Backend | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -153,9 +170,10 @@ class Assembly:
         """The whole result from top to bottom, in memory for one row of tiles.
 
         Args:
-            read: Gives rows of the picture as networks see it. Every row is requested once, from top to
-                bottom.
-            tile: Side of a tile, pixels of the result; None for the usual.
+            read: Gives the rows of the picture as networks are to see it. It is asked for every row once,
+                from top to bottom.
+            tile: Side of a tile, pixels of the result, and of what is repaired before it is enlarged; None
+                for the usual.
             progress: Called with the number of tiles done and of all tiles.
 
         Returns:
@@ -166,20 +184,28 @@ class Assembly:
         """
         check_tile(tile)
         done = count(1)
+        windows = 0
+
+        def step() -> None:
+            progress(next(done), windows)
+
+        if self.beforehand is not None:
+            first, side = self._first_backend(self.beforehand), tile or FLOATS_TILE
+            windows = _windows(first, self.size, side)
+            height, width = self.size
+            read = RepairedRows(Watched(first, after=step), read, height=height, width=width, tile=side).rows
         if has_subpixels(self.backend):
             small = tile_of(tile, self.to[1] / self.size[1])
-            upscaled = self._upscaled(Watched(self.backend, after=lambda: progress(next(done), windows)))
-            windows = upscaled.windows(small)
+            upscaled = self._upscaled(Watched(self.backend, after=step))
+            windows += upscaled.windows(small)
             return upscaled.rows(read, tile=small)
         enlarged = self.size != self.to
-        side = tile or (TILE * 2 // 3 if enlarged else TILE)
+        side = tile or (FLOATS_TILE if enlarged else TILE)
         backend = self._whole_backend()
-        down, across = (
-            len(spans(length, size=side, halo=backend.halo, multiple=backend.multiple)) for length in self.to
-        )
+        windows += _windows(backend, self.to, side)
         if enlarged:
             read = Enlargement(read, size=self.size, to=self.to).rows
-        watched = Watched(backend, after=lambda: progress(next(done), down * across))
+        watched = Watched(backend, after=step)
         return restore_rows(watched, read, height=self.to[0], width=self.to[1], size=side)
 
     def region(
@@ -207,6 +233,11 @@ class Assembly:
         check_tile(tile)
         height, width = self.to
         check_region(region, height=height, width=width)
+        if self.beforehand is not None:
+            first = Watched(self._first_backend(self.beforehand), before=before)
+            read = repaired_regions(
+                first, read, height=self.size[0], width=self.size[1], tile=tile or FLOATS_TILE
+            )
         if has_subpixels(self.backend):
             upscaled = self._upscaled(Watched(self.backend, before=before))
             small = min(tile_of(tile, width / self.size[1]), SMALL_TILE)
@@ -236,10 +267,22 @@ class Assembly:
             finish=to_linear if self.seen.linear else None,
         )
 
+    def _first_backend(self, beforehand: Backend) -> Backend:
+        """What makes windows of the picture, as it is seen, of such windows before they are repaired."""
+        return StillVisible(beforehand) if self.seen.visible_only else beforehand
+
     def _whole_backend(self) -> Backend:
         """The backend for windows of the picture as it is seen, already enlarged if it is upscaled."""
         backend = VisibleOnly(self.backend) if self.seen.visible_only else self.backend
         return LinearResult(backend) if self.seen.linear else backend
+
+
+def _windows(backend: Backend, size: tuple[int, int], tile: int) -> int:
+    """How many windows a picture of that height and width is cut into."""
+    down, across = (
+        len(spans(length, size=tile, halo=backend.halo, multiple=backend.multiple)) for length in size
+    )
+    return down * across
 
 
 class Watched:

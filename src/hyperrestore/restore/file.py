@@ -25,8 +25,9 @@ from hyperrestore.restore.assembly import (
     stored,
     with_levels,
 )
-from hyperrestore.restore.repair import Repair, Size, repairs_of
+from hyperrestore.restore.repair import Level, Repair, Size, repairs_of
 from hyperrestore.restore.restorer import Restorer
+from hyperrestore.restore.steps import steps_of
 from hyperrestore.run.engine import TILE
 from hyperrestore.run.linear_light import in_linear_light, perceptual_rows
 from hyperrestore.run.transparency import Surroundings, VisibleRows, find_surroundings
@@ -66,7 +67,7 @@ def restore_file(
     restorers: Restorer | Sequence[Restorer],
     source: str | Path,
     target: str | Path,
-    level: float | tuple[float, float] | None,
+    level: Level | tuple[float, float] | None,
     *,
     level_map: str | Path | None = None,
     softness: float | None = None,
@@ -74,6 +75,8 @@ def restore_file(
     to_width: int | None = None,
     to_height: int | None = None,
     long_side: int | None = None,
+    strength: float = 1.0,
+    at_least: float | None = None,
     tile: int | None = None,
     quality: int | None = None,
     overwrite: bool = False,
@@ -86,15 +89,16 @@ def restore_file(
     """Restore one picture file; see `repair_file` for details and for the parameters from `tile` on.
 
     Args:
-        restorers: The model, or several that repair the picture one after the other; none of several may
-            upscale.
+        restorers: The model, or several that repair the picture one after the other; the last may upscale
+            what the others have repaired.
         source: Picture to read.
         target: File to write, all or nothing; its suffix chooses the format.
-        level: In the model's unit. For a model that upscales, the scale, or None if a size is given. For
-            others, None means that levels are estimated from the picture (see `hyperrestore.inspect`), and
-            what needs no repair is left as it is; the notes say so. Several models need None. With a map,
-            two levels: where it is black and where it is white.
-        level_map: A mask, a picture of any size, that sets the level of each pixel (see
+        level: In the model's unit; of a model that upscales, the scale, or None where a size is given. For
+            the others None means that levels are estimated from the picture (see `hyperrestore.inspect`), and
+            what needs no repair is left as it is; the report says so. Of several models, those that are given
+            by their units, as `{"sigma": 12}`; the others are estimated. With a map, the levels where it is
+            black and where it is white.
+        level_map: A mask, a picture of any size, that says which level is for which pixel (see
             `level_map.level_rows`); for one model that does not upscale.
         softness: How soft the picture is (see `degrade.shrink`), for a model that has that level; None for 1.
         grain: Share of the luminance noise to put back, 0 to 1; for a model that removes noise.
@@ -102,6 +106,9 @@ def restore_file(
             the next two.
         to_height: Height of the result, pixels.
         long_side: Longer side of the result, pixels.
+        strength: How many times as strong as it was estimated the damage is taken to be, 0.1 to 10: sigma, or
+            the quantisation steps of JPEG, times this. Levels stay within those of training.
+        at_least: The least sigma where it is estimated, also for a picture in which no noise is found.
         tile: Side of a tile, pixels of the result.
         quality: 1 to 100, for lossy formats.
         overwrite: Whether an existing file may be replaced.
@@ -122,7 +129,10 @@ def restore_file(
     models = list(restorers) if isinstance(restorers, Sequence) else [restorers]
     size = Size(to_width, to_height, long_side)
     with _named(source):
-        repairs = repairs_of(models, level, level_map=level_map, softness=softness, grain=grain, size=size)
+        repairs = repairs_of(
+            models, level, level_map=level_map, softness=softness, grain=grain, size=size, strength=strength,
+            at_least=at_least,
+        )  # fmt: skip
     return repair_file(
         models, repairs, source, target, tile=tile, quality=quality, overwrite=overwrite,
         keep_larger=keep_larger, keep_times=keep_times, max_pixels=max_pixels, progress=progress, turn=turn,
@@ -218,8 +228,8 @@ class _Restoration(NamedTuple):
     """How an open picture is restored.
 
     Attributes:
-        levels: By task; empty if nothing is repaired.
-        found: A note for each estimated level, and for what is left as it is.
+        levels: By task; empty where nothing is to be repaired.
+        found: What is said of the levels, and of what is left as it is; see `steps.steps_of`.
         assembly: What restores it.
         read: Gives the rows that the assembly asks for.
     """
@@ -239,31 +249,25 @@ def _restoration(
     keep_larger: bool,
     hold: bool,
 ) -> _Restoration:
-    """Put together what restores a picture, at given or estimated levels."""
-    info, first = reader.info, repairs[0]
-    width, height = first.result_size(info.width, info.height, keep_larger=keep_larger)
+    """Put together what restores a picture, from the levels that are given or estimated."""
+    info, last = reader.info, repairs[-1]  # the only one that may change the size
+    width, height = last.result_size(info.width, info.height, keep_larger=keep_larger)
     if width * height > max_pixels:
         raise UsageError(f"{width} x {height} pixels are more than {max_pixels}")
     # Levels are estimated from the same rows that are then restored.
-    held = _held(reader) if hold or first.is_automatic else None
-    found: tuple[str, ...] = ()
-    steps: list[Step | None]
-    if keep_larger and first.is_reached(info.width, info.height):
-        steps, found = [None], (_large_enough(info.width, info.height, first.size),)
-    elif first.is_automatic:
-        steps, found = _found(restorers, repairs, reader.path, max_pixels, held)
-    else:
-        steps = [
-            Step.of(restorer, repair, info.width, info.height)
-            for restorer, repair in zip(restorers, repairs, strict=True)
-        ]
+    automatic = any(repair.is_automatic for repair in repairs)
+    held = _held(reader) if hold or automatic else None
+    findings = inspect(reader.path, max_pixels=max_pixels, rows=held) if automatic else None
+    steps, found = steps_of(
+        restorers, repairs, info.width, info.height, findings=findings, keep_larger=keep_larger
+    )
     used = [step for step in steps if step is not None]
     read, visible_only = _visible(reader, held, max_pixels, used)
     linear = in_linear_light(info)
     seen = Seen(info.width, info.height, info.bits, visible_only=visible_only, linear=linear)
     assembly = assemble(used, seen)
-    if first.level_map is not None:
-        levels_of = map_rows(first.level_map, height=info.height, width=info.width, max_pixels=max_pixels)
+    if last.level_map is not None:
+        levels_of = map_rows(last.level_map, height=info.height, width=info.width, max_pixels=max_pixels)
         read = with_levels(read, levels_of)
     levels = {
         str(repair.task): _reported(step, repair)
@@ -313,43 +317,6 @@ def _surroundings(source: Path, info: PictureInfo, held: Rows | None, max_pixels
 
 def _slices(rows: Rows) -> Read:
     return lambda top, bottom: rows[:, top:bottom]
-
-
-def _large_enough(width: int, height: int, size: Size) -> str:
-    """Why a picture is not enlarged, a plain clause."""
-    words = ("width", "height", "long side")
-    asked = ", ".join(f"{word} of {side}" for word, side in zip(words, size, strict=True) if side is not None)
-    return f"not enlarged: at {width} x {height} pixels it already has the requested {asked}, or more"
-
-
-def _found(
-    restorers: Sequence[Restorer],
-    repairs: Sequence[Repair],
-    source: Path,
-    max_pixels: int,
-    rows: Rows | None,
-) -> tuple[list[Step | None], tuple[str, ...]]:
-    """Each restorer's step, at a level estimated from the picture; None if it has nothing to repair."""
-    findings = inspect(source, max_pixels=max_pixels, rows=rows)
-    steps: list[Step | None] = []
-    notes = []
-    for restorer, repair in zip(restorers, repairs, strict=True):
-        level = findings.levels.get(repair.task)
-        if level is None:
-            steps.append(None)
-            continue
-        scale = repair.scales[0]
-        applied = scale.nearest_trained(level)
-        limit = "" if applied == level else ", the nearest that the model was trained for"
-        notes.append(f"{repair.task} at {scale.unit} {applied:g}{limit}: {findings.sentence(repair.task)}")
-        steps.append(Step(restorer, repair.levels_at(applied), repair.grain))
-    if not notes:
-        found = "; ".join(findings.sentence(repair.task) for repair in repairs)
-        with_level = "a level"
-        if len(repairs) > 1:  # then no level can be given, but to one of them alone
-            with_level = " or ".join(f"`{repair.task}`" for repair in repairs) + " with a level"
-        notes.append(f"nothing was repaired: {found}; {with_level} repairs it anyway")
-    return steps, tuple(notes)
 
 
 def _write(

@@ -11,10 +11,11 @@ import numpy as np
 
 from hyperrestore.arrays import Pixels
 from hyperrestore.errors import UsageError
-from hyperrestore.level import LevelScale, Task, as_number
+from hyperrestore.level import LevelScale, Task, as_number, times_as_strong
 from hyperrestore.run.enlarge import enlarged_size, is_as_large
 
 Level = float | Mapping[str, float]  # one, or several by their units
+STRENGTHS = (0.1, 10.0)  # the least and the most that an estimated level is multiplied by
 
 
 class Mask(NamedTuple):
@@ -65,13 +66,17 @@ class Repair:
             that are not given are at their origin. If the task's level is not given, it comes from a map or a
             size, or is estimated from each picture.
         level_map: A level for each pixel: a mask, or an array (h, w). Not for upscaling.
-        grain: Share of the luminance noise to put back, 0 to 1; only for denoising.
-        size: Requested size of the result, instead of a scale; only for upscaling.
+        grain: Share of the luminance noise that is put back, 0 to 1; only for denoising, which takes it out.
+        size: How large the result is to be, instead of a scale; only for upscaling.
+        strength: How many times as strong as it was estimated the damage is taken to be, 0.1 to 10 (see
+            `level.times_as_strong`); only for an estimated level.
+        at_least: The least sigma, also where no noise is found; only for an estimated level of denoising.
 
     Raises:
         LevelError: The model does not accept a level.
-        UsageError: The model has no such level, or the task has no use for a map, grain or a size; more than
-            one of level, map and size is given, or for upscaling neither a scale nor a size.
+        UsageError: The model has no such level, or it has no use for a map, for grain, for a size, for a
+            strength or for a least sigma; more than one of level, map and size is given, or none of scale
+            and size for upscaling.
 
     Warns:
         ExtrapolationWarning: A level lies outside the trained ones. Only this and `levels_for` warn.
@@ -83,6 +88,8 @@ class Repair:
     level_map: Mask | Pixels | None = None
     grain: float = 0.0
     size: Size = ANY_SIZE
+    strength: float = 1.0
+    at_least: float | None = None
     _main: float | None = field(init=False, repr=False)
     _further: tuple[float, ...] = field(init=False, repr=False)
 
@@ -100,6 +107,7 @@ class Repair:
         object.__setattr__(self, "_main", main.check(given[main.unit]) if main.unit in given else None)
         levels = tuple(axis.check(given.get(axis.unit, axis.origin)) for axis in further)
         object.__setattr__(self, "_further", levels)
+        self._check_automatic()
 
     def _check_extras(self) -> None:
         if not 0 <= as_number(self.grain) <= 1:
@@ -111,6 +119,30 @@ class Repair:
                 raise UsageError("a map of levels is not for upscaling: its level is the size of the result")
         elif any(side is not None for side in self.size):
             raise UsageError(f"{self.task} keeps the size of a picture; use task upscale to change it")
+
+    def _check_automatic(self) -> None:
+        """Refuse what changes an estimated level where none is estimated, or not so."""
+        least, most = STRENGTHS
+        if not least <= as_number(self.strength) <= most:
+            raise UsageError(
+                f"strength {self.strength!r} is not accepted: give a number from {least:g} to {most:g}"
+            )
+        unit = self.scales[0].unit
+        if self.strength != 1 and not self.is_automatic:
+            raise UsageError(
+                f"a strength multiplies the {unit} that is estimated from a picture, and none is estimated "
+                "here; leave out one of the two"
+            )
+        if self.at_least is None:
+            return
+        if self.task != Task.DENOISE:
+            raise UsageError(f"a least sigma is for noise, not for {self.task}; leave it out, or denoise")
+        if not self.is_automatic:
+            raise UsageError(
+                f"a least {unit} is for one that is estimated from a picture, and none is estimated here; "
+                "leave out one of the two"
+            )
+        object.__setattr__(self, "at_least", self.scales[0].check(self.at_least))
 
     @property
     def is_automatic(self) -> bool:
@@ -127,6 +159,25 @@ class Repair:
         if self.level_map is None:
             raise UsageError("this repair has no map of levels")
         return _ends(self.level_map)
+
+    def multiplied(self, found: float) -> float:
+        """An estimated level times `strength`, to a tenth."""
+        return found if self.strength == 1 else round(times_as_strong(self.task, found, self.strength), 1)
+
+    def automatic_level(self, found: float | None) -> float | None:
+        """The level to repair at, by the level that was estimated.
+
+        Args:
+            found: In the unit of the task; None where nothing needs a repair.
+
+        Returns:
+            The level times `strength`, or the nearest that the model was trained for; `at_least` if that is
+            more. None if there is nothing to repair.
+        """
+        if found is None:
+            return self.at_least or None  # 0 asks for nothing
+        level = self.scales[0].nearest_trained(self.multiplied(found))
+        return level if self.at_least is None else max(level, self.at_least)
 
     def levels_at(self, level: float) -> tuple[float, ...]:
         """A level for each axis, for a level of the task that needs no check, such as an estimated one."""
@@ -170,57 +221,79 @@ class Repair:
 
 def repairs_of(
     models: Sequence[TaskAndScales],
-    level: float | tuple[float, float] | None,
+    level: Level | tuple[float, float] | None,
     *,
     level_map: str | Path | None = None,
     softness: float | None = None,
     grain: float = 0.0,
     size: Size = ANY_SIZE,
+    strength: float = 1.0,
+    at_least: float | None = None,
 ) -> list[Repair]:
     """A repair for each of several models that repair a picture one after the other.
 
     Args:
-        models: One, or several whose levels are estimated.
-        level: For one model: in its unit, or with a map two, where it is black and white; or None.
+        models: One, or several, of which the last may upscale.
+        level: By the unit, as `{"sigma": 12, "quality": 40}`; of one model also a number in its unit, or with
+            a map those where this is black and white. What is not given is estimated.
         level_map: A mask.
         softness: How soft the picture is, for a model that has that level; None for 1.
-        grain: As for `Repair`; applied by those of the models that remove noise.
-        size: As for `Repair`.
+        grain: As of `Repair`, for those of the models that take noise out.
+        size: As of `Repair`, for a model that upscales.
+        strength: As of `Repair`, for those of the models whose level is estimated.
+        at_least: As of `Repair`, for those of the models that take noise out.
 
     Raises:
         LevelError: As `Repair`.
-        UsageError: As `Repair`; there is no model; there are several, and a level is given or one of them
-            upscales; or there is a map without two levels, or two levels without a map.
+        UsageError: As `Repair`; no models, or one before the last upscales; several are given with a level
+            without a unit, or with one that none of them has; or a map without two levels, or the reverse.
     """
     if not models:
         raise UsageError("no model was given; give one, or several that repair a picture in turn")
-    if len(models) != 1 and (level is not None or any(model.task == Task.UPSCALE for model in models)):
-        raise UsageError("several models repair a picture at estimated levels, and none of them may upscale")
+    if any(model.task == Task.UPSCALE for model in models[:-1]):
+        raise UsageError("of several models only the last may upscale, what the others have repaired")
     if (level_map is not None) != isinstance(level, tuple):
         raise UsageError(
             f"level {level} and map {level_map} do not fit: two levels, for black and for white, need a map, "
             "and a map needs them"
         )
     mask = None if level_map is None or not isinstance(level, tuple) else Mask(Path(level_map), *level)
-    given = {} if softness is None else {"softness": softness}
+    given = _given(models, None if isinstance(level, tuple) else level, softness)
+    estimated = [
+        mask is None and model.task != Task.UPSCALE and model.scales[0].unit not in given for model in models
+    ]
     denoises = any(model.task == Task.DENOISE for model in models)
+    upscales = models[-1].task == Task.UPSCALE
     return [
         Repair(
             model.task,
             model.scales,
-            level=given
-            if level is None or isinstance(level, tuple)
-            else {model.scales[0].unit: level, **given},
+            level={scale.unit: given[scale.unit] for scale in model.scales if scale.unit in given},
             level_map=mask,
             grain=grain if model.task == Task.DENOISE or not denoises else 0.0,
-            size=size,
+            size=size if model.task == Task.UPSCALE or not upscales else ANY_SIZE,
+            # Refused by the repair where it is of no use to any of them.
+            strength=strength if automatic or not any(estimated) else 1.0,
+            at_least=at_least if model.task == Task.DENOISE or not denoises else None,
         )
-        for model in models
+        for model, automatic in zip(models, estimated, strict=True)
     ]
 
 
+def _given(models: Sequence[TaskAndScales], level: Level | None, softness: float | None) -> dict[str, float]:
+    """Levels by their units, each of which one of the models has."""
+    scales = [scale for model in models for scale in model.scales]
+    if len(models) != 1 and level is not None and not isinstance(level, Mapping):
+        units = ", ".join(f"{model.scales[0].unit!r}: ..." for model in models)
+        raise UsageError(
+            f"level {level!r} may be of any of {len(models)} models; give it by its unit: {{{units}}}"
+        )
+    softnesses = {} if softness is None else {"softness": softness}
+    return _by_unit(scales, level) | _by_unit(scales, softnesses)
+
+
 def repair_at(model: TaskAndScales, level: Level | Pixels, *, grain: float = 0.0) -> Repair:
-    """A repair at a given level, or by an array (h, w) with a level for each pixel.
+    """A repair at a level that is given, not estimated; or by an array (h, w), a level for each pixel.
 
     Raises:
         LevelError: As `Repair`.

@@ -7,6 +7,7 @@ visible surroundings instead, and the hidden pixels of the result are those of t
     picture -> find_surroundings   (a first pass: a small picture of what is visible, without holes)
             -> VisibleRows         (a second: rows without holes, rows as they are, and which to choose)
             -> VisibleOnly         (the network on the former; its result where something is visible)
+               or StillVisible     (the same rows again, restored, for another network)
 """
 
 from __future__ import annotations
@@ -159,6 +160,27 @@ class VisibleOnly:
             return own
         restored: Pixels = np.where(shown, self._backend(np.concatenate([window[:c], levels])), own)
         return restored
+
+
+class StillVisible:
+    """A backend that makes of rows as of `VisibleRows` such rows, restored, for what comes after it.
+
+    What stands in the place of hidden colours is restored like the rest, so that no edge comes of it.
+
+    Args:
+        backend: Restores windows (c, h, w).
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.halo, self.multiple = backend.halo, backend.multiple
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """Restore the first c of 2 c + 1 channels, and the next c where something is visible."""
+        c = (len(window) - 1) // 2
+        own, shown = window[c : 2 * c], window[2 * c :]
+        restored = self._backend(window[:c])
+        return np.concatenate([restored, np.where(shown > 0.5, restored, own), shown])
 
 
 def _weighted(rows: Rows) -> Pixels:

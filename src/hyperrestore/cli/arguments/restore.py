@@ -6,7 +6,16 @@ import argparse
 from typing import NoReturn
 
 from hyperrestore.cli.arguments.shared import Commands, add_files, add_model
-from hyperrestore.cli.arguments.values import level, numbers, path, region, share
+from hyperrestore.cli.arguments.values import (
+    dial,
+    dial_with_least,
+    level,
+    number,
+    numbers,
+    path,
+    region,
+    share,
+)
 from hyperrestore.errors import UsageError
 
 
@@ -22,8 +31,8 @@ class _OfOtherCommands(argparse.Action):
     ) -> NoReturn:
         """Refuse it."""
         parser.error(
-            f"{option_string} is not for `restore`, which estimates every level: to set a level yourself use "
-            "`denoise -l SIGMA` or `dejpeg -l QUALITY`"
+            f"{option_string} is not for `restore`, which repairs two kinds of damage: give --noise SIGMA, "
+            "--jpeg-quality QUALITY or --strength FACTOR; or use `denoise -l SIGMA` or `dejpeg -l QUALITY`"
         )
 
 
@@ -35,15 +44,44 @@ def add_restore(commands: Commands) -> None:
         description="Estimate how strongly pictures were compressed as JPEG and how noisy they are, and "
         "repair both. What needs no repair is left as it is. Bit depth, transparency, colour profile and "
         "metadata are kept.",
-        epilog="Example: hyperrestore restore photo.jpg -o restored.png",
+        epilog="Example: hyperrestore restore photo.jpg -o restored.png --strength 1.5",
     )
     add_files(command)
+    add_dials(command)
     _add_grain(command)
     command.set_defaults(tasks=("denoise", "dejpeg"), level=None)
     for words_of_others in (("-l", "--level"), ("--level-map",), ("--sweep",)):
         command.add_argument(
             *words_of_others, nargs="*", action=_OfOtherCommands, dest="of_others", help=argparse.SUPPRESS
         )
+
+
+def add_dials(command: argparse.ArgumentParser, *, condition: str = "") -> None:
+    """Add how strongly noise and JPEG compression are repaired.
+
+    Args:
+        command: That repairs both.
+        condition: When it does, in front of the help texts.
+    """
+    command.add_argument(
+        "--noise", type=dial_with_least, metavar="SIGMA",
+        help=f"{condition}auto (default) estimates the noise of each picture; SIGMA repairs every picture at "
+        "that level; SIGMA+ estimates it, and takes SIGMA where it finds less; none leaves noise alone",
+    )  # fmt: skip
+    command.add_argument(
+        "--jpeg-quality", type=dial, metavar="QUALITY",
+        help=f"{condition}auto (default) estimates at which quality each picture was saved as JPEG; QUALITY "
+        "repairs every picture at that level; none leaves JPEG damage alone",
+    )  # fmt: skip
+    _add_strength(command, condition)
+
+
+def _add_strength(command: argparse.ArgumentParser, condition: str = "") -> None:
+    command.add_argument(
+        "--strength", type=number, metavar="FACTOR",
+        help=f"{condition}multiply what is estimated by this, 0.1 to 10 (default 1): a higher factor repairs "
+        "more",
+    )  # fmt: skip
 
 
 def add_denoise(commands: Commands) -> None:
@@ -62,6 +100,7 @@ def add_denoise(commands: Commands) -> None:
         "warning (a photo at high ISO has 5 to 25); auto (default) estimates it, and leaves pictures with "
         "almost no noise alone; with a map, two values, such as 0:40",
     )  # fmt: skip
+    _add_strength(command)
     _add_grain(command)
     _add_choice(command)
     command.set_defaults(tasks=("denoise",))
@@ -84,6 +123,7 @@ def add_dejpeg(commands: Commands) -> None:
         "means a stronger repair; auto (default) estimates it, even if the picture was saved again later, "
         "and leaves pictures without JPEG damage alone; with a map, two values, such as 100:20",
     )  # fmt: skip
+    _add_strength(command)
     _add_choice(command)
     command.set_defaults(tasks=("dejpeg",))
     add_model(command)
@@ -123,14 +163,42 @@ def check_choice(options: argparse.Namespace) -> None:
     Raises:
         UsageError: Two do.
     """
+    _check_dials(options)
     two = isinstance(options.level, tuple)
     if options.level_map and not two:
         raise UsageError("--level-map needs two levels, where it is black and where it is white: as -l 0:40")
     if two and not options.level_map:
         raise UsageError("two levels need a mask that says where each is taken: give --level-map MASK")
-    if options.sweep and (options.level is not None or options.grain):
-        raise UsageError("--sweep takes its levels instead of -l, --level-map and --grain; give only one")
+    if options.sweep and (options.level is not None or options.grain or options.strength is not None):
+        raise UsageError(
+            "--sweep takes its levels instead of -l, --level-map, --strength and --grain; give only one"
+        )
     if options.sweep and options.keep_times:
         raise UsageError("--keep-times is for restored pictures, not for sheets: leave it out, or --sweep")
     if not options.sweep and (options.region or options.singles):
         raise UsageError("--region and --singles are for a sheet: give --sweep LEVEL,...")
+
+
+def _check_dials(options: argparse.Namespace) -> None:
+    """Refuse dials that leave nothing to do, and a strength where nothing is estimated."""
+    if options.command == "upscale" and not options.restore:
+        given = {"noise": options.noise, "jpeg-quality": options.jpeg_quality, "strength": options.strength}
+        for name, value in given.items():
+            if value is not None:
+                raise UsageError(
+                    f"--{name} is for what `upscale` repairs first: add --restore, or leave it out"
+                )
+    dials = (options.noise, options.jpeg_quality)
+    if all(dial is not None and dial.is_off for dial in dials):
+        raise UsageError(
+            "--noise none and --jpeg-quality none leave nothing to repair; give only one of them"
+        )
+    if options.strength is None:
+        return
+    if options.level is not None and options.command != "upscale":
+        raise UsageError("--strength multiplies an estimated level; give only one of -l and --strength")
+    if not any(dial is None or dial.is_estimated for dial in dials):
+        raise UsageError(
+            "--strength multiplies estimated levels, and --noise and --jpeg-quality leave none to estimate; "
+            "leave out --strength, or give auto for one of them"
+        )

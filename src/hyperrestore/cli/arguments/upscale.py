@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hyperrestore.cli.arguments.restore import add_dials
 from hyperrestore.cli.arguments.shared import Commands, add_files, add_model
 from hyperrestore.cli.arguments.values import number, whole
 
@@ -36,5 +37,11 @@ def add_upscale(commands: Commands) -> None:
         "bicubic shrinking, 0 for a crisp and jagged picture, 2 for a blurred one; higher values sharpen "
         "more; for models with this level",
     )  # fmt: skip
+    command.add_argument(
+        "--restore", action="store_true",
+        help="estimate the noise and the JPEG damage of each picture, and repair them before it is enlarged, "
+        "as `restore` does",
+    )  # fmt: skip
+    add_dials(command, condition="with --restore: ")
     command.set_defaults(tasks=("upscale",))
     add_model(command)

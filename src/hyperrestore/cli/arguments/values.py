@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -66,6 +67,54 @@ def level(text: str) -> float | tuple[float, float] | None:
         return None
     black, colon, white = text.partition(":")
     return (number(black), number(white)) if colon else number(text)
+
+
+@dataclass(frozen=True)
+class Dial:
+    """How strongly one kind of damage is repaired; nothing given: as strongly as is estimated.
+
+    Attributes:
+        level: Given, in the unit of the repair.
+        at_least: The least level, where it is estimated.
+        is_off: Whether it is not repaired.
+    """
+
+    level: float | None = None
+    at_least: float | None = None
+    is_off: bool = False
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether the level is estimated from each picture."""
+        return self.level is None and not self.is_off
+
+    def __str__(self) -> str:
+        """As it is typed."""
+        if self.is_off:
+            return "none"
+        if self.at_least is not None:
+            return f"{self.at_least:g}+"
+        return "auto" if self.level is None else f"{self.level:g}"
+
+
+def dial(text: str) -> Dial:
+    """A number, "auto" or "none"."""
+    if text in ("auto", "none"):
+        return Dial(is_off=text == "none")
+    try:
+        return Dial(float(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, auto or none") from None
+
+
+def dial_with_least(text: str) -> Dial:
+    """A number, one with "+" behind it for the least, "auto" or "none"."""
+    if not text.endswith("+"):
+        return dial(text)
+    try:
+        return Dial(at_least=float(text[:-1]))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number with + behind it, as 8+") from None
 
 
 def region(text: str) -> tuple[int, int, int, int]:
