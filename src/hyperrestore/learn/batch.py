@@ -8,17 +8,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hyperrestore.learn.pairs import as_stored, margin, noisy_at, training_pair
+from hyperrestore.learn.custom import custom_pair
+from hyperrestore.learn.pairs import as_stored, margin, noisy_at, some_grey, training_pair
+from hyperrestore.learn.photo import draw_photo, photo_crop_side
 from hyperrestore.learn.photos import Photos
 from hyperrestore.learn.recipe import Recipe, Training
 from hyperrestore.learn.upscaling import UpscalingBatch, canvas_side, draw_upscaling
+from hyperrestore.level import Task
 
 
 class Batch(NamedTuple):
     """What one step learns from: b crops at each of k levels; the first m of a level may have weaker noise.
 
     Attributes:
-        levels: (k,), in the task's unit.
+        levels: (k,), in the task's unit; (k, axes) where there are several level axes.
         degraded: Crops as the network gets them, (k, b, 3, h, w).
         clean: The same without damage, (k, b, 3, h, w).
         weaker: Which crops have less noise than their level says, (k, b, 1, 1, 1).
@@ -35,9 +38,13 @@ class Batch(NamedTuple):
 def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Batch | UpscalingBatch:
     """Draw levels and crops, and degrade them.
 
-    But for fixed levels, JPEG repair, and pictures that were enlarged before, nothing waits for a GPU.
+    But for fixed levels, the task dejpeg, and pictures that were enlarged before, nothing waits for a GPU.
     """
     training = recipe.training
+    if _is_photo(recipe):
+        drawn = draw_photo(recipe, photos, generator)
+        none = torch.zeros_like(drawn.clean[..., :1, :1, :1], dtype=torch.bool)
+        return Batch(*drawn, none, drawn.clean[:, :0])
     levels = draw_levels(recipe, generator)
     if recipe.network.kind == "subpixel":
         return draw_upscaling(recipe, photos, levels, generator)
@@ -49,7 +56,11 @@ def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Ba
         true_levels, weaker = draw_true_levels(level, count, training, generator)
         if training.weaker_share:
             clean = fade_half(clean, weaker, generator)
-        degraded, clean = training_pair(recipe.task, clean, true_levels, training, generator)
+        if training.degradation:
+            clean = some_grey(clean, training.grey_share, generator)
+            degraded, clean = custom_pair(training.degradation, clean, level.view(-1), generator)
+        else:
+            degraded, clean = training_pair(recipe.task, clean, true_levels, training, generator)
         most = math.ceil(count * training.weaker_share)
         noisy = clean[:most]
         if training.weaker_share:
@@ -64,7 +75,8 @@ def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Ba
 def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
     """The levels of one step: the fixed ones, or one random level from each of k equal parts of the range.
 
-    A share of them is rounded to whole numbers; scales up, since at 1 there is nothing to repair.
+    A share of them is rounded to whole numbers; scales up, since at 1 there is nothing to repair. Where a
+    degradation of one's own has further axes, their levels are drawn from their whole range, (k, axes).
     """
     training, (least, most) = recipe.training, recipe.scale.trained
     if training.levels:
@@ -77,7 +89,11 @@ def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
         whole = torch.rand(parts, generator=generator, device=generator.device) < training.whole_share
         rounded = levels.ceil() if recipe.network.kind == "subpixel" else levels.round()
         levels = torch.where(whole, rounded, levels)
-    return levels
+    if not training.degradation or not recipe.axes:
+        return levels
+    low, high = torch.tensor([axis.trained for axis in recipe.axes], device=levels.device).T
+    random = torch.rand(parts, len(recipe.axes), generator=generator, device=levels.device)
+    return torch.cat([levels[:, None], low + (high - low) * random**training.level_power], dim=1)
 
 
 def draw_true_levels(
@@ -120,8 +136,16 @@ def store_half(degraded: Tensor, weaker: Tensor, generator: torch.Generator) -> 
     return torch.where(weaker & half, as_stored(degraded), degraded)
 
 
+def _is_photo(recipe: Recipe) -> bool:
+    return recipe.task == Task.PHOTO and not recipe.training.degradation
+
+
 def crop_side(recipe: Recipe) -> int:
     """Pixels along a side of the clean crops that a step draws."""
     if recipe.network.kind == "subpixel":
         return canvas_side(recipe)
+    if _is_photo(recipe):
+        return photo_crop_side(recipe.training)
+    if recipe.training.degradation:
+        return recipe.training.crop
     return recipe.training.crop + margin(recipe.task)

@@ -23,7 +23,7 @@ class Log:
 
     Args:
         folder: Where the file lies.
-        levels: At which levels the training is validated.
+        names: What a validation scores.
         step: How many steps the training has made; a file that is there already is read if it has made any,
             without rows of later steps.
         device: Where losses are computed.
@@ -32,9 +32,9 @@ class Log:
         CheckpointError: The file is another training's, or damaged.
     """
 
-    def __init__(self, folder: Path, levels: Sequence[float], *, step: int, device: torch.device) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], *, step: int, device: torch.device) -> None:
         self.folder = folder
-        self.columns = ["step", "seconds", "learning_rate", "loss", *(f"psnr_{level:g}" for level in levels)]
+        self.columns = ["step", "seconds", "learning_rate", "loss", *(f"psnr_{name}" for name in names)]
         self.rows = _read_rows(folder / LOG, self.columns, step) if step else []
         self.loss, self.count = torch.zeros((), device=device), 0
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hyperrestore.colour import LUMA
 from hyperrestore.learn.compress import compressed
+from hyperrestore.learn.pairs import some_grey
 from hyperrestore.learn.photos import Photos
 from hyperrestore.learn.recipe import Recipe
 from hyperrestore.network.hyper import Hypernetwork
@@ -142,7 +142,7 @@ def draw_upscaling(
 
     crops = photos.crops(len(levels) * training.crops_per_level, generator)
     grouped = (len(levels), -1, 3)
-    clean = _some_grey(crops, training.grey_share, generator).view(*grouped, most, most)
+    clean = some_grey(crops, training.grey_share, generator).view(*grouped, most, most)
     covered = (torch.arange(most, device=device) < count.view(-1, 1)).float()  # (k, m)
     clean = clean * covered.view(-1, 1, 1, most, 1) * covered.view(-1, 1, 1, 1, most)
     small = _both_axes(shrink, clean).clamp(0, 1)
@@ -219,13 +219,6 @@ def _both_axes(matrix: Tensor, pictures: Tensor) -> Tensor:
         matrix = matrix[:, None, None]
     result: Tensor = matrix @ pictures @ matrix.mT
     return result
-
-
-def _some_grey(crops: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Make a share of crops (b, 3, h, w) grey."""
-    random = torch.rand(len(crops), 1, 1, 1, generator=generator, device=crops.device)
-    luma = sum(weight * crops[:, index : index + 1] for index, weight in enumerate(LUMA))
-    return torch.where(random < share, luma, crops)
 
 
 def roughened(small: Tensor, generator: torch.Generator) -> Tensor:

@@ -7,6 +7,7 @@ on the 8-bit scale, luminance and colours are both at level s.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from hyperrestore.arrays import AnyPixels
 from hyperrestore.colour import LUMA
+from hyperrestore.errors import LevelError
 from hyperrestore.measure.degrade import jpeg
 
 Array = Any  # NumPy array or torch tensor
@@ -77,7 +79,7 @@ def damaged_photo(clean: AnyPixels, levels: Sequence[float], generator: np.rando
         The same shape and dtype.
 
     Raises:
-        LevelError: The quality is no whole number from 1 to 100.
+        LevelError: A noise is negative or not finite, or the quality no whole number from 1 to 100.
 
     Example:
         >>> clean = np.full((3, 64, 64), 0.5)
@@ -86,6 +88,11 @@ def damaged_photo(clean: AnyPixels, levels: Sequence[float], generator: np.rando
         [10, 30]
     """
     brightness, colours, quality = levels
+    if not (0 <= brightness < math.inf and 0 <= colours < math.inf):
+        raise LevelError(
+            f"noise {brightness!r} and colour noise {colours!r} are not both standard deviations: give "
+            "numbers of at least 0, on the 8-bit scale"
+        )
     noise = generator.standard_normal(clean.shape, dtype=np.float32)
     noisy = (clean + mixed_noise(noise, brightness / 255, colours / 255)).astype(clean.dtype)
     return noisy if quality == UNCOMPRESSED else jpeg(noisy, quality)  # type: ignore[arg-type]
