@@ -1,4 +1,4 @@
-"""Photo repair: its levels say what damage there is, also for cameras, and its training starts as the denoiser."""
+"""Photo repair: its levels say what damage there is, a camera's too, and it starts as the denoiser."""
 
 import importlib
 from dataclasses import replace
