@@ -141,9 +141,10 @@ def test_every_kind_of_damage_is_drawn_within_what_is_trained():
 
 @pytest.mark.parametrize("seed", range(12))
 def test_crops_have_the_damage_of_their_levels(seed):
-    recipe = replace(SMALL, training=replace(SMALL.training, clipped_share=0.0, grey_share=0.5))
+    training = replace(SMALL.training, clipped_share=0.0, grey_share=0.5, weaker_share=0.0)
+    recipe = replace(SMALL, training=training)
     clean = crops(6) * 0.5 + 0.25
-    levels, degraded, target = from_levels(clean, recipe, np.random.default_rng(seed), generator(seed))
+    levels, degraded, target, *_ = from_levels(clean, recipe, np.random.default_rng(seed), generator(seed))
     assert degraded.shape == target.shape == (6, 3, 32, 32)
     brightness, colours, quality = levels.tolist()
     grey = (target == target[:, :1]).all(dim=(1, 2, 3))
@@ -158,12 +159,36 @@ def test_crops_have_the_damage_of_their_levels(seed):
         torch.testing.assert_close(degraded * 255, (degraded * 255).round(), rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_crops_with_weaker_noise_come_with_all_of_it_too(seed):
+    training = replace(SMALL.training, clipped_share=0.0, grey_share=0.0, weaker_share=0.5)
+    made = from_levels(
+        crops(8) * 0.5 + 0.25, replace(SMALL, training=training), np.random.default_rng(seed), generator(seed)
+    )
+    assert made.noisy.shape == (4, 3, 32, 32)
+    assert made.weaker[:4].all() and not made.weaker[4:].any()
+    brightness, colours, quality = made.levels.tolist()
+    given, full = (255 * (one[:4] - made.clean[:4]).std().item() for one in (made.degraded, made.noisy))
+    if max(brightness, colours) > 5:
+        assert given < full
+    if quality == UNCOMPRESSED:
+        measured = noise_levels(made.noisy - made.clean[:4])
+        assert measured[0].tolist() == pytest.approx([brightness] * 4, rel=0.2, abs=1e-4)
+        assert measured[1].tolist() == pytest.approx([colours] * 4, rel=0.2, abs=1e-4)
+
+
+def test_crops_of_a_camera_have_no_weaker_noise():
+    recipe = replace(SMALL, training=replace(SMALL.training, weaker_share=0.5))
+    made = from_camera(crops(4, 128), recipe, np.random.default_rng(0), generator())
+    assert not made.weaker.any() and made.noisy.shape == (2, 3, 32, 32)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_crops_of_a_camera_have_the_noise_that_the_network_is_told(seed, monkeypatch):
     monkeypatch.setattr(module, "SAVED", 0.0)
     recipe = replace(SMALL, training=replace(SMALL.training, crop=48))
     clean = crops(3, 128) * 0.6 + 0.2
-    levels, degraded, target = from_camera(clean, recipe, np.random.default_rng(seed), generator(seed))
+    levels, degraded, target, *_ = from_camera(clean, recipe, np.random.default_rng(seed), generator(seed))
     assert degraded.shape == target.shape == (3, 3, 48, 48) and levels[2] == UNCOMPRESSED
     for told, measured in zip(levels, noise_levels(degraded - target), strict=False):
         # A part of what was measured is left, rounded to 8 bits and clipped.
@@ -292,7 +317,6 @@ def test_it_starts_as_the_denoiser_and_near_the_jpeg_model(monkeypatch):
         ("[[15, 15, 100],", "[[15, 15, 100], [15, 15, 100],", "twice"),
         ("cameras_share = 0.3", "cameras_share = 1.3", "cameras_share"),
         ("cameras_share = 0.3", "cameras_share = 0.3\nlevels = [15]", "levels are for one level axis"),
-        ("cameras_share = 0.3", "weaker_share = 0.3", "weaker_share is for denoise"),
         ('task = "photo"', 'task = "denoise"', "cameras_share is for photo"),
     ],
 )

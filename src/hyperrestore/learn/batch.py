@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from hyperrestore.learn.custom import custom_pair
-from hyperrestore.learn.pairs import as_stored, margin, noisy_at, some_grey, training_pair
+from hyperrestore.learn.pairs import margin, noisy_at, some_grey, training_pair
 from hyperrestore.learn.photo import draw_photo, photo_crop_side
 from hyperrestore.learn.photos import Photos
-from hyperrestore.learn.recipe import Recipe, Training
+from hyperrestore.learn.recipe import Recipe
 from hyperrestore.learn.upscaling import UpscalingBatch, canvas_side, draw_upscaling
+from hyperrestore.learn.weaker import draw_true_levels, fade_half, store_half
 from hyperrestore.level import Task
 
 
@@ -42,9 +43,7 @@ def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Ba
     """
     training = recipe.training
     if _is_photo(recipe):
-        drawn = draw_photo(recipe, photos, generator)
-        none = torch.zeros_like(drawn.clean[..., :1, :1, :1], dtype=torch.bool)
-        return Batch(*drawn, none, drawn.clean[:, :0])
+        return Batch(*draw_photo(recipe, photos, generator))
     levels = draw_levels(recipe, generator)
     if recipe.network.kind == "subpixel":
         return draw_upscaling(recipe, photos, levels, generator)
@@ -94,46 +93,6 @@ def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
     low, high = torch.tensor([axis.trained for axis in recipe.axes], device=levels.device).T
     random = torch.rand(parts, len(recipe.axes), generator=generator, device=levels.device)
     return torch.cat([levels[:, None], low + (high - low) * random**training.level_power], dim=1)
-
-
-def draw_true_levels(
-    level: Tensor, count: int, training: Training, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """What one level's crops are really degraded to: the level, but for the share whose noise is weaker.
-
-    The first ones are; if the share of `count` is no whole number, one more by chance.
-
-    Returns:
-        Levels, and which of them are below `level`, both (count, 1, 1, 1); without a share just `level`, and
-        none.
-    """
-    index = torch.arange(count, device=level.device).view(-1, 1, 1, 1)
-    if not training.weaker_share:
-        return level, index < 0
-    random = torch.rand(1 + count, generator=generator, device=level.device)
-    weaker = index + random[0] < count * training.weaker_share
-    return torch.where(weaker, level * random[1:].view(-1, 1, 1, 1), level), weaker
-
-
-def fade_half(clean: Tensor, weaker: Tensor, generator: torch.Generator) -> Tensor:
-    """Move half of the crops (b, 3, h, w) whose noise is `weaker` (b, 1, 1, 1) towards white or black.
-
-    Each by a random share. Light and dark areas are rare in photos, and a level too high moves them most:
-    light ones at weak noise, both where strong noise is clipped.
-    """
-    random = torch.rand(2, *weaker.shape, generator=generator, device=clean.device)
-    share = (2 * random[0] - 1).clamp(min=0) * weaker
-    return clean.lerp((random[1] < 0.5).to(clean), share)
-
-
-def store_half(degraded: Tensor, weaker: Tensor, generator: torch.Generator) -> Tensor:
-    """Clip and round half of the crops (b, 3, h, w) whose noise is `weaker` (b, 1, 1, 1).
-
-    With `clipped_share` alone few crops are both weaker and clipped (7 % at shares of 0.2 and 0.35, with this
-    13.5), and the network takes weaker noise for unclipped: it leaves white too dark and black too light.
-    """
-    half = torch.rand(weaker.shape, generator=generator, device=degraded.device) < 0.5
-    return torch.where(weaker & half, as_stored(degraded), degraded)
 
 
 def _is_photo(recipe: Recipe) -> bool:

@@ -7,6 +7,7 @@ device. All crops of one level have the noise that it says, since one set of ker
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,8 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hyperrestore.learn.compress import compressed
+from hyperrestore.learn.pairs import as_stored
 from hyperrestore.learn.photos import Photos
 from hyperrestore.learn.recipe import Recipe, Training
+from hyperrestore.learn.weaker import draw_true_levels, fade_half, store_half
 from hyperrestore.measure.camera import draw_camera, photographed
 from hyperrestore.measure.degrade import Subsampling, jpeg, quantisation_tables
 from hyperrestore.measure.photo import UNCOMPRESSED, luminance, mixed_noise, noise_levels
@@ -42,12 +45,22 @@ SITES_WORST = 50  # ... and of what a site makes of it
 MOST_AMPLIFIED = 4.0  # how far the noise of a crop with less than others is brought to their level
 
 
-class PhotoBatch(NamedTuple):
-    """b crops at each of k levels: levels (k, 3), degraded and clean crops (k, b, 3, h, w)."""
+class Crops(NamedTuple):
+    """The b crops of one level, of which the first m may have weaker noise than it says; see `batch.Batch`.
+
+    Attributes:
+        levels: Noise, colour noise and quality, (3,).
+        degraded: (b, 3, h, w).
+        clean: (b, 3, h, w).
+        weaker: Which have weaker noise, (b, 1, 1, 1).
+        noisy: The first ones with all of it, (m, 3, h, w).
+    """
 
     levels: Tensor
     degraded: Tensor
     clean: Tensor
+    weaker: Tensor
+    noisy: Tensor
 
 
 @dataclass(frozen=True)
@@ -74,13 +87,16 @@ def photo_crop_side(training: Training) -> int:
     return round((training.crop + GRID) / SMALLEST)
 
 
-def draw_photo(recipe: Recipe, photos: Photos, generator: torch.Generator) -> PhotoBatch:
+def draw_photo(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Crops:
     """Draw levels and crops, and damage them.
 
     Args:
         recipe: For the task photo.
         photos: Crops of side `photo_crop_side`.
         generator: On the photos' device.
+
+    Returns:
+        The crops of k levels, stacked: every tensor has a first dimension of k.
     """
     training = recipe.training
     groups, count = training.levels_per_step, training.crops_per_level
@@ -92,7 +108,7 @@ def draw_photo(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Ph
             parts.append(from_camera(own, recipe, random, generator))
         else:
             parts.append(from_levels(own, recipe, random, generator))
-    return PhotoBatch(*(torch.stack(part) for part in zip(*parts, strict=True)))
+    return Crops(*(torch.stack(part) for part in zip(*parts, strict=True)))
 
 
 def host_random(generator: torch.Generator) -> np.random.Generator:
@@ -126,31 +142,37 @@ def draw_damage(recipe: Recipe, random: np.random.Generator) -> tuple[float, flo
 
 def from_levels(
     crops: Tensor, recipe: Recipe, random: np.random.Generator, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Give crops (b, 3, h, w) Gaussian noise, compression or both: levels (3,), degraded and clean crops."""
-    training = recipe.training
+) -> Crops:
+    """Give crops (b, 3, h, w) Gaussian noise, compression or both."""
+    training, count = recipe.training, len(crops)
     levels = draw_damage(recipe, random)
     clean = _cut(crops, training.crop + GRID, random)
-    chances = torch.rand(2, len(clean), 1, 1, 1, generator=generator, device=clean.device)
+    chances = torch.rand(2, count, 1, 1, 1, generator=generator, device=clean.device)
     grey = chances[0] < training.grey_share
     clean = torch.where(grey, luminance(clean), clean)
+    share, weaker = draw_true_levels(clean.new_ones(()), count, training, generator)
+    clean = fade_half(clean, weaker, generator)
+
+    # Behind the crops their first ones again, with all the noise.
+    most = math.ceil(count * training.weaker_share)
+    clean, grey, stored = (torch.cat([one, one[:most]]) for one in (clean, grey, chances[1]))
     noise = torch.empty_like(clean).normal_(generator=generator)
-    noise = torch.where(grey, noise[:, :1], noise)
-    noisy = clean + mixed_noise(noise, levels[0] / 255, levels[1] / 255)
+    noise = mixed_noise(torch.where(grey, noise[:, :1], noise), levels[0] / 255, levels[1] / 255)
+    noisy = clean + torch.cat([share * noise[:count], noise[count:]])
     if levels[2] == UNCOMPRESSED:
-        stored = (noisy.clamp(0, 1) * 255).round() / 255
-        noisy = torch.where(chances[1] < training.clipped_share, stored, noisy)
         inner = (..., slice(training.crop), slice(training.crop))
+        noisy = torch.where(stored < training.clipped_share, as_stored(noisy), noisy)
         degraded, clean = noisy[inner], clean[inner]
     else:
         degraded, clean = saved(noisy, clean, draw_saving(levels[2], clean, random))
-    return clean.new_tensor(levels), degraded, clean
+    own = store_half(degraded[:count], weaker, generator)
+    return Crops(clean.new_tensor(levels), own, clean[:count], weaker, degraded[count:])
 
 
 def from_camera(
     crops: Tensor, recipe: Recipe, random: np.random.Generator, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Damage crops (b, 3, h, w) as one camera does: levels (3,), degraded and clean crops.
+) -> Crops:
+    """Damage crops (b, 3, h, w) as one camera does.
 
     The levels are what `noise_levels` measures in the developed, resized picture before it is compressed, on
     average over the crops; the noise of each is scaled to it.
@@ -171,13 +193,15 @@ def from_camera(
         if random.random() < SAVED_BEFORE:
             own = draw_saving(float(random.integers(CAMERAS_WORST, BEST, endpoint=True)), clean, random)
             noisy = compressed(noisy, own.tables, own.subsampling)
-    noisy = (resized(noisy, side).clamp(0, 1) * 255).round() / 255
+    noisy = as_stored(resized(noisy, side))
     if quality == UNCOMPRESSED:
         inner = (..., slice(training.crop), slice(training.crop))
         degraded, small = noisy[inner], small[inner]
     else:
         degraded, small = saved(noisy, small, draw_saving(quality, small, random))
-    return torch.cat([told, told.new_tensor([quality])]), degraded, small
+    none = torch.zeros_like(small[:, :1, :1, :1], dtype=torch.bool)
+    most = math.ceil(len(small) * training.weaker_share)
+    return Crops(torch.cat([told, told.new_tensor([quality])]), degraded, small, none, degraded[:most])
 
 
 def levelled(noise: Tensor, measured: tuple[Tensor, Tensor], recipe: Recipe) -> tuple[Tensor, Tensor]:

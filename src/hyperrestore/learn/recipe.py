@@ -50,10 +50,10 @@ class Training:
         clipped_share: Share of crops whose noise is clipped and rounded to 8 bit, as in a stored file;
             of weaker ones more, see `weaker_share`.
         weaker_share: Share of crops whose noise is weaker than the level says, by a random factor from 0 to
-            1. They are to become what they become with all of it, not clipped (see `train.targets_of`): a
+            1. They are to become what they become with all of it, not clipped (see `step.targets_of`): a
             level too high for a picture takes detail, but must not change contrast and colours. Half of the
-            weaker crops are moved towards white or black (`train.fade_half`); and half, drawn independently
-            of `clipped_share`, are clipped and rounded (`train.store_half`).
+            weaker crops are moved towards white or black (`weaker.fade_half`); and half, drawn independently
+            of `clipped_share`, are clipped and rounded (`weaker.store_half`).
         softness_share: Share of the scales of a network with sub-pixels whose crops are shrunk by a kernel of
             random width, anywhere in the softness axis' `trained`; others have the origin's.
         misjudged_share: Share of the scales of a network with sub-pixels whose softness is told wrong, by up
@@ -149,9 +149,9 @@ class Recipe:
         custom = bool(training.degradation)
         if self.task == Task.DEJPEG and not custom and not training.levels and training.whole_share < 1:
             raise RecipeError("dejpeg needs whole_share = 1: JPEG qualities are whole numbers")
-        if training.weaker_share and (self.task != Task.DENOISE or custom):
+        if training.weaker_share and (self.task not in (Task.DENOISE, Task.PHOTO) or custom):
             own = "a degradation of one's own" if custom else self.task
-            raise RecipeError(f"weaker_share is for denoise, whose noise can be weaker, not for {own}")
+            raise RecipeError(f"weaker_share is for denoise and photo, whose noise can vary, not for {own}")
         if training.cameras_share and (self.task != Task.PHOTO or custom):
             raise RecipeError("cameras_share is for photo, without a degradation of one's own")
         if training.levels and (self.task == Task.PHOTO or (custom and self.axes)):
