@@ -1,6 +1,8 @@
 """Photo repair: its levels say what damage there is, a camera's too, and it starts as the denoiser."""
 
+import csv
 import importlib
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 from makers import example_photo
 from PIL import Image
 
-from hyperrestore import Restorer
+from hyperrestore import Restorer, read_picture
+from hyperrestore.cli.main import main
 from hyperrestore.errors import LevelError, RecipeError
 from hyperrestore.learn import photo as module
 from hyperrestore.learn.batch import crop_side, draw_batch
@@ -35,8 +38,10 @@ from hyperrestore.learn.recipe import read_recipe
 from hyperrestore.learn.train import train
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import gaussian_noise, jpeg
+from hyperrestore.measure.metrics import psnr, to_8bit
 from hyperrestore.measure.photo import (
     UNCOMPRESSED,
+    UNITS,
     damaged_photo,
     luminance,
     mixed_noise,
@@ -258,16 +263,38 @@ def test_it_trains_and_its_log_names_every_axis(folder, tmp_path, monkeypatch):
     assert len(description.history["validation_psnr"]) == 3
 
 
-def test_a_model_restores_with_levels_by_name(tmp_path):
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
     network = randomised(build(SMALL.network, SMALL.scales), size=0.1)
-    path = tmp_path / "photo.safetensors"
+    path = tmp_path_factory.mktemp("model") / "photo.safetensors"
     save_model(path, SMALL, network, {"steps": 0})
     export_onnx(path)
-    restorer = Restorer.load(path, precision="fp32")
+    return path
+
+
+def test_a_model_is_measured_along_its_axes(model, folder, capsys):
+    for task, level, levels in (("denoise", "25", (25, 25, 100)), ("dejpeg", "30", (0, 0, 30))):
+        words = ["evaluate", str(model), str(folder), "--task", task, "-l", level, "-f", "csv"]
+        assert main([*words, "--precision", "fp32"]) == 0
+        rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+        (row,) = (row for row in rows if row["picture"] == "0.png")
+        clean = read_picture(folder / "0.png").pixels
+        random = np.random.default_rng([0, zlib.crc32(b"0.png"), 1000 * int(level)])
+        damaged = damaged_photo(clean, levels, random)
+        restored = Restorer.load(model, precision="fp32")(damaged, dict(zip(UNITS, levels, strict=True)))
+        assert float(row["psnr"]) == pytest.approx(psnr(to_8bit(restored), to_8bit(clean)), abs=0.01)
+    assert main(["evaluate", str(model), str(folder)]) == 2
+    assert "give the task denoise or dejpeg, got None" in capsys.readouterr().err
+    assert main(["evaluate", "denoise", str(folder), "--task", "dejpeg"]) == 2
+    assert "it is for denoise" in capsys.readouterr().err
+
+
+def test_a_model_restores_with_levels_by_name(model):
+    restorer = Restorer.load(model, precision="fp32")
     assert restorer.task == Task.PHOTO
     picture = PHOTO.numpy()[:, :40, :56]
     restored = restorer(picture, {"noise": 10, "colour noise": 30, "quality": 40})
-    stored = load_network(load_checkpoint(path))
+    stored = load_network(load_checkpoint(model))
     expected = stored(torch.from_numpy(picture)[None], (10.0, 30.0, 40.0))[0].clamp(0, 1).detach().numpy()
     np.testing.assert_allclose(restored, expected, atol=1e-4)
 
