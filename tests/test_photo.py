@@ -20,6 +20,7 @@ from hyperrestore.cli.main import main
 from hyperrestore.errors import LevelError, RecipeError
 from hyperrestore.learn import photo as module
 from hyperrestore.learn.batch import crop_side, draw_batch
+from hyperrestore.learn.calibrate import as_restored
 from hyperrestore.learn.model import save_model
 from hyperrestore.learn.photo import (
     BEST,
@@ -55,7 +56,7 @@ from hyperrestore.network.architectures import (
     load_network,
     multiply_adds,
 )
-from hyperrestore.network.checkpoint import load_checkpoint
+from hyperrestore.network.checkpoint import load_checkpoint, read_description
 from hyperrestore.restore.restorer import model_path
 from hyperrestore.run.export import export_onnx
 
@@ -287,6 +288,13 @@ def test_a_model_is_measured_along_its_axes(model, folder, capsys):
     assert "give the task denoise or dejpeg, got None" in capsys.readouterr().err
     assert main(["evaluate", "denoise", str(folder), "--task", "dejpeg"]) == 2
     assert "it is for denoise" in capsys.readouterr().err
+
+
+def test_the_ranges_for_int8_are_measured_on_noise_with_and_without_jpeg(model):
+    crop = PHOTO.numpy()[:, :32, :32]
+    made = as_restored(read_description(model), crop, 20.0, np.random.default_rng(0))
+    assert [one.levels for one in made] == [(20.0, 20.0, quality) for quality in (100.0, 60.0, 20.0)]
+    assert not np.array_equal(made[0].pixels, made[2].pixels)
 
 
 def test_a_model_restores_with_levels_by_name(model):
