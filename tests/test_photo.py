@@ -44,6 +44,7 @@ from hyperrestore.measure.photo import (
     UNCOMPRESSED,
     UNITS,
     damaged_photo,
+    effective_levels,
     luminance,
     mixed_noise,
     noise_levels,
@@ -110,6 +111,23 @@ def test_white_noise_has_one_level_and_grey_noise_no_colours():
     np.testing.assert_allclose(mixed_noise(grey, 2, 7), 2 * grey, atol=1e-12)
     for array, tensor in zip(noise_levels(white), noise_levels(torch.from_numpy(white)), strict=True):
         assert float(array) == pytest.approx(float(tensor))
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(1, 75), st.floats(1, 75))
+def test_white_noise_is_effective_as_it_is(seed, brightness, colours):
+    white = np.random.default_rng(seed).standard_normal((3, 256, 256))
+    measured = effective_levels(mixed_noise(white, brightness / 255, colours / 255) + 0.1)
+    assert measured == pytest.approx((1.03 * brightness, 1.03 * colours), rel=0.07)
+
+
+@pytest.mark.parametrize("side", [2, 4, 8])
+def test_coarse_noise_is_effective_as_the_white_noise_that_it_was_enlarged_of(side):
+    white = np.random.default_rng(0).standard_normal((3, 64, 64)) * 10 / 255
+    coarse = white.repeat(side, 1).repeat(side, 2)
+    assert noise_levels(coarse) == pytest.approx((10, 10), rel=0.05)
+    assert effective_levels(coarse) == pytest.approx((10 * side, 10 * side), rel=0.08)
+    tensor = effective_levels(torch.from_numpy(coarse)[None])
+    assert [level.item() for level in tensor] == pytest.approx(effective_levels(coarse))
 
 
 def test_a_damaged_photo_is_what_the_other_tasks_see_on_their_axes():
@@ -196,7 +214,7 @@ def test_crops_of_a_camera_have_the_noise_that_the_network_is_told(seed, monkeyp
     clean = crops(3, 128) * 0.6 + 0.2
     levels, degraded, target, *_ = from_camera(clean, recipe, np.random.default_rng(seed), generator(seed))
     assert degraded.shape == target.shape == (3, 3, 48, 48) and levels[2] == UNCOMPRESSED
-    for told, measured in zip(levels, noise_levels(degraded - target), strict=False):
+    for told, measured in zip(levels, effective_levels(degraded - target), strict=False):
         # A part of what was measured is left, rounded to 8 bits and clipped.
         assert measured.tolist() == pytest.approx([told.item()] * 3, rel=0.35, abs=0.5)
 

@@ -23,7 +23,7 @@ from hyperrestore.learn.recipe import Recipe, Training
 from hyperrestore.learn.weaker import draw_true_levels, fade_half, store_half
 from hyperrestore.measure.camera import draw_camera, photographed
 from hyperrestore.measure.degrade import Subsampling, jpeg, quantisation_tables
-from hyperrestore.measure.photo import UNCOMPRESSED, luminance, mixed_noise, noise_levels
+from hyperrestore.measure.photo import UNCOMPRESSED, effective_levels, luminance, mixed_noise
 
 GRID = 16  # pixels by which crops are larger than what is trained on: the side of the largest JPEG block
 SMALLEST = 0.5  # the least factor by which a camera's picture is resized
@@ -174,8 +174,8 @@ def from_camera(
 ) -> Crops:
     """Damage crops (b, 3, h, w) as one camera does.
 
-    The levels are what `noise_levels` measures in the developed, resized picture before it is compressed, on
-    average over the crops; the noise of each is scaled to it.
+    The levels are what `effective_levels` measures in the developed, resized picture before it is compressed,
+    on average over the crops; the noise of each is scaled to it.
     """
     training = recipe.training
     camera, side = draw_camera(random), training.crop + GRID
@@ -184,7 +184,7 @@ def from_camera(
     noise = torch.empty_like(clean).normal_(generator=generator)
     noisy, clean = photographed(clean, camera, noise)
     noise, small = noisy - clean, resized(clean, side)
-    told, noise = levelled(noise, noise_levels(resized(noise, side)), recipe)
+    told, noise = levelled(noise, effective_levels(resized(noise, side)), recipe)
     noisy = clean + noise
 
     quality = UNCOMPRESSED
@@ -264,7 +264,7 @@ def camera_pair(
     noise = random.standard_normal(clean.shape, dtype=np.float32)
     noisy, developed = photographed(clean.numpy(), camera, noise)
     quality = int(random.integers(CAMERAS_WORST, BEST, endpoint=True))
-    brightness, colours = (float(level) for level in noise_levels(noisy - developed))
+    brightness, colours = (float(level) for level in effective_levels(noisy - developed))
     degraded = torch.from_numpy(jpeg(noisy, quality))
     return (brightness, colours, float(quality)), degraded, torch.from_numpy(developed)
 
