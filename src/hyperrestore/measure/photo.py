@@ -71,9 +71,9 @@ def noise_levels(noise: Array) -> tuple[Array, Array]:
 def effective_levels(noise: Array) -> tuple[Array, Array]:
     """The levels of white noise that would have to be removed as thoroughly, of luminance and of colours.
 
-    A camera's noise is smooth: for its power in areas, which has to be removed, it has little in single pixels.
-    So these are the largest of its levels in pixels and in means over 2 x 2, 4 x 4 and 8 x 8 pixels, where white
-    noise falls to a half, a quarter and an eighth.
+    A camera's noise is smooth: for its power in areas, which has to be removed, it has little in single
+    pixels. So these are the largest of its levels in pixels and in means over 2 x 2, 4 x 4 and 8 x 8 pixels,
+    where white noise falls to a half, a quarter and an eighth.
 
     Args:
         noise: Noisy less clean picture, (..., 3, h, w), full scale 1, sides of at least 8 pixels. Its mean in
