@@ -1172,3 +1172,10 @@ def test_the_command_line_and_the_package_do_without_the_server():
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
     )  # fmt: skip
     assert result.stdout == "[]\n"
+
+
+def test_a_task_without_a_shipped_model_is_refused(client, tmp_path):
+    photo = add(client, make_photo(tmp_path / "a.png"))
+    asked = {"task": "photo", "level": 5}
+    for answer in (ask(client, photo, **asked), client.post(f"/api/photos/{photo['id']}/jobs", json=asked)):
+        assert answer.status_code == 422
