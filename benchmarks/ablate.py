@@ -99,11 +99,11 @@ def main() -> None:
     device = choose_device(options.device)
     given = [options.steps, photos_digest(find_photos(options.data)), device.type]
     given += [weights_digest(options.start_from)] if options.start_from else []
-    levels = recipe.training.validate_at
+    names = recipe.validation_names()
 
     base: tuple[float, float] | None = None
-    rows = [f"| variant | multiply-adds | stored | {' | '.join(f'{level:g}' for level in levels)} | mean | |"]
-    rows += ["|---" * (len(levels) + 5) + "|"]
+    rows = [f"| variant | multiply-adds | stored | {' | '.join(names)} | mean | |"]
+    rows += ["|---" * (len(names) + 5) + "|"]
     for entries in ([], *options.vary):
         scores = []
         for seed in options.seeds:
@@ -120,7 +120,7 @@ def main() -> None:
                 raise SystemExit("interrupted; run the same command again to continue")
             scores.append(scores_of(folder))
         network = load_network(load_checkpoint(folder / MODEL)).to(find_device("cpu"))
-        cost = multiply_adds(materialize(network, network.levels(levels[0]))) / 1e6
+        cost = multiply_adds(materialize(network, [scale.reference for scale in recipe.scales])) / 1e6
         means = [float(np.mean(score)) for score in scores]
         mean, spread = float(np.mean(means)), max(means) - min(means)
         verdict = "the recipe"

@@ -15,7 +15,7 @@ from quality_tables import NAMES, TABLES
 
 from hyperrestore import Restorer
 from hyperrestore.errors import CheckpointError
-from hyperrestore.level import Task
+from hyperrestore.level import SHIPPED, Task
 from hyperrestore.measure.degrade import Protocol
 from hyperrestore.measure.evaluate import Evaluated
 from hyperrestore.network.architectures import count_parameters, load_network, multiply_adds
@@ -130,7 +130,7 @@ class Loaded:
 def load(options: argparse.Namespace, version: str) -> Loaded:
     """Load the methods that the command line selects."""
     asked, wanted = options.only.split(","), {TABLES[name].task for name in options.tables}
-    ours = {task: MODELS / f"{task}.safetensors" for task in Task}
+    ours = {task: MODELS / f"{task}.safetensors" for task in SHIPPED}
     ours |= {read_description(path).task: path for path in options.model}
     ours = {task: path for task, path in ours.items() if task in wanted}
     models = [("ours", path) for path in ours.values() if "ours" in asked]

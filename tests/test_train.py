@@ -27,7 +27,7 @@ import hyperrestore.learn.save as saving
 import hyperrestore.learn.state as state_module
 import hyperrestore.learn.train as training_module
 from hyperrestore.errors import CheckpointError, PictureError, TrainingError, UsageError
-from hyperrestore.learn.batch import Batch, draw_batch, draw_levels, draw_true_levels, fade_half, store_half
+from hyperrestore.learn.batch import Batch, draw_batch, draw_levels
 from hyperrestore.learn.device import is_fast_in_bf16
 from hyperrestore.learn.interrupt import interruptible
 from hyperrestore.learn.log import LOG, Log
@@ -39,6 +39,7 @@ from hyperrestore.learn.state import STATE, STATE_KEY, Run
 from hyperrestore.learn.step import learn, loss_of, targets_of
 from hyperrestore.learn.train import train
 from hyperrestore.learn.validate import validate
+from hyperrestore.learn.weaker import draw_true_levels, fade_half, store_half
 from hyperrestore.network.architectures import NetworkConfig, build, load_network
 from hyperrestore.network.checkpoint import load_checkpoint, weights_digest
 

@@ -30,7 +30,7 @@ import hyperrestore.web.shared as shared_module
 from hyperrestore import PictureInfo, Restorer, read_picture
 from hyperrestore.cli.main import main
 from hyperrestore.detect.findings import inspect
-from hyperrestore.level import Task
+from hyperrestore.level import SHIPPED, Task
 from hyperrestore.measure.metrics import psnr
 from hyperrestore.picture.file import Picture, write_picture
 from hyperrestore.web.app import LIMITS
@@ -94,7 +94,7 @@ def view(client, photo, *region, **more):
 def test_a_page_is_told_the_levels_of_every_task(client, models):
     opened = client.post("/api/pages").json()
     assert opened["formats"] == ["png", "jpg", "webp", "tif", "avif"]
-    assert [told["task"] for told in opened["tasks"]] == list(Task)
+    assert [told["task"] for told in opened["tasks"]] == list(SHIPPED)
     for told in opened["tasks"]:
         scale = Restorer.load(models[Task(told["task"])]).scale
         assert (told["unit"], told["low"], told["high"]) == (scale.unit, scale.low, scale.high)
@@ -1172,3 +1172,10 @@ def test_the_command_line_and_the_package_do_without_the_server():
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
     )  # fmt: skip
     assert result.stdout == "[]\n"
+
+
+def test_a_task_without_a_shipped_model_is_refused(client, tmp_path):
+    photo = add(client, make_photo(tmp_path / "a.png"))
+    asked = {"task": "photo", "level": 5}
+    for answer in (ask(client, photo, **asked), client.post(f"/api/photos/{photo['id']}/jobs", json=asked)):
+        assert answer.status_code == 422

@@ -10,7 +10,7 @@ from hypothesis.errors import Unsatisfiable
 from serving import OWN, page_at, running
 
 from hyperrestore import PictureInfo
-from hyperrestore.level import Task
+from hyperrestore.level import SHIPPED
 from hyperrestore.picture.file import Picture, write_picture
 
 schemathesis = pytest.importorskip("schemathesis", reason="needs the extra [test-web]")
@@ -26,7 +26,7 @@ def known(tmp_path_factory):
     folder = tmp_path_factory.mktemp("web")
     pixels = np.random.default_rng(0).random((3, 40, 50), np.float32)
     write_picture(folder / "a.png", Picture(pixels, None, PictureInfo(50, 40, 3)))
-    with running(folder, {task: task for task in Task}) as (address, _), page_at(address) as client:
+    with running(folder, {task: task for task in SHIPPED}) as (address, _), page_at(address) as client:
         photo = client.post("/api/photos", content=(folder / "a.png").read_bytes()).json()["id"]
         job = client.post(f"/api/photos/{photo}/jobs", json={"task": "denoise", "level": 5}).json()["id"]
         yield {"address": address, "page": client.headers["X-Page"], "photo": photo, "job": job}

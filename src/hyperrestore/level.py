@@ -26,6 +26,10 @@ class Task(StrEnum):
     DENOISE = "denoise"
     DEJPEG = "dejpeg"
     UPSCALE = "upscale"
+    PHOTO = "photo"  # noise of brightness, noise of colours and JPEG compression, each with its own level
+
+
+SHIPPED = (Task.DENOISE, Task.DEJPEG, Task.UPSCALE)  # whose models are a part of the package
 
 
 def as_number(level: object) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
+from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 Kind = TypeVar("Kind")
@@ -16,7 +17,8 @@ def from_table(kind: type[Kind], table: Mapping[str, Any]) -> Kind:
     Lists become tuples; nothing else is converted.
 
     Args:
-        kind: A dataclass whose fields are str, int, float, bool, tuples of them, or a literal type.
+        kind: A dataclass whose fields are str, int, float, bool, tuples of them, a literal type, or either
+            of a number and a tuple.
         table: Its entries by name; fields with a default may be missing.
 
     Raises:
@@ -44,6 +46,9 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
         if value in get_args(kind):
             return value
         raise ValueError(f"{name} = {value!r} is unknown; known are {', '.join(map(repr, get_args(kind)))}")
+    if get_origin(kind) is UnionType:
+        several = isinstance(value, list | tuple)
+        (kind,) = (one for one in get_args(kind) if (get_origin(one) is tuple) == several)
     if get_origin(kind) is tuple:
         kinds = get_args(kind)
         if isinstance(value, list | tuple) and (kinds[-1] is ... or len(value) == len(kinds)):

@@ -11,7 +11,7 @@ from hyperrestore.errors import UsageError
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """Measure a model, print the scores, and return the exit code."""
-    from hyperrestore.measure.evaluate import USUAL_LEVELS, evaluate
+    from hyperrestore.measure.evaluate import USUAL_LEVELS, AlongAxis, along_axis, evaluate
     from hyperrestore.measure.pictures import find_pictures
     from hyperrestore.measure.plot import check_plot, plot
     from hyperrestore.measure.scores import FORMATS
@@ -23,11 +23,12 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if options.plot:
         check_plot(options.plot)
     restorer = load_restorer(options.model, device=options.device, precision=options.precision)
+    measured = along_axis(restorer, options.task)
     with progress_bar(f"{len(pictures)} pictures") as show:
         evaluation = evaluate(
-            restorer,
+            measured,
             pictures,
-            options.levels or USUAL_LEVELS[restorer.task],
+            options.levels or USUAL_LEVELS[measured.task],
             protocol=options.protocol,
             grey=options.grey,
             seed=options.seed,
@@ -38,5 +39,6 @@ def run_evaluate(options: argparse.Namespace) -> int:
         )
     put(FORMATS[options.format](evaluation))
     if options.plot:
-        plot(evaluation, options.plot, unit=restorer.scale.unit)
+        unit = measured.unit if isinstance(measured, AlongAxis) else restorer.scale.unit
+        plot(evaluation, options.plot, unit=unit)
     return 0

@@ -8,18 +8,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hyperrestore.learn.pairs import as_stored, margin, noisy_at, training_pair
+from hyperrestore.learn.custom import custom_pair
+from hyperrestore.learn.pairs import margin, noisy_at, some_grey, training_pair
+from hyperrestore.learn.photo import draw_photo, photo_crop_side
 from hyperrestore.learn.photos import Photos
-from hyperrestore.learn.recipe import Recipe, Training
+from hyperrestore.learn.recipe import Recipe
 from hyperrestore.learn.upscaling import UpscalingBatch, canvas_side, draw_upscaling
+from hyperrestore.learn.weaker import draw_true_levels, fade_half, store_half
+from hyperrestore.level import Task
 
 
 class Batch(NamedTuple):
     """The data of one step: b crops at each of k levels; the first m of a level may have weaker noise.
 
     Attributes:
-        levels: (k,), in the task's unit.
-        degraded: Crops as the network sees them, (k, b, 3, h, w).
+        levels: (k,), in the task's unit; (k, axes) where there are several level axes.
+        degraded: Crops as the network gets them, (k, b, 3, h, w).
         clean: The same without damage, (k, b, 3, h, w).
         weaker: Which crops have less noise than their level says, (k, b, 1, 1, 1).
         noisy: The first crops with the full noise of their level, (k, m, 3, h, w).
@@ -35,9 +39,11 @@ class Batch(NamedTuple):
 def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Batch | UpscalingBatch:
     """Draw levels and crops, and degrade them.
 
-    Nothing waits for a GPU, except with fixed levels, JPEG repair, and pictures enlarged before the network.
+    But for fixed levels, the task dejpeg, and pictures that were enlarged before, nothing waits for a GPU.
     """
     training = recipe.training
+    if _is_photo(recipe):
+        return Batch(*draw_photo(recipe, photos, generator))
     levels = draw_levels(recipe, generator)
     if recipe.network.kind == "subpixel":
         return draw_upscaling(recipe, photos, levels, generator)
@@ -49,7 +55,11 @@ def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Ba
         true_levels, weaker = draw_true_levels(level, count, training, generator)
         if training.weaker_share:
             clean = fade_half(clean, weaker, generator)
-        degraded, clean = training_pair(recipe.task, clean, true_levels, training, generator)
+        if training.degradation:
+            clean = some_grey(clean, training.grey_share, generator)
+            degraded, clean = custom_pair(training.degradation, clean, level.view(-1), generator)
+        else:
+            degraded, clean = training_pair(recipe.task, clean, true_levels, training, generator)
         most = math.ceil(count * training.weaker_share)
         noisy = clean[:most]
         if training.weaker_share:
@@ -64,7 +74,8 @@ def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Ba
 def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
     """The levels of one step: the fixed ones, or one random level from each of k equal parts of the range.
 
-    A share of them is rounded to whole numbers; scales are rounded up, since 1 needs no repair.
+    A share of them is rounded to whole numbers; scales up, since at 1 there is nothing to repair. Where a
+    degradation of one's own has further axes, their levels are drawn from their whole range, (k, axes).
     """
     training, (least, most) = recipe.training, recipe.scale.trained
     if training.levels:
@@ -77,52 +88,23 @@ def draw_levels(recipe: Recipe, generator: torch.Generator) -> Tensor:
         whole = torch.rand(parts, generator=generator, device=generator.device) < training.whole_share
         rounded = levels.ceil() if recipe.network.kind == "subpixel" else levels.round()
         levels = torch.where(whole, rounded, levels)
-    return levels
+    if not training.degradation or not recipe.axes:
+        return levels
+    low, high = torch.tensor([axis.trained for axis in recipe.axes], device=levels.device).T
+    random = torch.rand(parts, len(recipe.axes), generator=generator, device=levels.device)
+    return torch.cat([levels[:, None], low + (high - low) * random**training.level_power], dim=1)
 
 
-def draw_true_levels(
-    level: Tensor, count: int, training: Training, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """The true levels of one level's crops: the level itself, except for a share with weaker noise.
-
-    That share comes first; if it is not a whole number of crops, one more is added by chance.
-
-    Returns:
-        Levels, and which of them are below `level`, both (count, 1, 1, 1); without such a share just `level`,
-        and none.
-    """
-    index = torch.arange(count, device=level.device).view(-1, 1, 1, 1)
-    if not training.weaker_share:
-        return level, index < 0
-    random = torch.rand(1 + count, generator=generator, device=level.device)
-    weaker = index + random[0] < count * training.weaker_share
-    return torch.where(weaker, level * random[1:].view(-1, 1, 1, 1), level), weaker
-
-
-def fade_half(clean: Tensor, weaker: Tensor, generator: torch.Generator) -> Tensor:
-    """Move half of the crops (b, 3, h, w) whose noise is `weaker` (b, 1, 1, 1) towards white or black.
-
-    Each moves by a random share. Light and dark areas are rare in photos, and a level too high changes them
-    most: light ones at weak noise, both where strong noise is clipped.
-    """
-    random = torch.rand(2, *weaker.shape, generator=generator, device=clean.device)
-    share = (2 * random[0] - 1).clamp(min=0) * weaker
-    return clean.lerp((random[1] < 0.5).to(clean), share)
-
-
-def store_half(degraded: Tensor, weaker: Tensor, generator: torch.Generator) -> Tensor:
-    """Clip and round half of the crops (b, 3, h, w) whose noise is `weaker` (b, 1, 1, 1).
-
-    With `clipped_share` alone, few crops are both weaker and clipped (7 % at shares of 0.2 and 0.35; with
-    this 13.5 %). The network then takes weaker noise for unclipped: it leaves white too dark and black too
-    light.
-    """
-    half = torch.rand(weaker.shape, generator=generator, device=degraded.device) < 0.5
-    return torch.where(weaker & half, as_stored(degraded), degraded)
+def _is_photo(recipe: Recipe) -> bool:
+    return recipe.task == Task.PHOTO and not recipe.training.degradation
 
 
 def crop_side(recipe: Recipe) -> int:
     """Pixels along a side of the clean crops that a step draws."""
     if recipe.network.kind == "subpixel":
         return canvas_side(recipe)
+    if _is_photo(recipe):
+        return photo_crop_side(recipe.training)
+    if recipe.training.degradation:
+        return recipe.training.crop
     return recipe.training.crop + margin(recipe.task)

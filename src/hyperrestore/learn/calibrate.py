@@ -10,8 +10,9 @@ import numpy as np
 
 from hyperrestore.arrays import Float32
 from hyperrestore.errors import UsageError
-from hyperrestore.level import LevelScale
+from hyperrestore.level import LevelScale, Task
 from hyperrestore.measure.degrade import shrink
+from hyperrestore.measure.photo import damaged_photo
 from hyperrestore.measure.protocols import degrade
 from hyperrestore.network.checkpoint import Description, weights_digest
 from hyperrestore.picture.file import read_picture
@@ -20,8 +21,9 @@ from hyperrestore.run.openvino import OpenVINOModel
 
 CROP = 128  # side of the crops that are measured, pixels: a multiple of every network's stride
 CROPS = 64
-TAIL = 1e-5  # share of activations cut off at each end, so that the steps for all others become finer
-SAMPLE = 7  # one activation in so many is sampled; it divides no width, so every column is
+TAIL = 1e-5  # the share of activations cut off at each end: the steps for all others become finer
+QUALITIES = 100.0, 60.0, 20.0  # of photos, at every level of noise
+SAMPLE = 7  # one activation in so many is looked at; this divides no width, so every column has its turn
 
 
 class Damaged(NamedTuple):
@@ -89,11 +91,16 @@ def as_restored(
 ) -> list[Damaged]:
     """A clean crop as the network sees it at a level; for upscaling, one for each softness.
 
-    The highest softness sharpens most, and people use it for pictures that are less soft. So it is also
-    measured on a picture of usual softness, which activates the network more than any in training.
+    For photos the level is that of both kinds of noise, and there is one for each of some JPEG qualities.
+
+    The highest softness sharpens most, and people take it for pictures that are not so soft: there it meets
+    one as usual, too, which activates more than any that it was trained with.
     """
     if not description.axes:
         return [Damaged((level,), degrade(crop, level, description.task, "standard", generator))]
+    if description.task == Task.PHOTO:
+        given = [(level, level, quality) for quality in QUALITIES]
+        return [Damaged(levels, damaged_photo(crop, levels, generator)) for levels in given]
     (softness,) = description.axes
     highest, usual = softness.trained[1], softness.origin
     shrunk = [(one, one) for one in sorted({softness.trained[0], usual, highest})] + [(highest, usual)]

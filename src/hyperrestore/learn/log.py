@@ -22,19 +22,19 @@ class Log:
     """A row for each validation, in a CSV file, and the mean loss since the last one.
 
     Args:
-        folder: Folder of the file.
-        levels: The levels of validation.
-        step: How many steps the training has made. If any, an existing file is read, without rows of later
-            steps.
+        folder: Where the file lies.
+        names: What a validation scores.
+        step: How many steps the training has made; a file that is there already is read if it has made any,
+            without rows of later steps.
         device: Where losses are computed.
 
     Raises:
         CheckpointError: The file is another training's, or damaged.
     """
 
-    def __init__(self, folder: Path, levels: Sequence[float], *, step: int, device: torch.device) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], *, step: int, device: torch.device) -> None:
         self.folder = folder
-        self.columns = ["step", "seconds", "learning_rate", "loss", *(f"psnr_{level:g}" for level in levels)]
+        self.columns = ["step", "seconds", "learning_rate", "loss", *(f"psnr_{name}" for name in names)]
         self.rows = _read_rows(folder / LOG, self.columns, step) if step else []
         self.loss, self.count = torch.zeros((), device=device), 0
 

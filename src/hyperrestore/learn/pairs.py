@@ -66,6 +66,12 @@ def _luma(clean: Tensor) -> Tensor:
     return red + green + blue
 
 
+def some_grey(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Make a share of crops (b, 3, h, w) grey."""
+    random = torch.rand(len(clean), 1, 1, 1, generator=generator, device=clean.device)
+    return torch.where(random < share, _luma(clean), clean)
+
+
 def noisy_at(clean: Tensor, grey: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
     """Add noise to crops (b, 3, h, w), equal in the channels of `grey` ones (b, 1, 1, 1)."""
     noise = gaussian_noise(torch.zeros_like(clean), level, generator)

@@ -14,6 +14,7 @@ import numpy as np
 from hyperrestore.errors import LevelError, RecipeError
 from hyperrestore.level import LevelScale, Task
 from hyperrestore.measure.degrade import Protocol
+from hyperrestore.measure.photo import UNCOMPRESSED, UNITS, damaged_photo
 from hyperrestore.measure.protocols import degrade
 from hyperrestore.network.architectures import NetworkConfig
 from hyperrestore.tables import from_table
@@ -49,26 +50,31 @@ class Training:
         clipped_share: Share of crops whose noise is clipped and rounded to 8 bit, as in a stored file; larger
             for weaker noise, see `weaker_share`.
         weaker_share: Share of crops whose noise is weaker than the level says, by a random factor from 0 to
-            1. Their target is the result for the full noise, not clipped (see `step.targets_of`): a level
-            too high for a picture may remove detail, but must not change contrast and colours. Half of the
-            weaker crops are moved towards white or black (`batch.fade_half`); and half, drawn independently
-            of `clipped_share`, are clipped and rounded (`batch.store_half`).
+            1. They are to become what they become with all of it, not clipped (see `step.targets_of`): a
+            level too high for a picture takes detail, but must not change contrast and colours. Half of the
+            weaker crops are moved towards white or black (`weaker.fade_half`); and half, drawn independently
+            of `clipped_share`, are clipped and rounded (`weaker.store_half`).
         softness_share: Share of the scales of a network with sub-pixels whose crops are shrunk by a kernel of
             random width within `trained` of the softness axis; others have the width of its origin.
         misjudged_share: Share of the scales of a network with sub-pixels whose softness is given wrong, by up
             to half a unit either way, so that a person's wrong guess does little harm.
         rough_share: Share of the crops of a network with sub-pixels whose small picture has light noise and
             light JPEG compression, as real small pictures have.
-        other_share: Share of the batches for upscaling that are not shrunk by antialiased bicubic
-            interpolation, but by other kernels or without antialiasing.
-        protocol: "standard", or "hyperres" to train on exactly what that protocol measures (see `protocols`);
-            validation photos are degraded in the same way.
-        validate_at: Levels at which the validation photos are scored.
-        seed: Seed of all randomness.
+        other_share: Share of the crops' batches for upscaling that were shrunk otherwise than by antialiased
+            bicubic interpolation: by other kernels, or without antialiasing.
+        protocol: "standard", or "hyperres" to train on just what that protocol measures (see `protocols`);
+            the validation photos are degraded by the same.
+        cameras_share: Share of the levels of a step for the task photo whose crops are damaged as by a
+            camera: noise of its sensor, developed, perhaps made smaller, and saved as JPEG.
+        degradation: "module:function", what degrades the crops, instead of what the task says (see
+            `custom`); empty for none.
+        validate_at: Levels at which the validation photos are scored: a number, or for several axes a list
+            of one for each. Axes that are not named are at their origin.
+        seed: Of all randomness.
     """
 
     learning_rate: float
-    validate_at: tuple[float, ...]
+    validate_at: tuple[float | tuple[float, ...], ...]
     optimizer: Literal["adamw", "muon"] = "adamw"
     slope_rate: float = 1.0
     loss: Literal["l1", "rms"] = "l1"
@@ -90,6 +96,8 @@ class Training:
     misjudged_share: float = 0.0
     rough_share: float = 0.0
     other_share: float = 0.0
+    cameras_share: float = 0.0
+    degradation: str = ""
     protocol: Protocol = "standard"
     seed: int = 0
 
@@ -99,7 +107,7 @@ class Training:
             raise RecipeError("levels_per_step, crops_per_level, crop and warmup must be at least 1")
         if not 0 < self.learning_rate < math.inf or not self.validate_at:
             raise RecipeError("learning_rate must be above 0, and validate_at needs at least one level")
-        names = ("grey", "clipped", "whole", "other", "softness", "misjudged", "rough")
+        names = ("grey", "clipped", "whole", "other", "softness", "misjudged", "rough", "cameras")
         if not all(0 <= getattr(self, f"{name}_share") <= 1 for name in names):
             raise RecipeError(f"{', '.join(f'{name}_share' for name in names)} must lie in 0..1")
         if not (0 <= self.ema < 1 and 0 <= self.drawn_share < 1 and 0 <= self.weaker_share < 1):
@@ -110,6 +118,9 @@ class Training:
             raise RecipeError(
                 f"protocol {self.protocol!r} is unknown; known are {', '.join(get_args(Protocol))}"
             )
+        module, _, function = self.degradation.partition(":")
+        if self.degradation and not (module and function.isidentifier()):
+            raise RecipeError(f'degradation = {self.degradation!r} must be "module:function"')
         if not 0 <= self.seed < 2**63:
             raise RecipeError(f"seed must be a whole number from 0 to 2^63 - 1, got {self.seed}")
 
@@ -133,38 +144,85 @@ class Recipe:
         return (self.scale, *self.axes)
 
     def __post_init__(self) -> None:
-        """Refuse levels that the scale or the task does not accept."""
-        if self.task == Task.DEJPEG and not self.training.levels and self.training.whole_share < 1:
+        """Refuse levels that the scale does not accept, or the task does not have."""
+        training = self.training
+        custom = bool(training.degradation)
+        if self.task == Task.DEJPEG and not custom and not training.levels and training.whole_share < 1:
             raise RecipeError("dejpeg needs whole_share = 1: JPEG qualities are whole numbers")
-        if self.training.weaker_share and self.task != Task.DENOISE:
-            raise RecipeError(f"weaker_share is for denoise, whose noise can be weaker, not for {self.task}")
+        if training.weaker_share and (self.task not in (Task.DENOISE, Task.PHOTO) or custom):
+            own = "a degradation of one's own" if custom else self.task
+            raise RecipeError(f"weaker_share is for denoise and photo, whose noise can vary, not for {own}")
+        if training.cameras_share and (self.task != Task.PHOTO or custom):
+            raise RecipeError("cameras_share is for photo, without a degradation of one's own")
+        if training.levels and (self.task == Task.PHOTO or (custom and self.axes)):
+            raise RecipeError("levels are for one level axis; leave them out, and random ones are drawn")
         self._check_axes()
-        levels = (*self.training.levels, *self.training.validate_at)
-        outside = [level for level in levels if not self.scale.low <= level <= self.scale.high]
-        if outside:
-            raise RecipeError(
-                f"levels or validate_at: {outside} lie outside {self.scale.low:g} to {self.scale.high:g}"
-            )
+        self._check_levels()
+
+    def axis_levels(self, entry: float | tuple[float, ...]) -> tuple[float, ...]:
+        """An entry of `validate_at` with a level for each axis."""
+        given = entry if isinstance(entry, tuple) else (entry,)
+        return (*given, *(scale.origin for scale in self.scales[len(given) :]))
+
+    def validation_names(self) -> list[str]:
+        """What a validation scores, for tables: the entries of `validate_at`, and for photo cameras."""
+        entries = [entry if isinstance(entry, tuple) else (entry,) for entry in self.training.validate_at]
+        names = ["/".join(f"{level:g}" for level in entry) for entry in entries]
+        return names + ["camera"] * (self.training.cameras_share > 0)
+
+    def _check_levels(self) -> None:
+        """Refuse levels that a scale does not accept, or that no picture can be degraded to."""
+        fixed, entries = self.training.levels, self.training.validate_at
+        if wrong := [
+            entry for entry in entries if isinstance(entry, tuple) and len(entry) != len(self.scales)
+        ]:
+            raise RecipeError(f"validate_at: {wrong} need {len(self.scales)} levels each, one for each axis")
+        levels = [*((level,) for level in fixed), *map(self.axis_levels, entries)]
+        for index, scale in enumerate(self.scales):
+            own = [level[index] for level in levels if len(level) > index]
+            if outside := [level for level in own if not scale.low <= level <= scale.high]:
+                raise RecipeError(
+                    f"levels or validate_at: {outside} lie outside {scale.low:g} to {scale.high:g}"
+                )
         least, most = self.scale.trained
-        if unseen := [level for level in self.training.levels if not least <= level <= most]:
+        if unseen := [level for level in fixed if not least <= level <= most]:
             raise RecipeError(f"levels: {unseen} lie outside trained, {least:g} to {most:g}")
-        if len({f"{level:g}" for level in self.training.validate_at}) < len(self.training.validate_at):
-            raise RecipeError(f"validate_at: {list(self.training.validate_at)} contains a level twice")
-        small = np.zeros((1, 1, 1), np.float32)
+        if len(set(self.validation_names())) < len(self.validation_names()):
+            raise RecipeError(f"validate_at: {list(entries)} contains a level twice")
+        if self.training.degradation:
+            return
         try:
-            for level in (*levels, *self.scale.trained):
-                degrade(small, level, self.task, self.training.protocol, np.random.default_rng())
+            for level in (*levels, *zip(*(scale.trained for scale in self.scales), strict=True)):
+                self._check_damage(level)
         except LevelError as error:
             raise RecipeError(
                 f"levels, validate_at or trained: no picture can be degraded like this: {error}"
             ) from error
 
+    def _check_damage(self, levels: tuple[float, ...]) -> None:
+        """Degrade a picture of one pixel to a level for each axis."""
+        random, task = np.random.default_rng(), self.task
+        if task == Task.PHOTO:
+            damaged_photo(np.zeros((3, 1, 1), np.float32), levels, random)
+        else:
+            degrade(np.zeros((1, 1, 1), np.float32), levels[0], task, self.training.protocol, random)
+
     def _check_axes(self) -> None:
         """Refuse a network that does not fit the task, or level axes that cannot be trained."""
         subpixel = self.network.kind == "subpixel"
-        if subpixel and self.task != Task.UPSCALE:
-            raise RecipeError(f"network kind 'subpixel' is for upscale, not for {self.task}")
-        if [axis.unit for axis in self.axes] != (["softness"] if subpixel else []):
+        if subpixel and (self.task != Task.UPSCALE or self.training.degradation):
+            own = "a degradation of one's own" if self.training.degradation else self.task
+            raise RecipeError(f"network kind 'subpixel' is for upscale, not for {own}")
+        units = [scale.unit for scale in self.scales]
+        if self.training.degradation:
+            return
+        if self.task == Task.PHOTO:
+            if tuple(units) != UNITS or self.axes[1].origin != UNCOMPRESSED:
+                raise RecipeError(
+                    f"photo needs [scale] and two tables [[axes]], of the units {', '.join(UNITS)}, the last "
+                    f"of origin {UNCOMPRESSED:g}; got {', '.join(units)}"
+                )
+        elif units[1:] != (["softness"] if subpixel else []):
             raise RecipeError(
                 "network kind 'subpixel' needs one table [[axes]], of unit 'softness', and other kinds none; "
                 f"got {len(self.axes)}"

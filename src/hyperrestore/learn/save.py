@@ -53,7 +53,7 @@ def save_all(folder: Path, run: Run, log: Log, held_out: Tensor, *, rate: float,
 
 
 def score_line(run: Run, scores: Sequence[float]) -> str:
-    """The scores of a validation as a line of text."""
-    levels = run.recipe.training.validate_at
-    text = ", ".join(f"{level:g}: {score:.2f}" for level, score in zip(levels, scores, strict=True))
+    """The scores of a validation, for people."""
+    names = run.recipe.validation_names()
+    text = ", ".join(f"{name}: {score:.2f}" for name, score in zip(names, scores, strict=True))
     return f"step {run.step}, {run.seconds / 60:.1f} min, validation PSNR at {text} dB"

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from hyperrestore.errors import UsageError
 from hyperrestore.learn.batch import crop_side, draw_batch
+from hyperrestore.learn.custom import find_degradation
 from hyperrestore.learn.device import keep_memory
 from hyperrestore.learn.interrupt import interruptible
 from hyperrestore.learn.log import Log
@@ -68,6 +69,7 @@ def train(
         The model's mean validation PSNR, dB.
 
     Raises:
+        RecipeError: The recipe names a degradation that there is not, or that returns something else.
         UsageError: Neither minutes nor steps, or `out` already holds a model and `resume` is not set, or the
             photos cannot be used.
         PictureError: A photo cannot be read.
@@ -78,12 +80,14 @@ def train(
     _refuse_to_overwrite(out, resume=resume, start_from=start_from)
     deadline = time.monotonic() + 60 * stop_after
     keep_memory()
+    if recipe.training.degradation:
+        find_degradation(recipe.training.degradation)
     files = find_photos(photos)
     run = begin(recipe, device, files, bf16=bf16, resume=out if resume else None, start_from=start_from)
     logger.info("on %s in %s, from step %d on", device, run.given["precision"], run.step)
     pictures = _load_photos(files, recipe, device)
     out.mkdir(parents=True, exist_ok=True)
-    log = Log(out, recipe.training.validate_at, step=run.step, device=device)
+    log = Log(out, recipe.validation_names(), step=run.step, device=device)
     scores = _train_on(
         run, pictures, log, schedule, out=out, deadline=deadline, validate_every=validate_every
     )

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hyperrestore.colour import LUMA
+from hyperrestore.learn.compress import compressed
+from hyperrestore.learn.pairs import some_grey
 from hyperrestore.learn.photos import Photos
 from hyperrestore.learn.recipe import Recipe
 from hyperrestore.network.hyper import Hypernetwork
@@ -141,7 +142,7 @@ def draw_upscaling(
 
     crops = photos.crops(len(levels) * training.crops_per_level, generator)
     grouped = (len(levels), -1, 3)
-    clean = _some_grey(crops, training.grey_share, generator).view(*grouped, most, most)
+    clean = some_grey(crops, training.grey_share, generator).view(*grouped, most, most)
     covered = (torch.arange(most, device=device) < count.view(-1, 1)).float()  # (k, m)
     clean = clean * covered.view(-1, 1, 1, most, 1) * covered.view(-1, 1, 1, 1, most)
     small = _both_axes(shrink, clean).clamp(0, 1)
@@ -220,13 +221,6 @@ def _both_axes(matrix: Tensor, pictures: Tensor) -> Tensor:
     return result
 
 
-def _some_grey(crops: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Make a share of crops (b, 3, h, w) grey."""
-    random = torch.rand(len(crops), 1, 1, 1, generator=generator, device=crops.device)
-    luma = sum(weight * crops[:, index : index + 1] for index, weight in enumerate(LUMA))
-    return torch.where(random < share, luma, crops)
-
-
 def roughened(small: Tensor, generator: torch.Generator) -> Tensor:
     """Give small pictures light noise, then light JPEG compression; grey ones stay grey.
 
@@ -248,37 +242,12 @@ def roughened(small: Tensor, generator: torch.Generator) -> Tensor:
     noise = torch.where(grey, noise[:, :1], noise)
     noisy = ((small + random[0] * (ROUGH_SIGMA / 255) * noise).clamp(0, 1) * 255).round()
 
-    quality = (ROUGH_QUALITY + (100 - ROUGH_QUALITY) * random[1]).round().view(-1, 1, 1, 1, 1, 1)
-    constants = _jpeg_constants(device)
-    steps = ((constants.tables * (200 - 2 * quality) + 50) / 100).floor().clamp(1, 255)
-
-    height, width = small.shape[-2:]
-    padded = torch.nn.functional.pad(noisy, (0, -width % 8, 0, -height % 8), mode="replicate")
-    planes = torch.einsum("ij,bjhw->bihw", constants.to_planes, padded - 128).round()
-    tall, wide = (side // 8 for side in planes.shape[-2:])
-    blocks = planes.reshape(count, 3, tall, 8, wide, 8)
-    cosines = constants.cosines
-    coefficients = torch.einsum("ui,vj,bcyixj->bcyuxv", cosines, cosines, blocks)
-    stepped = (coefficients / steps).round() * steps
-    blocks = torch.einsum("ui,vj,bcyuxv->bcyixj", cosines, cosines, stepped)
-    planes = blocks.flatten(4, 5).flatten(2, 3).round().clamp(-128, 127)
-    decoded = torch.einsum("ij,bjhw->bihw", constants.to_colours, planes) + 128
-    return decoded[..., :height, :width].round().clamp(0, 255) / 255
-
-
-class _JpegConstants(NamedTuple):
-    tables: Tensor  # of quality 50, (1, 3, 1, 8, 1, 8)
-    to_planes: Tensor  # of JFIF, from RGB to luminance and colours, (3, 3)
-    to_colours: Tensor
-    cosines: Tensor  # orthogonal, (8, 8)
+    quality = (ROUGH_QUALITY + (100 - ROUGH_QUALITY) * random[1]).round()
+    steps = ((_usual_tables(device) * (200 - 2 * quality) + 50) / 100).floor().clamp(1, 255)
+    return compressed(noisy / 255, steps)
 
 
 @cache
-def _jpeg_constants(device: torch.device) -> _JpegConstants:
-    to_planes = torch.tensor([LUMA, (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312)])
-    frequency = torch.arange(8, dtype=torch.float32)
-    cosines = 0.5 * torch.cos(math.pi / 16 * torch.outer(frequency, 2 * frequency + 1))
-    cosines[0] *= 0.5**0.5
-    tables = torch.tensor([LUMINANCE, CHROMINANCE, CHROMINANCE]).view(1, 3, 1, 8, 1, 8)
-    constants = (tables, to_planes, torch.linalg.inv(to_planes), cosines)
-    return _JpegConstants(*(constant.to(device) for constant in constants))
+def _usual_tables(device: torch.device) -> Tensor:
+    """Of quality 50, (1, 2, 8, 8)."""
+    return torch.tensor([LUMINANCE, CHROMINANCE], dtype=torch.float32).view(1, 2, 8, 8).to(device)

@@ -18,6 +18,7 @@ from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import Protocol, shrink
 from hyperrestore.measure.metrics import WINDOW, psnr, ssim, to_8bit
+from hyperrestore.measure.photo import UNITS
 from hyperrestore.measure.protocols import (
     SOFTNESS,
     border,
@@ -76,6 +77,48 @@ class Evaluated(Interface):
 
 
 @dataclass(frozen=True)
+class AlongAxis:
+    """A model for photos, measured as one for white noise or for JPEG alone: its other levels say none.
+
+    Attributes:
+        model: The model for photos.
+        task: `denoise` or `dejpeg`.
+    """
+
+    model: Evaluated
+    task: Task
+
+    @property
+    def unit(self) -> str:
+        """The unit of what is measured."""
+        return "sigma" if self.task == Task.DENOISE else "quality"
+
+    def at(self, level: float, *, bits: int) -> NamedBackend:
+        """What restores pictures whose damage is that of one level of the task alone."""
+        noise, colours, quality = UNITS
+        noisy = {noise: level, colours: level}
+        return self.model.at(noisy if self.task == Task.DENOISE else {noise: 0, quality: level}, bits=bits)
+
+
+def along_axis(model: Evaluated, task: str | None) -> Evaluated:
+    """What is measured of a model: itself, or of one for photos what it makes of one kind of damage.
+
+    Raises:
+        UsageError: The task is not the model's, or for a model for photos neither "denoise" nor "dejpeg".
+    """
+    if model.task != Task.PHOTO:
+        if task not in (None, model.task):
+            raise UsageError(f"task {task!r} is not this model's: it is for {model.task}")
+        return model
+    if task not in (Task.DENOISE, Task.DEJPEG):
+        raise UsageError(
+            "a model for photo is measured on noise or on JPEG: give the task denoise or dejpeg, got "
+            f"{task!r}"
+        )
+    return AlongAxis(model, Task(task))
+
+
+@dataclass(frozen=True)
 class _Setting:
     """How every picture is degraded, restored and scored."""
 
@@ -124,6 +167,8 @@ def evaluate(
         PictureError: A picture cannot be read.
     """
     task = restorer.task
+    if task == Task.PHOTO:
+        raise UsageError("a model for photo is measured along one of its axes: see `AlongAxis`")
     check_protocol(task, protocol, grey=grey)
     if seed < 0:
         raise UsageError(f"seed {seed} is not accepted; give a whole number of at least 0")

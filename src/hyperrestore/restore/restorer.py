@@ -12,7 +12,7 @@ import numpy as np
 
 from hyperrestore.arrays import Pixels
 from hyperrestore.errors import CheckpointError, UsageError
-from hyperrestore.level import LevelScale, Task
+from hyperrestore.level import SHIPPED, LevelScale, Task
 from hyperrestore.network.checkpoint import Description, read_description
 from hyperrestore.picture.file import Picture, enlarged_picture
 from hyperrestore.restore.in_memory import pixels_of, restore_part
@@ -34,8 +34,8 @@ Image = TypeVar("Image", Picture, Pixels)
 
 
 def model_path(model: str | Path) -> Path:
-    """The checkpoint of a model: that of a task is part of the package, any other is given by its path."""
-    return MODELS / f"{model}.safetensors" if model in list(Task) else Path(model)
+    """The checkpoint of a model: a task's is a part of the package, and any other is given by its path."""
+    return MODELS / f"{model}.safetensors" if model in SHIPPED else Path(model)
 
 
 class Restorer:
@@ -93,8 +93,8 @@ class Restorer:
         path = model_path(model)
         if not path.exists():
             raise CheckpointError(
-                f"{path}: no such file, and no model of the package; its models are {', '.join(Task)}; give "
-                "one of them, or the path of a checkpoint"
+                f"{path}: no such file, and no model of the package; its models are {', '.join(SHIPPED)}; "
+                "give one of them, or the path of a checkpoint"
             )
         description = read_description(path)
         opened: OpenVINOModel | TorchModel
@@ -109,7 +109,7 @@ class Restorer:
         else:
             opened = TorchModel(path, place.device, given=place.given)
         restorer = cls(opened, description, precision)
-        restorer._loaded_from = (str(model) if model in list(Task) else path.absolute()), device
+        restorer._loaded_from = (str(model) if model in SHIPPED else path.absolute()), device
         return restorer
 
     def __reduce__(self) -> tuple[Callable[[], Restorer], tuple[()]]:

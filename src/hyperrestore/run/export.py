@@ -39,7 +39,7 @@ def export_onnx(checkpoint_path: str | Path) -> Path:
     `subpixels`). The kernels are computed from `level` in the graph. The graph holds no weights: it refers to
     the checkpoint, which must stay in the same folder.
 
-    A second graph, with `-map.onnx` at the end of its name, takes `level_map` (n, 1, h, w) instead, a level
+    A second graph, with `-map.onnx` at the end of its name, takes `level_map` (n, axes, h, w) instead, levels
     for each pixel; not for upscaling, whose level is the size of the result.
 
     Args:
@@ -80,7 +80,8 @@ def _write_graph(wrapped: Any, path: Path, description: Description, *, mapped: 
         2: multiple * torch.export.Dim("h", min=1, max=largest),
         3: multiple * torch.export.Dim("w", min=1, max=largest),
     }
-    level = torch.ones(2, 1, side, side + multiple) if mapped else torch.ones(len(description.scales))
+    axes = len(description.scales)
+    level = torch.ones(2, axes, side, side + multiple) if mapped else torch.ones(axes)
     exporter_log = logging.getLogger("torch.onnx")
     log_level = exporter_log.level
     with warnings.catch_warnings():

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from hyperrestore import __version__
 from hyperrestore.errors import HyperrestoreError
-from hyperrestore.level import Task
+from hyperrestore.level import SHIPPED, Task
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.web.executor import FairExecutor
 from hyperrestore.web.messages import Limits
@@ -79,7 +79,7 @@ def create_app(
     shared = Shared(
         folder=folder,
         limits=limits,
-        restorers={task: load(task) for task in Task},
+        restorers={task: load(task) for task in SHIPPED},
         load=load,
         last_used=LastUsed(load),
         pages=Pages(folder, most=PAGES, patience=patience, drop=drop),

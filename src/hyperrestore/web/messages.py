@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from hyperrestore.level import Task
 from hyperrestore.restore.repair import Size
 
+ShippedTask = Literal[Task.DENOISE, Task.DEJPEG, Task.UPSCALE]  # what `level.SHIPPED` has
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Suffix = Literal["png", "jpg", "webp", "tif", "avif"]
 
@@ -98,7 +99,7 @@ class JobRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)  # true is no number, nor "5", nor 5.0 a whole one
 
-    task: Task
+    task: ShippedTask
     level: FiniteFloat | None = Field(
         None,
         description="In the task's unit; for upscaling, the scale. If it is missing, the level is estimated "

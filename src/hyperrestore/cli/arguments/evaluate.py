@@ -24,6 +24,10 @@ def add_evaluate(commands: Commands) -> None:
         "upscale",
     )  # fmt: skip
     command.add_argument(
+        "--task", metavar="TASK",
+        help="for a model that repairs noise and JPEG: measure it on one of them, denoise or dejpeg",
+    )  # fmt: skip
+    command.add_argument(
         "--protocol", default="standard", metavar="NAME",
         help="standard (default), the usual one in the literature, or hyperres: noise is clipped and "
         "truncated to 8 bits, JPEG is full-range grey, pictures are rescaled without antialiasing",

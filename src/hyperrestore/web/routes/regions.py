@@ -16,6 +16,7 @@ from hyperrestore.arrays import Rows
 from hyperrestore.level import Task
 from hyperrestore.restore.repair import Repair, Size
 from hyperrestore.run.engine import Region
+from hyperrestore.web.messages import ShippedTask
 from hyperrestore.web.pages import Page
 from hyperrestore.web.photos import REDUCTIONS, LevelMap, Photo
 from hyperrestore.web.routes.repair import repair_of, result_size
@@ -47,8 +48,8 @@ def _view(
     top: Annotated[int, Query(ge=0)],
     width: Annotated[int, Query(ge=1)],
     height: Annotated[int, Query(ge=1)],
-    reduce: Annotated[int, Query(description="Reduction factor of the shown photo: 1, 2, 4, ... 64.")] = 1,
-    task: Annotated[Task | None, Query(description="If it is missing, the photo itself is shown.")] = None,
+    reduce: Annotated[int, Query(description="1, 2, 4, ... 64: how much smaller the photo is shown.")] = 1,
+    task: Annotated[ShippedTask | None, Query(description="Without it the photo itself is shown.")] = None,
     level: Annotated[float | None, Query(description="In the task's unit.")] = None,
     to_width: Annotated[int | None, Query(ge=1, description="For upscaling: width of the result.")] = None,
     to_height: Annotated[int | None, Query(ge=1, description="For upscaling: height of the result.")] = None,
