@@ -101,6 +101,11 @@ class UpscalingBatch(NamedTuple):
     place: Tensor
     share: Tensor
 
+    @property
+    def of_crops(self) -> tuple[str, ...]:
+        """Those whose second axis is that of crops."""
+        return ("small", "clean")
+
 
 def canvas_side(recipe: Recipe) -> int:
     """Pixels along a side of what a small crop becomes at the largest scale."""
