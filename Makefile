@@ -21,8 +21,9 @@ test-slow: .venv/ready  ## Everything, also what needs minutes.
 test-web: .venv/ready-web  ## The page, driven by a browser; what its interface answers to anything.
 	$(DEV)/python -m pytest -m "web and not slow"
 
-test-programs:  ## exiftool, which the test suite compares files by, and skips that without.
-	test -x /usr/bin/exiftool || { apt-get update --quiet && apt-get install --quiet --yes libimage-exiftool-perl; }
+test-programs:  ## exiftool and GNU parallel, without which the test suite skips what needs them.
+	test -x /usr/bin/exiftool -a -x /usr/bin/parallel || { \
+	  apt-get update --quiet && apt-get install --quiet --yes libimage-exiftool-perl parallel; }
 
 check: .venv/ready  ## Style, types and the direction of imports.
 	$(DEV)/ruff check . && $(DEV)/ruff format --check .

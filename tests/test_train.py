@@ -40,6 +40,7 @@ from hyperrestore.learn.step import learn, loss_of, targets_of
 from hyperrestore.learn.train import train
 from hyperrestore.learn.validate import validate
 from hyperrestore.learn.weaker import draw_true_levels, fade_half, store_half
+from hyperrestore.learn.world import World
 from hyperrestore.network.architectures import NetworkConfig, build, load_network
 from hyperrestore.network.checkpoint import load_checkpoint, weights_digest
 
@@ -709,7 +710,9 @@ def test_a_step_learns_from_the_mean_of_its_levels_and_not_through_its_targets(m
         lambda rate: steps.append((rate, [p.grad.clone() for p in run.network.parameters()])),
     )
     rate = torch.tensor(2e-4)
-    torch.testing.assert_close(learn(run, rate, *batch, bf16=False), sum(losses).detach() / 2)
+    torch.testing.assert_close(
+        learn(run, World(0, 1, CPU), rate, *batch, bf16=False), sum(losses).detach() / 2
+    )
     ((given, gradients),) = steps
     assert given is rate
     for gradient, parameter in zip(gradients, network.parameters(), strict=True):

@@ -33,6 +33,7 @@ from hyperrestore.learn.upscaling import (
     upscaled,
 )
 from hyperrestore.learn.validate import validate
+from hyperrestore.learn.world import World
 from hyperrestore.measure.degrade import jpeg, shrink
 from hyperrestore.network.architectures import NetworkConfig, build, count_parameters, multiply_adds
 from hyperrestore.network.checkpoint import load_checkpoint
@@ -271,9 +272,10 @@ def test_a_step_teaches(photos):
     run = Run(TINY, CPU, {})
     generator = torch.Generator().manual_seed(0)
     losses = []
+    alone = World(0, 1, torch.device("cpu"))
     for _ in range(30):
         batch = draw_batch(TINY, photos, generator)
-        losses.append(float(learn(run, torch.tensor(3e-3), *batch, bf16=False)))
+        losses.append(float(learn(run, alone, torch.tensor(3e-3), *batch, bf16=False)))
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
     slopes = [value for name, value in run.network.named_parameters() if name.endswith("slope")]
     assert all(slope[axis].abs().max() > 0 for slope in slopes for axis in range(3)), "both axes learn"

@@ -13,6 +13,7 @@ from hyperrestore.cli.arguments.parser import parser
 from hyperrestore.cli.evaluate import run_evaluate
 from hyperrestore.cli.inspect import run_inspect
 from hyperrestore.cli.output import logs_in_lines, say, warnings_in_a_line
+from hyperrestore.cli.report import run_report
 from hyperrestore.cli.restore import run_restore
 from hyperrestore.cli.signals import stopped_like_ctrl_c
 from hyperrestore.cli.train import run_calibrate, run_export, run_train
@@ -26,6 +27,7 @@ COMMANDS = {
     "denoise": run_restore,
     "dejpeg": run_restore,
     "upscale": run_restore,
+    "report": run_report,
     "web": run_web,
     "evaluate": run_evaluate,
     "train": run_train,

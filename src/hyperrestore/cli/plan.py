@@ -18,14 +18,16 @@ class Plan(NamedTuple):
     """Which results are made from which pictures.
 
     Attributes:
-        pairs: Pictures and results that will be made.
+        pairs: Pictures and results that will be made; of a shard, only its own.
         skipped: Pictures and results that exist and are kept.
         found: Everything found among the inputs.
+        every: Pictures and results of all shards.
     """
 
     pairs: list[tuple[Path, Path]]
     skipped: list[tuple[Path, Path]]
     found: Inputs
+    every: list[tuple[Path, Path]]
 
     @property
     def is_batch(self) -> bool:
@@ -41,6 +43,7 @@ def make_plan(
     recursive: bool,
     overwrite: bool,
     skip_existing: bool,
+    shard: tuple[int, int] | None = None,
 ) -> Plan:
     """Find the pictures and name their results.
 
@@ -51,16 +54,21 @@ def make_plan(
         recursive: Search folders, and keep existing results.
         overwrite: Replace existing results.
         skip_existing: Keep them.
+        shard: K and N: of the pictures, only those of part K of N.
 
     Raises:
         UsageError: An input is missing, or a result would replace another or an existing file.
     """
     from hyperrestore.picture.temporary import remove_leftovers
-    from hyperrestore.restore.folder import find_inputs, plan_targets
+    from hyperrestore.restore.folder import find_inputs, in_shard, plan_targets
 
     dotted = None if suffix is None else f".{suffix.lower().removeprefix('.')}"
     found = find_inputs(inputs, out=Path(out), recursive=recursive)
-    pairs = plan_targets(found.pictures, out, suffix=dotted, in_folder=found.in_folder)
+    pairs = every = plan_targets(found.pictures, out, suffix=dotted, in_folder=found.in_folder)
+    if shard is not None:
+        placed = zip(every, found.pictures, strict=True)
+        pairs = [pair for pair, (_, place) in placed if in_shard(place, shard)]
+        say(f"part {shard[0]} of {shard[1]}: {len(pairs)} of {len(every)} pictures")
     for folder in found.unreadable:
         say(f"error: {folder}: cannot read this folder")
     if sum(remove_leftovers(folder) for folder in {target.parent for _, target in pairs}):
@@ -73,7 +81,7 @@ def make_plan(
         _refuse_existing(pairs)
         skipped = []
     kept = set(skipped)
-    return Plan([pair for pair in pairs if pair not in kept], skipped, found)
+    return Plan([pair for pair in pairs if pair not in kept], skipped, found, every)
 
 
 def _refuse_existing(pairs: Sequence[tuple[Path, Path]]) -> None:

@@ -28,7 +28,7 @@ SETTINGS = (
     *("level", "level_map", "softness", "grain", "sweep", "region", "singles"),
     *("restore", "noise", "jpeg_quality", "strength"),
     *("to_width", "to_height", "long_side"),
-    *("format", "quality", "tile", "device", "precision", "overwrite", "keep_times"),
+    *("shard", "format", "quality", "tile", "device", "precision", "overwrite", "keep_times"),
 )
 
 
@@ -47,9 +47,10 @@ def run_restore(options: argparse.Namespace) -> int:
         recursive=options.recursive,
         overwrite=options.overwrite,
         skip_existing=options.skip_existing,
+        shard=options.shard,
     )
     if options.level_map:
-        check_mask(options.level_map, plan.pairs, max_pixels)
+        check_mask(options.level_map, plan.every, max_pixels)
     models = _models(options)
     restorers = load_restorers(models, device=options.device, precision=options.precision)
     make, result_size = (_making_sheets if options.sweep else _restoring)(
@@ -63,7 +64,7 @@ def run_restore(options: argparse.Namespace) -> int:
         plan,
         size=result_size,
         # Where --out is a folder, not the one file.
-        make_folders=all(target != Path(options.out) for _, target in plan.pairs),
+        make_folders=all(target != Path(options.out) for _, target in plan.every),
         as_json=options.json,
         finish=functools.partial(_write_report, options, models, plan, start),
     )
@@ -147,7 +148,7 @@ def _making_sheets(
         region = Region(left, top, left + width, top + height)
     repairs = repairs_at(restorers[0], options.sweep)
     if options.singles:
-        check_singles(plan.pairs, repairs)
+        check_singles(plan.every, repairs)
     make_sheet = functools.partial(
         sweep_file,
         restorers[0],

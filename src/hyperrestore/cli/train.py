@@ -29,7 +29,7 @@ def run_train(options: argparse.Namespace) -> int:
 
     recipe = read_recipe(options.recipe)
     out = options.out or Path("runs") / options.recipe.stem
-    train(
+    score = train(
         recipe,
         options.data,
         out,
@@ -41,6 +41,8 @@ def run_train(options: argparse.Namespace) -> int:
         resume=options.resume,
         start_from=options.start_from,
     )
+    if score is None:  # of several processes, the first one does the rest
+        return 0
     if not options.no_export:
         from hyperrestore.run.export import export_onnx
 

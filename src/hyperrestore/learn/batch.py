@@ -35,6 +35,11 @@ class Batch(NamedTuple):
     weaker: Tensor
     noisy: Tensor
 
+    @property
+    def of_crops(self) -> tuple[str, ...]:
+        """Those whose second axis is that of crops."""
+        return ("degraded", "clean", "weaker", "noisy")
+
 
 def draw_batch(recipe: Recipe, photos: Photos, generator: torch.Generator) -> Batch | UpscalingBatch:
     """Draw levels and crops, and degrade them.

@@ -179,15 +179,16 @@ def begin(
 ) -> Run:
     """A new run, or the one saved in `resume`, with its precision decided."""
     given = {"photos": photos_digest(files)}
-    run = Run(recipe, device, given if bf16 is None else {"precision": _precision(bf16), **given})
+    run = Run(recipe, device, given if bf16 is None else {"precision": precision_name(bf16), **given})
     if resume is not None:
         run.load(resume)
     elif start_from is not None:
         run.start_from(start_from)
     if "precision" not in run.given:
-        run.given["precision"] = _precision(is_fast_in_bf16(device))
+        run.given["precision"] = precision_name(is_fast_in_bf16(device))
     return run
 
 
-def _precision(bf16: bool) -> str:
+def precision_name(bf16: bool) -> str:
+    """What `Run.given` calls a precision."""
     return "bf16" if bf16 else "fp32"

@@ -14,17 +14,21 @@ from hyperrestore.learn.cuda_graph import Recorded
 from hyperrestore.learn.recipe import Training
 from hyperrestore.learn.state import Run
 from hyperrestore.learn.upscaling import UpscalingBatch, upscaled
+from hyperrestore.learn.world import World
 from hyperrestore.network.hyper import Hypernetwork
 
 
-def step_of(run: Run) -> Callable[..., Tensor]:
-    """A function that takes a step of a run: rate and tensors of a batch -> mean loss (see `learn`)."""
-    step = partial(learn, run, bf16=run.bf16)
-    return Recorded(step) if run.device.type == "cuda" else step
+def step_of(run: Run, world: World) -> Callable[..., Tensor]:
+    """What takes a step of a run: from a rate and the tensors of a batch to the mean loss (see `learn`).
+
+    On a GPU it is recorded, unless several processes wait for each other in it.
+    """
+    step = partial(learn, run, world, bf16=run.bf16)
+    return Recorded(step) if run.device.type == "cuda" and world.size == 1 else step
 
 
-def learn(run: Run, rate: Tensor, *tensors: Tensor, bf16: bool) -> Tensor:
-    """Take one step, at a rate of one value, from the tensors of a batch; return the mean loss."""
+def learn(run: Run, world: World, rate: Tensor, *tensors: Tensor, bf16: bool) -> Tensor:
+    """Take one step, at a rate of one value, from the tensors of a batch; return its mean loss."""
     if run.recipe.network.kind == "subpixel":
         losses = upscaling_losses(run, UpscalingBatch(*tensors), bf16=bf16)
     else:
@@ -33,6 +37,7 @@ def learn(run: Run, rate: Tensor, *tensors: Tensor, bf16: bool) -> Tensor:
     for level_loss in losses:
         level_loss.backward()  # type: ignore[no-untyped-call]
         loss += level_loss.detach() / len(tensors[0])
+    world.average_gradients(run.network.parameters())
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.training.clip)
     run.optimizer.step(rate)
     return loss

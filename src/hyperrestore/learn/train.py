@@ -25,8 +25,9 @@ from hyperrestore.learn.photos import PhotoFile, Photos, find_photos, split_phot
 from hyperrestore.learn.recipe import Recipe
 from hyperrestore.learn.save import save_all, score_line
 from hyperrestore.learn.schedule import Schedule
-from hyperrestore.learn.state import STATE, Run, begin
+from hyperrestore.learn.state import STATE, Run, begin, precision_name
 from hyperrestore.learn.step import step_of
+from hyperrestore.learn.world import World, join, was_restarted
 
 VALIDATION_CROPS, VALIDATION_SIZE = 32, 256
 
@@ -46,7 +47,7 @@ def train(
     resume: bool = False,
     start_from: Path | None = None,
     validate_every: float = 300,
-) -> float:
+) -> float | None:
     """Train a model until the time or the steps are used up, or Ctrl-C; each leaves a checkpoint.
 
     Args:
@@ -58,44 +59,51 @@ def train(
         steps: Total steps; whichever of the two ends first.
         stop_after: Minutes after which this call stops, including reading the photos, even if the training
             has not ended; writing its files comes on top. It does not change the schedule.
-        device: Where to train.
+        device: Where to train; processes that `torchrun` has started share the crops of each level.
         bf16: Compute in bf16 where it is safe (autocast). None means: if the device is fast in it, or as
             before if resumed.
-        resume: Continue from the state in `out`, exactly where it stopped.
+        resume: Continue from the state in `out`, exactly where it stopped. Processes that `torchrun` starts
+            again do so by themselves.
         start_from: A model whose weights to start from, with a new schedule.
         validate_every: Seconds between two validations, each followed by a checkpoint.
 
     Returns:
-        The model's mean validation PSNR, dB.
+        The model's mean validation PSNR, dB; None in all but the first of several processes.
 
     Raises:
         RecipeError: The recipe names a degradation that there is not, or that returns something else.
         UsageError: Neither minutes nor steps, or `out` already holds a model and `resume` is not set, or the
-            photos cannot be used.
+            photos cannot be used, or several processes cannot share the crops equally.
         PictureError: A photo cannot be read.
         CheckpointError: The state or the model to start from does not fit the recipe.
         TrainingError: The loss diverged; `out` keeps the state and the model of the last validation.
     """
     schedule = Schedule(minutes, steps)
+    resume = resume or (was_restarted() and (out / STATE).exists())
+    start_from = None if resume and was_restarted() else start_from
     _refuse_to_overwrite(out, resume=resume, start_from=start_from)
     deadline = time.monotonic() + 60 * stop_after
     keep_memory()
     if recipe.training.degradation:
         find_degradation(recipe.training.degradation)
+    world = join(device)
+    world.check(recipe)
     files = find_photos(photos)
-    run = begin(recipe, device, files, bf16=bf16, resume=out if resume else None, start_from=start_from)
-    logger.info("on %s in %s, from step %d on", device, run.given["precision"], run.step)
-    pictures = _load_photos(files, recipe, device)
+    run = begin(recipe, world.device, files, bf16=bf16, resume=out if resume else None, start_from=start_from)
+    run.given["precision"] = precision_name(bool(*world.of_first(run.bf16)))  # it may have been measured
+    logger.info("on %s in %s, from step %d on", world.device, run.given["precision"], run.step)
+    pictures = _load_photos(files, recipe, world.device)
     out.mkdir(parents=True, exist_ok=True)
-    log = Log(out, recipe.validation_names(), step=run.step, device=device)
+    log = Log(out, recipe.validation_names(), step=run.step, device=world.device)
     scores = _train_on(
-        run, pictures, log, schedule, out=out, deadline=deadline, validate_every=validate_every
+        run, world, pictures, log, schedule, out=out, deadline=deadline, validate_every=validate_every
     )
-    return float(np.mean(scores))
+    return float(np.mean(scores)) if scores else None
 
 
 def _train_on(
     run: Run,
+    world: World,
     photos: _Pictures,
     log: Log,
     schedule: Schedule,
@@ -105,18 +113,27 @@ def _train_on(
     validate_every: float,
 ) -> list[float]:
     """The loop: draw a batch, take a step, log, save; return the last validation's scores, dB."""
-    step, training, rate, begun = step_of(run), run.recipe.training, 0.0, run.step
+    step, training, rate, begun = step_of(run, world), run.recipe.training, 0.0, run.step
     before, started, validated = run.seconds, time.monotonic(), time.monotonic()
 
     def save() -> list[float]:
         scores = save_all(out, run, log, photos.held_out, rate=rate, photos=len(photos.training))
-        bar.write(score_line(run, scores), file=sys.stderr)
+        say(score_line(run, scores))
         return scores
 
-    with interruptible() as interrupted, _bar(run, schedule) as bar:
-        while not interrupted and (progress := schedule.progress(run)) < 1:
-            rate = schedule.learning_rate(training, run.step, progress)
-            batch = draw_batch(run.recipe, photos.training, run.generator)
+    def say(text: str) -> None:
+        if world.is_first:
+            bar.write(text, file=sys.stderr)
+
+    def progress() -> float:
+        """The share of the training that is done; 1 or more also when it is to stop."""
+        stops = world.any(bool(interrupted) or time.monotonic() > deadline)
+        return math.inf if stops else world.of_first(schedule.progress(run))[0]
+
+    with interruptible() as interrupted, _bar(run, schedule, world) as bar:
+        while (done := progress()) < 1:
+            rate = schedule.learning_rate(training, run.step, done)
+            batch = world.part(draw_batch(run.recipe, photos.training, run.generator))
             loss = step(torch.full((), rate, device=run.device), *batch)  # forward, loss, backward, step
             run.step += 1
             run.update_average()
@@ -125,22 +142,20 @@ def _train_on(
             bar.update()
             log.add(loss)
             if run.step == begun + 1:
-                bar.write(schedule.expected(run, time.monotonic() - started), file=sys.stderr)
-            if time.monotonic() - validated > validate_every:
+                say(schedule.expected(run, time.monotonic() - started))
+            if world.is_first and time.monotonic() - validated > validate_every:
                 save()
                 validated = time.monotonic()
-            if time.monotonic() > deadline:
-                break
-        scores = save()
+        scores = save() if world.is_first else []
         done = schedule.progress(run)
-        ended = "the training has ended" if done >= 1 else f"stopped at {done:.0%} of the training"
-        bar.write(ended, file=sys.stderr)
+        say("the training has ended" if done >= 1 else f"stopped at {done:.0%} of the training")
     return scores
 
 
-def _bar(run: Run, schedule: Schedule) -> tqdm[None]:
+def _bar(run: Run, schedule: Schedule, world: World) -> tqdm[None]:
     """A bar of steps on stderr, if that is a terminal."""
-    return tqdm(initial=run.step, total=schedule.steps, unit="step", disable=None, file=sys.stderr)
+    hidden = None if world.is_first else True
+    return tqdm(initial=run.step, total=schedule.steps, unit="step", disable=hidden, file=sys.stderr)
 
 
 def _refuse_to_overwrite(out: Path, *, resume: bool, start_from: Path | None) -> None:

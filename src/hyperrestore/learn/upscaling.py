@@ -102,6 +102,11 @@ class UpscalingBatch(NamedTuple):
     place: Tensor
     share: Tensor
 
+    @property
+    def of_crops(self) -> tuple[str, ...]:
+        """Those whose second axis is that of crops."""
+        return ("small", "clean")
+
 
 def canvas_side(recipe: Recipe) -> int:
     """Side of a small crop enlarged by the largest scale, pixels."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -147,6 +148,18 @@ def _result_name(source: Path, place: Path, suffix: str | None) -> Path:
         suffix = known.suffixes[0] if known else ""
     # A camera may have written a.mpo beside a.jpg, so an unsupported suffix is kept as a part of the name.
     return place.with_name(place.name + suffix)
+
+
+def in_shard(place: Path, shard: tuple[int, int]) -> bool:
+    """Whether a picture belongs to part K of N; each belongs to one, on every machine to the same.
+
+    Args:
+        place: Its place in the folder of results, as `find_inputs` finds it.
+        shard: K and N, K from 1 to N.
+    """
+    number, count = shard
+    digest = hashlib.blake2b(os.fsencode(place.as_posix()), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % count == number - 1
 
 
 def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], list[Path]]:

@@ -22,6 +22,7 @@ from hyperrestore.restore.folder import make_folder
 from hyperrestore.restore.restorer import model_path
 
 SUFFIX = ".json"
+STATUSES = ("restored", "unchanged", "failed", "skipped", "left")  # of pictures
 
 
 def check_report(path: Path) -> None:
@@ -89,14 +90,13 @@ def write_report(
             {"status": status, "source": str(source), "target": str(target)} for source, target in rest
         ]
     counts = Counter(entry["status"] for entry in pictures)
-    names = ("restored", "unchanged", "failed", "skipped", "left")
     packages = ("numpy", "openvino", "pyvips")
     document = {
         "complete": complete,
         "seconds": round(seconds, 3),
         "totals": {
             "pictures": len(pictures),
-            **{name: counts[name] for name in names},
+            **{status: counts[status] for status in STATUSES},
             "not_read": len(foreign),
             "not_pictures": others,
             "megapixels": sum(r.width * r.height for r in results if isinstance(r, Success)) / 1e6,

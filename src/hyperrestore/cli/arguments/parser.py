@@ -8,6 +8,7 @@ from typing import NoReturn
 from hyperrestore import __version__
 from hyperrestore.cli.arguments.evaluate import add_evaluate
 from hyperrestore.cli.arguments.inspect import add_inspect
+from hyperrestore.cli.arguments.report import add_report
 from hyperrestore.cli.arguments.restore import add_dejpeg, add_denoise, add_restore
 from hyperrestore.cli.arguments.shared import add_verbose
 from hyperrestore.cli.arguments.train import add_calibrate, add_export, add_train
@@ -22,6 +23,7 @@ _COMMANDS = (
     add_denoise,
     add_dejpeg,
     add_upscale,
+    add_report,
     add_web,
     add_evaluate,
     add_train,

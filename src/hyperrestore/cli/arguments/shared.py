@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from hyperrestore.cli.arguments.values import path, whole
+from hyperrestore.cli.arguments.values import path, shard, whole
 
 PICTURES = "PNG, JPEG, WebP, TIFF or AVIF file"
 
@@ -34,6 +34,11 @@ def add_files(command: argparse.ArgumentParser) -> None:
         "existing results are kept",
     )
     _add_results(command)
+    command.add_argument(
+        "--shard", type=shard, metavar="K/N",
+        help="restore only part K of N of the pictures, chosen by their paths below the folder: N machines "
+        "that see the same files restore all of them, each one once",
+    )  # fmt: skip
     command.add_argument(
         "--json", action="store_true", help="print a JSON object instead of a path for each picture"
     )

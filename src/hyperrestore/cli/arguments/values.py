@@ -124,3 +124,13 @@ def region(text: str) -> tuple[int, int, int, int]:
         raise argparse.ArgumentTypeError(f"{text!r} is not X,Y,W,H: left, top, width and height, pixels")
     left, top, width, height = map(whole(0), parts)
     return left, top, width, height
+
+
+def shard(text: str) -> tuple[int, int]:
+    """K/N -> K and N, K from 1 to N."""
+    first, _, second = text.partition("/")
+    try:
+        count = whole(1)(second)
+        return whole(1, count)(first), count
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, part K of N: as 1/4 to 4/4") from None

@@ -1,0 +1,27 @@
+"""`report merge`: the reports of shards made one."""
+
+from __future__ import annotations
+
+import argparse
+
+from hyperrestore.cli.output import put, say
+
+
+def run_report(options: argparse.Namespace) -> int:
+    """Merge reports, and return the exit code."""
+    from hyperrestore.restore.merging import merge_reports
+    from hyperrestore.restore.report import check_report
+
+    check_report(options.out)
+    merged = merge_reports(options.reports, options.out)
+    totals = merged["totals"]
+    if merged["missing_shards"]:
+        say(f"warning: no report of shard {', '.join(map(str, merged['missing_shards']))}")
+    elif not merged["complete"]:
+        say("warning: a shard did not come to its end; run it again")
+    say(
+        f"{totals['pictures']} pictures: {totals['restored']} restored, {totals['unchanged']} unchanged, "
+        f"{totals['failed']} failed, {totals['skipped']} skipped, {totals['left']} left"
+    )
+    put(options.out)
+    return 0 if merged["complete"] and not totals["failed"] else 1

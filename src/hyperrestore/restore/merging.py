@@ -1,0 +1,109 @@
+"""The reports of the shards of one batch -> one report."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hyperrestore.atomic import write_atomically
+from hyperrestore.errors import UsageError
+from hyperrestore.restore.report import STATUSES
+
+Document = dict[str, Any]
+
+_SAME = ("settings", "models", "versions")  # what all shards have to agree on, but for the shard itself
+
+
+def merge_reports(reports: Sequence[Path], out: Path) -> Document:
+    """Write the reports of several shards as one, atomically; an older one is replaced.
+
+    It says `complete` only if every shard of the batch is there and is complete; `missing_shards` are the
+    numbers of the others. `seconds` is the sum over all machines.
+
+    Args:
+        reports: As `write_report` writes them, each of another shard.
+        out: The file to be.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UsageError: A file is no report of a shard, two are of the same one, or of different batches.
+        OSError: The file cannot be written.
+    """
+    documents = {path: _read(path) for path in reports}
+    first = reports[0]
+    shards: dict[int, Path] = {}
+    for path, document in documents.items():
+        for name in _SAME:
+            if _common(document, name) != _common(documents[first], name):
+                raise UsageError(f"{first} and {path}: not of one batch, their {name} differ")
+        number, count = document["settings"]["shard"]
+        if count != documents[first]["settings"]["shard"][1]:
+            raise UsageError(f"{first} and {path}: not of one batch, which is cut into equally many shards")
+        if number in shards:
+            raise UsageError(f"{shards[number]} and {path}: both are of shard {number}/{count}; give one")
+        shards[number] = path
+    merged = _merged([documents[shards[number]] for number in sorted(shards)])
+    missing = sorted(set(range(1, count + 1)) - set(shards))
+    merged["missing_shards"] = missing
+    merged["complete"] = not missing and all(document["complete"] for document in documents.values())
+    write_atomically(out, json.dumps(merged, indent=1).encode() + b"\n")
+    return merged
+
+
+def _read(path: Path) -> Document:
+    try:
+        document = json.loads(path.read_bytes())
+        number, count = document["settings"]["shard"]
+        wanted = {*_SAME, "pictures", "totals", "not_read", "unreadable_folders", "seconds", "complete"}
+        if not (1 <= number <= count and wanted <= document.keys()):
+            raise ValueError("parts of it are missing")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"{path}: not the report of a shard; --shard K/N with --report writes one"
+        ) from error
+    return dict(document)
+
+
+def _common(document: Document, name: str) -> Any:
+    """What shards of one batch have in common."""
+    entry = document[name]
+    return {key: value for key, value in entry.items() if key != "shard"} if name == "settings" else entry
+
+
+def _merged(documents: Sequence[Document]) -> Document:
+    pictures = [entry for document in documents for entry in document["pictures"]]
+    not_read = _union(documents, "not_read")
+    counts = Counter(entry["status"] for entry in pictures)
+    return {
+        "complete": False,
+        "seconds": round(sum(document["seconds"] for document in documents), 3),
+        "totals": {
+            "pictures": len(pictures),
+            **{status: counts[status] for status in STATUSES},
+            "not_read": len(not_read),
+            # Every shard has looked through the same folders.
+            "not_pictures": max(document["totals"]["not_pictures"] for document in documents),
+            "megapixels": sum(document["totals"]["megapixels"] for document in documents),
+        },
+        "not_read": not_read,
+        "unreadable_folders": _union(documents, "unreadable_folders"),
+        "settings": _common(documents[0], "settings"),
+        "models": documents[0]["models"],
+        "versions": documents[0]["versions"],
+        "pictures": sorted(pictures, key=lambda entry: str(entry["source"])),
+    }
+
+
+def _union(documents: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    """What any of the documents lists, each once."""
+    entries: list[Any] = []
+    for document in documents:
+        entries += [entry for entry in document[name] if entry not in entries]
+    return entries
