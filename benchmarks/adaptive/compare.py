@@ -67,7 +67,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("photos", type=Path, help="folder of clean photos to train on")
     parser.add_argument("test", type=Path, help="folder of clean pictures to score")
-    parser.add_argument("--task", choices=list(Task), default=Task.DENOISE, type=Task)
+    parser.add_argument("--task", choices=list(SCORED), default=Task.DENOISE, type=Task)
     parser.add_argument("--width", type=int, default=64, help="channels of the main network (64)")
     parser.add_argument("--blocks", type=int, default=16, help="its residual blocks (16)")
     parser.add_argument("--steps", type=int, default=10_000, help="half of those of a method (10,000)")
