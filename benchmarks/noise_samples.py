@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ CAMERA = len(KINDS)  # number of the kind of noise that a camera makes
 CAMERA_SIDE = 160  # of its pieces, pixels
 JUDGED, MARGIN = 64, 8  # of their middle, by which a level is judged, and around it, pixels
 LEVELS = (0.0, 2.5, 4.0, 6.5, 10.0, 15.0, 22.0, 32.0, 48.0)  # that are tried there
+COARSER = 1.2, 3.0  # by which scenes are enlarged
 TOO_MUCH = 1.0  # dB below the best level tried, from where on levels only get worse
 
 
@@ -58,7 +60,12 @@ def pieces(files: Sequence[PhotoFile], count: int, seed: int, *, cameras: float 
 
 def _camera_piece(photo: Floats, denoisers: Sequence[Backend], random: Random) -> Piece:
     factor = random.uniform(0.5, 1) if random.random() < 0.4 else 1.0
-    scene = _cropped(photo.astype(np.float32), round(CAMERA_SIDE / factor), random)
+    # Pixels of a camera show less detail than those of photos that were made smaller.
+    coarser = random.uniform(*COARSER) if random.random() < 0.75 else 1.0
+    side = round(CAMERA_SIDE / factor)
+    scene = _cropped(photo.astype(np.float32), math.ceil(side / coarser), random)
+    if coarser > 1:
+        scene = stored(resized(scene, [side, side], random))
     noisy, noiseless = taken(scene, factor, random)
     if random.random() < GREY:
         noisy, noiseless = _grey(noisy), _grey(noiseless)
