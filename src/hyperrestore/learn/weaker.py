@@ -1,6 +1,6 @@
 """Crops with weaker noise than their level says.
 
-A level that is too high for a picture takes detail, but must not change contrast and colours.
+A level that is too high for a picture may remove detail, but must not change contrast and colours.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from hyperrestore.learn.recipe import Training
 def draw_true_levels(
     level: Tensor, count: int, training: Training, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """What one level's crops are really degraded to: the level, but for the share whose noise is weaker.
+    """The true levels of one level's crops: the level itself, except for a share with weaker noise.
 
-    The first ones are; if the share of `count` is no whole number, one more by chance.
+    That share comes first; if it is not a whole number of crops, one more is added by chance.
 
     Returns:
-        Levels, and which of them are below `level`, both (count, 1, 1, 1); without a share just `level`, and
-        none.
+        Levels, and which of them are below `level`, both (count, 1, 1, 1); without such a share just `level`,
+        and none.
     """
     index = torch.arange(count, device=level.device).view(-1, 1, 1, 1)
     if not training.weaker_share:
@@ -34,8 +34,8 @@ def draw_true_levels(
 def fade_half(clean: Tensor, weaker: Tensor, generator: torch.Generator) -> Tensor:
     """Move half of the crops (b, 3, h, w) whose noise is `weaker` (b, 1, 1, 1) towards white or black.
 
-    Each by a random share. Light and dark areas are rare in photos, and a level too high moves them most:
-    light ones at weak noise, both where strong noise is clipped.
+    Each moves by a random share. Light and dark areas are rare in photos, and a level too high changes them
+    most: light ones at weak noise, both where strong noise is clipped.
     """
     random = torch.rand(2, *weaker.shape, generator=generator, device=clean.device)
     share = (2 * random[0] - 1).clamp(min=0) * weaker
@@ -45,8 +45,9 @@ def fade_half(clean: Tensor, weaker: Tensor, generator: torch.Generator) -> Tens
 def store_half(degraded: Tensor, weaker: Tensor, generator: torch.Generator) -> Tensor:
     """Clip and round half of the crops (b, 3, h, w) whose noise is `weaker` (b, 1, 1, 1).
 
-    With `clipped_share` alone few crops are both weaker and clipped (7 % at shares of 0.2 and 0.35, with this
-    13.5), and the network takes weaker noise for unclipped: it leaves white too dark and black too light.
+    With `clipped_share` alone, few crops are both weaker and clipped (7 % at shares of 0.2 and 0.35; with
+    this 13.5 %). The network then takes weaker noise for unclipped: it leaves white too dark and black too
+    light.
     """
     half = torch.rand(weaker.shape, generator=generator, device=degraded.device) < 0.5
     return torch.where(weaker & half, as_stored(degraded), degraded)
