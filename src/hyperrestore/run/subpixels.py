@@ -24,7 +24,7 @@ from hyperrestore.run.tiles import round_up
 STRIP = (
     64  # samples of a result made by one product of matrices: few, since most entries of larger ones are 0
 )
-TILE = 512  # pixels of the small picture
+TILE = 768  # pixels of the small picture
 
 logger = logging.getLogger(__name__)
 
