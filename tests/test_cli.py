@@ -109,8 +109,8 @@ def test_every_command_explains_itself(command, capsys):
 def test_every_option_has_a_help_text():
     commands = next(action for action in parser()._actions if action.choices).choices
     assert set(commands) == {
-        "restore", "inspect", "denoise", "dejpeg", "upscale", "web", "evaluate", "train", "export",
-        "calibrate",
+        "restore", "inspect", "denoise", "dejpeg", "upscale", "report", "web", "evaluate", "train",
+        "export", "calibrate",
     }  # fmt: skip
     assert COMMANDS.keys() == commands.keys()
     for command in commands.values():

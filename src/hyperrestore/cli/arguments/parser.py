@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line; `command` says which command was given."""
     words = _Parser(
         prog="hyperrestore",
-        description="Adjustable image restoration: one small model, every level, set by you.",
+        description="Adjustable image restoration: you set the level; one small model serves all of them.",
         epilog="Exit code: 0 done, 1 some pictures failed, 2 wrong usage, 130 interrupted. "
         "See `hyperrestore COMMAND --help` for details.",
     )

@@ -40,7 +40,7 @@ def add_restore(commands: Commands) -> None:
     """Add `restore`."""
     command = commands.add_parser(
         "restore",
-        help="detect what is wrong with pictures, and repair it",
+        help="estimate the noise and JPEG damage of pictures, and repair both",
         description="Estimate how strongly pictures were compressed as JPEG and how noisy they are, and "
         "repair both. What needs no repair is left as it is. Bit depth, transparency, colour profile and "
         "metadata are kept.",
@@ -65,13 +65,13 @@ def add_dials(command: argparse.ArgumentParser, *, condition: str = "") -> None:
     """
     command.add_argument(
         "--noise", type=dial_with_least, metavar="SIGMA",
-        help=f"{condition}auto (default) estimates the noise of each picture; SIGMA repairs every picture at "
-        "that level; SIGMA+ estimates it, and takes SIGMA where it finds less; none leaves noise alone",
+        help=f"{condition}level of the noise, as for `denoise`; auto (default) estimates it for each "
+        "picture; 8+ estimates it, but uses at least 8; none leaves noise alone",
     )  # fmt: skip
     command.add_argument(
         "--jpeg-quality", type=dial, metavar="QUALITY",
-        help=f"{condition}auto (default) estimates at which quality each picture was saved as JPEG; QUALITY "
-        "repairs every picture at that level; none leaves JPEG damage alone",
+        help=f"{condition}quality at which the pictures were saved, as for `dejpeg`; auto (default) "
+        "estimates it for each picture; none leaves JPEG damage alone",
     )  # fmt: skip
     _add_strength(command, condition)
 
@@ -79,8 +79,8 @@ def add_dials(command: argparse.ArgumentParser, *, condition: str = "") -> None:
 def _add_strength(command: argparse.ArgumentParser, condition: str = "") -> None:
     command.add_argument(
         "--strength", type=number, metavar="FACTOR",
-        help=f"{condition}multiply what is estimated by this, 0.1 to 10 (default 1): a higher factor repairs "
-        "more",
+        help=f"{condition}how strongly to repair estimated damage, 0.1 to 10 (default 1): 2 repairs as if "
+        "it were twice as strong",
     )  # fmt: skip
 
 
@@ -145,11 +145,11 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--sweep", type=numbers, metavar="LEVEL,...",
-        help="instead, write a sheet that shows one region at each of these levels",
+        help="write a sheet that shows one region at each of these levels, instead of a restored picture",
     )  # fmt: skip
     command.add_argument(
         "--region", type=region, metavar="X,Y,W,H",
-        help="region that the sheet shows; default: of several candidates, the one where the levels differ "
+        help="region that the sheet shows; default: the one of several candidates where the levels differ "
         "most",
     )  # fmt: skip
     command.add_argument(

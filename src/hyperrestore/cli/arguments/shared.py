@@ -36,8 +36,8 @@ def add_files(command: argparse.ArgumentParser) -> None:
     _add_results(command)
     command.add_argument(
         "--shard", type=shard, metavar="K/N",
-        help="restore only part K of N of the pictures, chosen by their paths below the folder: N machines "
-        "that see the same files restore all of them, each one once",
+        help="restore only part K of N; the path of a picture decides its part, so N machines that see the "
+        "same files restore every picture once",
     )  # fmt: skip
     command.add_argument(
         "--json", action="store_true", help="print a JSON object instead of a path for each picture"
@@ -58,7 +58,10 @@ def _add_results(command: argparse.ArgumentParser) -> None:
         help="output: a file for one picture; a folder for several, or if it ends with /",
     )
     command.add_argument(
-        "-f", "--format", metavar="FORMAT", help="format of files in a folder: png, jpg, webp, tif, avif"
+        "-f",
+        "--format",
+        metavar="FORMAT",
+        help="format of the results in a folder: png, jpg, webp, tif, avif",
     )
     command.add_argument(
         "-q", "--quality", type=whole(1, 100), metavar="1..100",
@@ -113,7 +116,7 @@ def add_running(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--precision",
         default="auto",
-        help="auto (default: bf16 for 8-bit pictures if the device supports it), fp32, bf16 (fp32 on a CPU "
-        "without it), int8 (fastest; for 8-bit photos on the CPU: slightly less accurate on photos, much "
-        "less on flat graphics)",
+        help="auto (default): bf16 for 8-bit pictures if the device supports it, else fp32; fp32; bf16 (fp32 "
+        "on a CPU without it); int8: fastest, for 8-bit photos on the CPU, slightly less accurate on photos "
+        "and much less on flat graphics",
     )

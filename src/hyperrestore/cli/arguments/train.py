@@ -15,11 +15,16 @@ def add_train(commands: Commands) -> None:
         "train",
         help="train a model on a folder of photos",
         description="Train a model. Ctrl-C stops after the current step and saves everything; --resume "
-        "continues.",
+        "continues. `torchrun --nproc-per-node N -m hyperrestore train ...` trains it with N processes.",
         epilog="Example: hyperrestore train recipes/denoise.toml --data photos/ --minutes 60 "
         "--start-from src/hyperrestore/models/denoise.safetensors",
     )
-    command.add_argument("recipe", type=path, metavar="RECIPE", help="TOML file that describes the training")
+    command.add_argument(
+        "recipe",
+        type=path,
+        metavar="RECIPE",
+        help="TOML file that describes the training; the repository has some in recipes/",
+    )
     command.add_argument("--data", type=path, required=True, metavar="FOLDER", help="folder of clean photos")
     command.add_argument(
         "-o", "--out", type=path, metavar="FOLDER", help="output folder; default: runs/NAME OF THE RECIPE"

@@ -12,8 +12,8 @@ def add_upscale(commands: Commands) -> None:
     command = commands.add_parser(
         "upscale",
         help="enlarge pictures to any size",
-        description="Enlarge pictures to any size, by a scale or to a width, a height or a long side; in a "
-        "batch, pictures that already have that size are left as they are. Bit depth, transparency, colour "
+        description="Enlarge pictures to any size: by a scale, or to a width, a height or a long side. In a "
+        "batch, pictures that are already as large are left as they are. Bit depth, transparency, colour "
         "profile and metadata are kept.",
         epilog="Example: hyperrestore upscale photo.png -o large.png -s 2.5",
     )
@@ -24,6 +24,7 @@ def add_upscale(commands: Commands) -> None:
         "--scale",
         type=number,
         dest="level",
+        metavar="FACTOR",
         help="factor for both sides, 1 to 4, or to 6 with a warning",
     )
     size.add_argument("--width", type=whole(1), dest="to_width", metavar="PIXELS", help="width of the result")
@@ -33,9 +34,8 @@ def add_upscale(commands: Commands) -> None:
     size.add_argument("--long-side", type=whole(1), metavar="PIXELS", help="longer side of the result")
     command.add_argument(
         "--softness", type=number, metavar="NUMBER",
-        help="how soft the picture is: the width of the kernel that shrank it, 1 (default) for antialiased "
-        "bicubic shrinking, 0 for a crisp and jagged picture, 2 for a blurred one; higher values sharpen "
-        "more; for models with this level",
+        help="how soft the picture is: 1 (default) if it was shrunk with antialiasing, 0 if it is crisp and "
+        "jagged, 2 if it is blurred; a higher value sharpens more; for models with this level",
     )  # fmt: skip
     command.add_argument(
         "--restore", action="store_true",

@@ -133,4 +133,4 @@ def shard(text: str) -> tuple[int, int]:
         count = whole(1)(second)
         return whole(1, count)(first), count
     except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, part K of N: as 1/4 to 4/4") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, part K of N, such as 1/4") from None
