@@ -36,8 +36,9 @@ inner = Run.update_average
 
 def update(self):
     inner(self)
-    first_time = os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0"
-    if self.step == int(die_at) and first_time and os.environ.get("RANK") == "1":
+    died = Path(out, "died")
+    if self.step == int(die_at) and os.environ.get("RANK") == "1" and not died.exists():
+        died.touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
 Run.update_average = update
@@ -65,12 +66,12 @@ def alone(photos, out, *, steps, resume=False):
 
 
 def together(photos, out, *, steps, die_at, script):
-    """Two processes, of which one is killed and started again."""
+    """Two processes, of which one is killed; then both are started again, as when they do not find each other."""
     script.write_text(SCRIPT)
     paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    words = [*start, "--max-restarts=1", *map(str, [script, photos, out, steps, die_at])]
+    words = [*start, "--max-restarts=3", *map(str, [script, photos, out, steps, die_at])]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stderr

@@ -127,7 +127,8 @@ def _train_on(
 
     def progress() -> float:
         """The share of the training that is done; 1 or more also when it is to stop."""
-        stops = world.any(bool(interrupted) or time.monotonic() > deadline)
+        late = run.step > begun and time.monotonic() > deadline  # every call takes a step
+        stops = world.any(bool(interrupted) or late)
         return math.inf if stops else world.of_first(schedule.progress(run))[0]
 
     with interruptible() as interrupted, _bar(run, schedule, world) as bar:
