@@ -66,7 +66,7 @@ def alone(photos, out, *, steps, resume=False):
 
 
 def together(photos, out, *, steps, die_at, script):
-    """Two processes, of which one is killed; then both are started again, as when they do not find each other."""
+    """Two processes, of which one is killed; then both are started again."""
     script.write_text(SCRIPT)
     paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
