@@ -42,6 +42,11 @@ def smaller(clean, levels, generator):
 def nothing(clean, levels, generator):
     pass
 
+def careless(clean, levels, generator):
+    """Changes the levels, and keeps a gradient."""
+    levels /= 100
+    return clean * torch.ones((), requires_grad=True) * levels[0], clean
+
 number = 5
 '''
 
@@ -105,6 +110,14 @@ def test_the_same_generator_gives_the_same(module):
     assert torch.equal(pairs[0][0], pairs[1][0]) and not torch.equal(pairs[0][0], clean)
 
 
+def test_it_changes_no_level_and_is_not_trained(module, folder):
+    photos = Photos(find_photos(folder), crop=16, device=CPU)
+    batch = draw_batch(recipe("careless", levels=(20.0, 50.0)), photos, torch.Generator().manual_seed(0))
+    assert batch.levels.tolist() == [20, 50]
+    assert not batch.degraded.requires_grad
+    torch.testing.assert_close(batch.degraded[1], batch.clean[1] / 2)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -133,7 +146,9 @@ def test_a_result_of_another_kind_is_refused(module, function, got):
         custom_pair(f"own_damage:{function}", torch.rand(2, 3, 8, 8), torch.tensor([5.0]), torch.Generator())
 
 
-@pytest.mark.parametrize("name", ["own_damage", "own_damage:", ":darker", "own_damage:a.b", "a:b:c"])
+@pytest.mark.parametrize(
+    "name", ["own_damage", "own_damage:", ":darker", "own_damage:a.b", "a:b:c", ".a:b", "a.:b"]
+)
 def test_a_name_of_another_form_is_refused(name):
     with pytest.raises(RecipeError, match='must be "module:function"'):
         tiny_recipe(degradation=name)

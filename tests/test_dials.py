@@ -129,6 +129,18 @@ SAID = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(("count", "level"), [(2, (5, 40)), (1, (5,)), (1, (5, 40, 60)), (1, ())])
+def test_a_map_has_two_levels_and_is_for_one_model(restorers, count, level):
+    with pytest.raises(UsageError, match=rf"got levels \(.*\) and {count} models"):
+        repairs_of(restorers[:count], level, level_map="mask.png")
+
+
+def test_softness_is_given_once(subpixel_model):
+    model = Restorer.load(subpixel_model, precision="fp32")
+    with pytest.raises(UsageError, match="softness of 1 and of 2 is given"):
+        repairs_of([model], {"scale": 2, "softness": 1}, softness=2)
+
+
 @pytest.mark.parametrize("name", SAID)
 def test_what_was_found_and_what_is_applied_is_said(restorers, name):
     findings, asked, *said = SAID[name]

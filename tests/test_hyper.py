@@ -21,6 +21,7 @@ from hyperrestore.network.hyper import (
 )
 
 CURVED = LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=0, reference=50, powers=(1, 2, 0.5))
+LOGARITHMIC = LevelScale("scale", low=1, high=6, trained=(1, 4), origin=1, reference=4, spacing="log")
 QUALITY = LevelScale("quality", low=1, high=100, trained=(10, 90), origin=100, reference=10)
 
 LAYERS = {
@@ -468,6 +469,21 @@ def test_between_keeps_single_precision_to_within_rounding():
         torch.testing.assert_close(materialize(network, level)(x), plain(x), rtol=0, atol=1e-6)
 
 
+def test_between_pairs_layers_by_their_names():
+    class Pair(nn.Module):
+        def __init__(self, *names):
+            super().__init__()
+            for name in names:
+                self.add_module(name, nn.Conv2d(2, 2, 3).double())
+
+        def forward(self, x):
+            return self.get_submodule("second")(self.get_submodule("first")(x))
+
+    a, b = Pair("first", "second"), Pair("second", "first")
+    x = torch.rand(1, 2, 9, 9, dtype=torch.float64)
+    torch.testing.assert_close(between(a, 15, b, 75)(x, 75.0), b(x), rtol=0, atol=1e-13)
+
+
 def test_between_refuses_what_no_level_can_join():
     conv = nn.Conv2d(3, 3, 3)
     for other in (nn.Conv2d(3, 3, 5), nn.Conv2d(3, 3, 3, stride=2), nn.Conv2d(3, 3, 3, bias=False),
@@ -477,6 +493,12 @@ def test_between_refuses_what_no_level_can_join():
     slopes = [nn.Sequential(nn.Conv2d(3, 3, 3), nn.PReLU(init=slope)) for slope in (0.1, 0.2)]
     with pytest.raises(UsageError, match=r"network\.1\.weight, which is no convolution's"):
         between(slopes[0], 15, slopes[1], 75)
+    for one, other in ((nn.LeakyReLU(0.1), nn.LeakyReLU(0.2)), (nn.Upsample(scale_factor=2), nn.Upsample(4))):
+        with pytest.raises(UsageError, match=r"differ in network\.1; give two checkpoints"):
+            between(nn.Sequential(conv, one), 15, nn.Sequential(conv, other), 75)
+    for level, scale in ((0.0, LOGARITHMIC), (-5.0, LOGARITHMIC), (float("nan"), SIGMA)):
+        with pytest.raises(UsageError, match="do not fit: the scale has a number from"):
+            between(conv, 15, conv, level, scale=scale)
     with pytest.raises(UsageError, match="15 twice"):
         between(conv, 15, conv, 15)
     with pytest.raises(UsageError, match="different strengths"):

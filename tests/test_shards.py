@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_names_that_collide_are_refused_by_every_shard(run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b", "1/0", "-1/2", "1/2/3", "/", ""])
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b", "1/0", "-1/2", "1/2/3", "/", "", "1/100001"])
 def test_what_is_no_shard_is_refused(run, shard):
     code, _, said = run("denoise", "a.png", "-l", 5, "-o", "b.png", f"--shard={shard}")
     assert code == 2 and "is not K/N" in said
@@ -152,6 +153,15 @@ def test_missing_and_unfinished_shards_are_told(run, tmp_path):
         ([2, 2], {"versions": {"numpy": "1"}}, "their versions differ"),
         (None, {}, "not the report of a shard"),
         ([3, 2], {}, "not the report of a shard"),
+        ([1.5, 2], {}, "not the report of a shard"),
+        (["2", "2"], {}, "not the report of a shard"),
+        ([2, 2, 2], {}, "not the report of a shard"),
+        ([2, 10**13], {}, "not the report of a shard"),
+        ([2, 2], {"totals": {}}, "not the report of a shard"),
+        ([2, 2], {"seconds": None}, "not the report of a shard"),
+        ([2, 2], {"not_read": None}, "not the report of a shard"),
+        ([2, 2], {"pictures": ["a.png"]}, "not the report of a shard"),
+        ([2, 2], {"pictures": [{"status": "lost", "source": "a.png"}]}, "not the report of a shard"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(run, tmp_path, shard, changes, said):
@@ -160,7 +170,7 @@ def test_what_does_not_belong_together_is_refused(run, tmp_path, shard, changes,
     assert code == 2 and said in error and not (tmp_path / "all.json").exists()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "no json", '"text"'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "no json", '"text"', "[" * 100_000])
 def test_what_is_no_report_is_refused(run, tmp_path, text):
     (tmp_path / "1.json").write_text(text)
     code, _, error = run("report", "merge", tmp_path / "1.json", "-o", tmp_path / "all.json")
@@ -170,6 +180,25 @@ def test_what_is_no_report_is_refused(run, tmp_path, text):
 def test_a_missing_report_is_refused(run, tmp_path):
     code, _, error = run("report", "merge", tmp_path / "1.json", "-o", tmp_path / "all.json")
     assert code == 2 and "cannot be read" in error
+
+
+def test_a_report_is_not_replaced_by_what_it_is_merged_into(run, tmp_path):
+    first, second = (report(tmp_path / f"{number}.json", [number, 2]) for number in (1, 2))
+    before = first.read_bytes()
+    (tmp_path / "link.json").symlink_to(first)
+    for out in (first, tmp_path / "link.json"):
+        code, _, said = run("report", "merge", first, second, "-o", out)
+        assert code == 2 and "is one of the reports" in said and first.read_bytes() == before
+
+
+def test_many_files_that_were_not_read_are_merged_at_once(run, tmp_path):
+    not_read = [{"source": f"{number}.gif", "kind": "GIF"} for number in range(20_000)]
+    paths = [report(tmp_path / f"{k}.json", [k, 50_000], not_read=not_read) for k in (1, 2)]
+    start = time.process_time()
+    code, _, said = run("report", "merge", *paths, "-o", tmp_path / "all.json")
+    assert time.process_time() - start < 10
+    assert code == 1 and "shard 3, 4, " in said and "and 49978 more" in said
+    assert json.loads((tmp_path / "all.json").read_text())["not_read"] == not_read
 
 
 @pytest.mark.skipif(shutil.which("parallel") is None, reason="needs GNU parallel")

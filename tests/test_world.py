@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -117,7 +118,61 @@ def test_crops_that_cannot_be_shared_are_refused():
         World(0, 3, CPU).check(tiny_recipe(crops_per_level=4))
 
 
+def started_by_torchrun(monkeypatch, rank="1"):
+    facts = {"WORLD_SIZE": "2", "RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "::1", "MASTER_PORT": "1"}
+    for name, value in facts.items():
+        monkeypatch.setenv(name, value)
+
+
 def test_processes_take_gpus_of_their_own(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    started_by_torchrun(monkeypatch)
     with pytest.raises(UsageError, match="give --device cuda"):
         join(torch.device("cuda:1"))
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    started_by_torchrun(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UsageError, match="this machine has 1"):
+        join(torch.device("cuda"))
+
+
+def test_several_processes_compute_on_no_other_device(monkeypatch):
+    started_by_torchrun(monkeypatch)
+    with pytest.raises(UsageError, match="cpu or cuda, not on mps"):
+        join(torch.device("mps"))
+
+
+def test_what_torchrun_did_not_start_is_refused(monkeypatch):
+    started_by_torchrun(monkeypatch)
+    monkeypatch.delenv("RANK")
+    with pytest.raises(UsageError, match="without RANK: start several processes by torchrun, or unset"):
+        join(CPU)
+
+
+@pytest.mark.parametrize("other", [{"step": 3}, {"given": {"photos": "b"}}, {"started_from": {"model": "m"}}])
+def test_processes_that_begin_differently_are_refused(monkeypatch, other):
+    own = {"step": 0, "given": {"photos": "a"}, "started_from": None}
+    sent = []
+
+    def all_reduce(tensor, op):
+        if not sent:
+            sent.append(tensor.clone())
+        tensor.copy_(torch.maximum(tensor, sent[0]))
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    World(0, 2, CPU).check_begin(SimpleNamespace(**own))
+    World(1, 2, CPU).check_begin(SimpleNamespace(**own))
+    with pytest.raises(UsageError, match="process 1 begins at step"):
+        World(1, 2, CPU).check_begin(SimpleNamespace(**(own | other)))
+
+
+def test_a_call_takes_a_step_however_early_it_is_to_stop(tmp_path, photos, monkeypatch):
+    monkeypatch.setattr(training, "VALIDATION_SIZE", 40)
+    monkeypatch.setattr(training, "VALIDATION_CROPS", 2)
+    for step in (1, 2):
+        train(
+            RECIPE, photos, tmp_path / "run", steps=9, stop_after=0, device=CPU, bf16=False, resume=step > 1
+        )
+        rows = (tmp_path / "run" / "log.csv").read_text().splitlines()[1:]
+        assert [int(row.split(",")[0]) for row in rows] == list(range(1, step + 1))

@@ -6,6 +6,8 @@ import argparse
 
 from hyperrestore.cli.output import put, say
 
+MOST_NAMED = 20  # missing shards
+
 
 def run_report(options: argparse.Namespace) -> int:
     """Merge reports, and return the exit code."""
@@ -15,8 +17,9 @@ def run_report(options: argparse.Namespace) -> int:
     check_report(options.out)
     merged = merge_reports(options.reports, options.out)
     totals = merged["totals"]
-    if merged["missing_shards"]:
-        say(f"warning: no report of shard {', '.join(map(str, merged['missing_shards']))}")
+    if missing := merged["missing_shards"]:
+        others = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+        say(f"warning: no report of shard {', '.join(map(str, missing[:MOST_NAMED]))}{others}")
     elif not merged["complete"]:
         say("warning: a shard did not come to its end; run it again")
     say(

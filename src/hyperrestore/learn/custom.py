@@ -71,7 +71,8 @@ def custom_pair(
     Raises:
         RecipeError: There is no such function, or it returns anything else.
     """
-    result = find_degradation(name)(clean.clone(), levels, generator)
+    # Copies: a function may change what it is given.
+    result = find_degradation(name)(clean.clone(), levels.clone(), generator)
     pair = result if isinstance(result, tuple) else (result, clean)
     if len(pair) != 2 or not all(_fits(one, clean) for one in pair):
         got = ", ".join(_in_words(one) for one in pair)
@@ -79,7 +80,8 @@ def custom_pair(
             f"degradation = {name!r} must return one tensor, or a tuple of two, each like the clean crops, "
             f"{_in_words(clean)}; it returned {got}"
         )
-    return pair
+    degraded, target = pair
+    return degraded.detach(), target.detach()  # a degradation may be a network, and is not trained
 
 
 def _fits(result: object, clean: Tensor) -> bool:

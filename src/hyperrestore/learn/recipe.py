@@ -119,7 +119,7 @@ class Training:
                 f"protocol {self.protocol!r} is unknown; known are {', '.join(get_args(Protocol))}"
             )
         module, _, function = self.degradation.partition(":")
-        if self.degradation and not (module and function.isidentifier()):
+        if self.degradation and not all(map(str.isidentifier, (*module.split("."), function))):
             raise RecipeError(f'degradation = {self.degradation!r} must be "module:function"')
         if not 0 <= self.seed < 2**63:
             raise RecipeError(f"seed must be a whole number from 0 to 2^63 - 1, got {self.seed}")

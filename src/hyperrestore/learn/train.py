@@ -73,7 +73,7 @@ def train(
     Raises:
         RecipeError: The recipe names a degradation that there is not, or that returns something else.
         UsageError: Neither minutes nor steps, or `out` already holds a model and `resume` is not set, or the
-            photos cannot be used, or several processes cannot share the crops equally.
+            photos cannot be used; or several processes cannot share the crops equally, or begin differently.
         PictureError: A photo cannot be read.
         CheckpointError: The state or the model to start from does not fit the recipe.
         TrainingError: The loss diverged; `out` keeps the state and the model of the last validation.
@@ -90,6 +90,7 @@ def train(
     world.check(recipe)
     files = find_photos(photos)
     run = begin(recipe, world.device, files, bf16=bf16, resume=out if resume else None, start_from=start_from)
+    world.check_begin(run)
     run.given["precision"] = precision_name(bool(*world.of_first(run.bf16)))  # it may have been measured
     logger.info("on %s in %s, from step %d on", world.device, run.given["precision"], run.step)
     pictures = _load_photos(files, recipe, world.device)

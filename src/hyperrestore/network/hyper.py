@@ -223,7 +223,7 @@ def between(
 
     Raises:
         UsageError: The architectures differ, or weights outside of convolutions, which no level can change;
-            the levels have the same strength; or the scale has several basis functions.
+            the levels have the same strength; or the scale lacks one, or has several basis functions.
 
     Example:
         >>> soft, strong = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(2))
@@ -238,12 +238,16 @@ def between(
         scale = LevelScale("level", *ends, trained=ends, origin=level_a, reference=level_b)
     if len(scale.powers) != 1:
         raise UsageError(f"two networks give one basis function; the scale has powers {scale.powers}")
+    if not all(scale.low <= level <= scale.high for level in (level_a, level_b)):
+        raise UsageError(f"{scale.unit} {level_a!r} and {level_b!r} do not fit: the scale has {scale.range}")
     (phi_a,), (phi_b,) = scale.normalize(float(level_a)), scale.normalize(float(level_b))
     if phi_a == phi_b:
         raise UsageError(f"between needs levels of different strengths, got {level_a:g} and {level_b:g}")
     network, other = hyperize(network_a, scale), hyperize(network_b, scale)
     _check_alike(network, other)
-    for own, theirs in zip(network.modules(), other.modules(), strict=True):
+    layers = dict(other.named_modules())
+    for name, own in network.named_modules():
+        theirs = layers[name]
         if isinstance(own, HyperConvolution) and isinstance(theirs, HyperConvolution):
             own.slope.copy_((theirs.weight - own.weight) / (phi_b - phi_a))
             own.weight.sub_(phi_a * own.slope[0])
@@ -275,7 +279,8 @@ def _check_alike(network: Hypernetwork, other: Hypernetwork) -> None:
 def _geometry(layer: nn.Module) -> tuple[object, ...]:
     """What two layers of one architecture have in common."""
     names = ("layout", "stride", "padding", "dilation", "groups", "padding_mode", "output_padding")
-    return type(layer), *(getattr(layer, name, None) for name in names)
+    # Layers without weights say there what they do: the slope of an activation, the factor of a shuffle.
+    return type(layer), layer.extra_repr(), *(getattr(layer, name, None) for name in names)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.picture.formats import SUFFIXES
 from hyperrestore.picture.kinds import READ_SUFFIXES, foreign_kind, is_picture, name_foreign, picture_format
 
+MOST_SHARDS = 100_000  # into which a batch is cut; reports list those that are missing
 COARSE = 2.0  # seconds, the resolution of times on FAT: with kept times a result may seem that much older
 
 
@@ -155,7 +156,7 @@ def in_shard(place: Path, shard: tuple[int, int]) -> bool:
 
     Args:
         place: Its place in the folder of results, as `find_inputs` finds it.
-        shard: K and N, K from 1 to N.
+        shard: K and N, K from 1 to N, N at most `MOST_SHARDS`.
     """
     number, count = shard
     digest = hashlib.blake2b(os.fsencode(place.as_posix()), digest_size=8).digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from hyperrestore.atomic import write_atomically
 from hyperrestore.errors import UsageError
+from hyperrestore.restore.folder import MOST_SHARDS
 from hyperrestore.restore.report import STATUSES
 
 Document = dict[str, Any]
@@ -31,9 +33,12 @@ def merge_reports(reports: Sequence[Path], out: Path) -> Document:
         What was written.
 
     Raises:
-        UsageError: A file is no report of a shard, two are of the same one, or of different batches.
+        UsageError: A file is no report of a shard, two are of the same one, or of different batches; or `out`
+            is one of them.
         OSError: The file cannot be written.
     """
+    if os.path.realpath(out) in map(os.path.realpath, reports):
+        raise UsageError(f"{out}: is one of the reports, and would be replaced; name another file")
     documents = {path: _read(path) for path in reports}
     first = reports[0]
     shards: dict[int, Path] = {}
@@ -58,17 +63,33 @@ def merge_reports(reports: Sequence[Path], out: Path) -> Document:
 def _read(path: Path) -> Document:
     try:
         document = json.loads(path.read_bytes())
-        number, count = document["settings"]["shard"]
-        wanted = {*_SAME, "pictures", "totals", "not_read", "unreadable_folders", "seconds", "complete"}
-        if not (1 <= number <= count and wanted <= document.keys()):
+        if not _is_of_shard(document):
             raise ValueError("parts of it are missing")
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UsageError(
             f"{path}: not the report of a shard; --shard K/N with --report writes one"
         ) from error
     return dict(document)
+
+
+def _is_of_shard(document: Any) -> bool:
+    """Whether a document has what is merged; a TypeError or KeyError says that it has not, too."""
+    number, count = document["settings"]["shard"]
+    totals, pictures = document["totals"], document["pictures"]
+    numbers = (document["seconds"], totals["not_pictures"], totals["megapixels"])
+    lists = (document["not_read"], document["unreadable_folders"], pictures)
+    return (
+        isinstance(number, int)
+        and isinstance(count, int)
+        and 1 <= number <= count <= MOST_SHARDS
+        and isinstance(document["complete"], bool)
+        and all(isinstance(value, int | float) for value in numbers)
+        and all(isinstance(value, list) for value in lists)
+        and all(entry["status"] in STATUSES and isinstance(entry["source"], str) for entry in pictures)
+        and all(name in document for name in _SAME)
+    )
 
 
 def _common(document: Document, name: str) -> Any:
@@ -97,13 +118,11 @@ def _merged(documents: Sequence[Document]) -> Document:
         "settings": _common(documents[0], "settings"),
         "models": documents[0]["models"],
         "versions": documents[0]["versions"],
-        "pictures": sorted(pictures, key=lambda entry: str(entry["source"])),
+        "pictures": sorted(pictures, key=lambda entry: entry["source"]),
     }
 
 
 def _union(documents: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
     """What any of the documents lists, each once."""
-    entries: list[Any] = []
-    for document in documents:
-        entries += [entry for entry in document[name] if entry not in entries]
-    return entries
+    entries = {json.dumps(entry, sort_keys=True): entry for document in documents for entry in document[name]}
+    return list(entries.values())

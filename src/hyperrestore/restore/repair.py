@@ -246,7 +246,8 @@ def repairs_of(
     Raises:
         LevelError: As `Repair`.
         UsageError: As `Repair`; no models, or one before the last upscales; several are given with a level
-            without a unit, or with one that none of them has; or a map without two levels, or the reverse.
+            without a unit, or with one that none of them has, or with a map; a map without two levels, or the
+            reverse; or two values of softness.
     """
     if not models:
         raise UsageError("no model was given; give one, or several that repair a picture in turn")
@@ -256,6 +257,11 @@ def repairs_of(
         raise UsageError(
             f"level {level} and map {level_map} do not fit: two levels, for black and for white, need a map, "
             "and a map needs them"
+        )
+    if isinstance(level, tuple) and (len(level) != 2 or len(models) != 1):
+        raise UsageError(
+            f"a map takes two levels, for black and for white, and is for one model; got levels {level} and "
+            f"{len(models)} models"
         )
     mask = None if level_map is None or not isinstance(level, tuple) else Mask(Path(level_map), *level)
     given = _given(models, None if isinstance(level, tuple) else level, softness)
@@ -289,6 +295,8 @@ def _given(models: Sequence[TaskAndScales], level: Level | None, softness: float
             f"level {level!r} may be of any of {len(models)} models; give it by its unit: {{{units}}}"
         )
     softnesses = {} if softness is None else {"softness": softness}
+    if softnesses and isinstance(level, Mapping) and "softness" in level:
+        raise UsageError(f"a softness of {level['softness']!r} and of {softness!r} is given; give one")
     return _by_unit(scales, level) | _by_unit(scales, softnesses)
 
 

@@ -128,9 +128,13 @@ def region(text: str) -> tuple[int, int, int, int]:
 
 def shard(text: str) -> tuple[int, int]:
     """K/N -> K and N, K from 1 to N."""
+    from hyperrestore.restore.folder import MOST_SHARDS
+
     first, _, second = text.partition("/")
     try:
-        count = whole(1)(second)
+        count = whole(1, MOST_SHARDS)(second)
         return whole(1, count)(first), count
     except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, part K of N, such as 1/4") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not K/N, part K of N, such as 1/4; N is at most {MOST_SHARDS}"
+        ) from None
