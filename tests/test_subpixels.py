@@ -13,7 +13,7 @@ from hyperrestore.learn.upscaling import enlarged
 from hyperrestore.network.architectures import SubpixelNetwork, receptive_radius
 from hyperrestore.resample import resize_bicubic
 from hyperrestore.run.engine import Region
-from hyperrestore.run.subpixels import SubpixelBackend, Taps, Upscaled
+from hyperrestore.run.subpixels import SubpixelBackend, Taps, Upscaled, tile_of
 
 
 class Network:
@@ -140,3 +140,10 @@ def test_whole_scales_of_the_grid_take_sub_pixels_as_they_are():
 def test_it_does_not_shrink():
     with pytest.raises(UsageError, match="cannot enlarge 10 x 12 to 9 x 30"):
         Upscaled(FLAT, size=(12, 10), to=(30, 9))
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "side"), [(None, 1, 768), (None, 2, 768), (None, 4, 512), (None, 6, 341), (64, 4, 16)]
+)
+def test_a_tile_is_bounded_in_both_pictures(size, scale, side):
+    assert tile_of(size, scale) == side

@@ -25,13 +25,17 @@ STRIP = (
     64  # samples of a result made by one product of matrices: few, since most entries of larger ones are 0
 )
 TILE = 768  # pixels of the small picture
+RESULT_TILE = 2048  # the most pixels that a usual tile has in the result, which is held as floats
 
 logger = logging.getLogger(__name__)
 
 
 def tile_of(size: int | None, scale: float) -> int:
-    """The side of a tile in pixels of the small picture, for one in pixels of the result; `TILE` for None."""
-    return TILE if size is None else max(1, round(size / scale))
+    """The side of a tile in pixels of the small picture, for one in pixels of the result.
+
+    None stands for the usual one: `TILE`, or less where that would be more than `RESULT_TILE` in the result.
+    """
+    return min(TILE, round(RESULT_TILE / scale)) if size is None else max(1, round(size / scale))
 
 
 @runtime_checkable
