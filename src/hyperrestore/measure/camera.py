@@ -111,27 +111,29 @@ def sensor_noise(sensor: Array, camera: Camera, noise: Array) -> Array:
     return (sensor + (camera.shot * sensor.clip(0, 1) + camera.read) ** 0.5 * noise).clip(-1, 1)
 
 
-def developed(sensor: Array, camera: Camera, seen: Array | None = None) -> Array:
+def developed(sensor: Array, camera: Camera) -> Array:
     """What a sensor holds -> the camera's picture.
 
     Args:
         sensor: (..., 3, h, w), full scale 1, sides of at least 2 pixels.
         camera: Says how.
-        seen: What noise reduction judges by, of the same shape; by default `sensor`.
 
     Returns:
         sRGB of the same shape, values in [0, 1].
     """
-    picture, judged = (
-        as_picture(demosaiced(each, gradients=camera.gradients), camera) if each is not None else None
-        for each in (sensor, seen)
-    )
+    picture = _demosaiced_picture(sensor, camera)
+    return _finished(picture, picture, camera)
+
+
+def _demosaiced_picture(sensor: Array, camera: Camera) -> Array:
+    return as_picture(demosaiced(sensor, gradients=camera.gradients), camera)
+
+
+def _finished(picture: Array, seen: Array, camera: Camera) -> Array:
+    """Noise reduction, which judges by `seen`, and sharpening."""
     noise = visible_noise(camera)
     picture = quieted(
-        picture,
-        picture if judged is None else judged,
-        brightness=camera.smoothing * noise,
-        colour=camera.colour_smoothing * noise,
+        picture, seen, brightness=camera.smoothing * noise, colour=camera.colour_smoothing * noise
     )
     if camera.sharpening:
         picture = picture + camera.sharpening * (picture - filtered(picture, OTHERS) / 16)
@@ -163,8 +165,10 @@ def photographed(clean: Array, camera: Camera, noise: Array) -> tuple[Array, Arr
         UsageError: A side has fewer than 2 pixels.
     """
     sensor = on_sensor(clean, camera)
-    noisy = sensor_noise(sensor, camera, noise)
-    return developed(noisy, camera), developed(sensor, camera, noisy)
+    noisy, noiseless = (
+        _demosaiced_picture(held, camera) for held in (sensor_noise(sensor, camera, noise), sensor)
+    )
+    return _finished(noisy, noisy, camera), _finished(noiseless, noisy, camera)
 
 
 def _matrix(camera: Camera) -> npt.NDArray[np.float64]:
