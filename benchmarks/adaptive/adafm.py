@@ -14,11 +14,11 @@ from collections.abc import Sequence
 
 import torch
 from adaptive.interface import Setting, Stage
-from adaptive.plain import filled, restored, with_parts
+from adaptive.plain import FollowsLevel, with_parts
 from torch import Tensor, nn
 
 
-class AdaFM(nn.Module):
+class AdaFM(FollowsLevel):
     """The main network with AdaFM layers.
 
     Args:
@@ -27,9 +27,7 @@ class AdaFM(nn.Module):
     """
 
     def __init__(self, setting: Setting, *, side: int = 5) -> None:
-        super().__init__()
-        self.setting = setting
-        self.main = setting.main()
+        super().__init__(setting)
         identity = torch.zeros(side, side)
         identity[side // 2, side // 2] = 1
         self.register_buffer("identity", identity, persistent=False)
@@ -45,9 +43,6 @@ class AdaFM(nn.Module):
             Stage("main", levels=(setting.start,)),
             Stage("filters", levels=(setting.end,)),
         )
-
-    def begin(self, stage: int) -> None:
-        """Do nothing: filters begin as the identity."""
 
     def network(self) -> nn.Module:
         """The main network with room for the filters."""
@@ -72,11 +67,3 @@ class AdaFM(nn.Module):
             weights[f"{layer}.weight"] = (self.identity + share * change)[:, None]
             weights[f"{layer}.bias"] = share * self.filters[f"bias{index}"]
         return weights
-
-    def forward(self, image: Tensor, level: Tensor | float) -> Tensor:
-        """Restore (b, 3, h, w)."""
-        return restored(self.network(), self.weights(level), image)
-
-    def at(self, level: float) -> nn.Module:
-        """The main network and the filters of one level."""
-        return filled(self.network(), self.weights(level))

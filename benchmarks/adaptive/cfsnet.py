@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import torch.nn.functional as F
 from adaptive.interface import Setting, Stage
-from adaptive.plain import filled, restored, scaled, with_parts
+from adaptive.plain import FollowsLevel, scaled, with_parts
 from torch import Tensor, nn
 
 from hyperrestore.network.architectures import ResidualBlock
@@ -63,7 +63,7 @@ class TuningBranch(nn.Module):
         self.own = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(setting.blocks + 1))
 
 
-class CFSNet(nn.Module):
+class CFSNet(FollowsLevel):
     """The main network and its tuning branch.
 
     Args:
@@ -71,9 +71,7 @@ class CFSNet(nn.Module):
     """
 
     def __init__(self, setting: Setting) -> None:
-        super().__init__()
-        self.setting = setting
-        self.main = setting.main()
+        super().__init__(setting)
         self.tuning = TuningBranch(setting)
         self.stages: Sequence[Stage] = (
             Stage("main", levels=(setting.start,)),
@@ -107,11 +105,3 @@ class CFSNet(nn.Module):
             weights |= scaled(name.format("main"), main, 1 - coefficients)
             weights |= scaled(name.format("tuning"), tuned, coefficients)
         return weights
-
-    def forward(self, image: Tensor, level: Tensor | float) -> Tensor:
-        """Restore (b, 3, h, w)."""
-        return restored(self.network(), self.weights(level), image)
-
-    def at(self, level: float) -> nn.Module:
-        """Both branches with the coefficients of one level."""
-        return filled(self.network(), self.weights(level))

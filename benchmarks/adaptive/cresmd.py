@@ -17,11 +17,11 @@ from collections.abc import Sequence
 
 import torch
 from adaptive.interface import Setting, Stage
-from adaptive.plain import filled, restored, scaled
+from adaptive.plain import FollowsLevel, scaled
 from torch import Tensor, nn
 
 
-class CResMD(nn.Module):
+class CResMD(FollowsLevel):
     """The main network with controllable residuals.
 
     Args:
@@ -29,14 +29,9 @@ class CResMD(nn.Module):
     """
 
     def __init__(self, setting: Setting) -> None:
-        super().__init__()
-        self.setting = setting
-        self.main = setting.main()
+        super().__init__(setting)
         self.condition = nn.Parameter(torch.ones(setting.blocks + 1, setting.width))
         self.stages: Sequence[Stage] = (Stage("", span=setting.ends, steps=2),)
-
-    def begin(self, stage: int) -> None:
-        """Do nothing."""
 
     def weights(self, level: Tensor | float) -> dict[str, Tensor]:
         """The last convolution of every residual at one level."""
@@ -45,11 +40,3 @@ class CResMD(nn.Module):
         for index, block in enumerate(self.main.body):
             weights |= scaled(f"body.{index}.second", block.second, phi * self.condition[index])
         return weights | scaled("after", self.main.after, phi * self.condition[-1])
-
-    def forward(self, image: Tensor, level: Tensor | float) -> Tensor:
-        """Restore (b, 3, h, w)."""
-        return restored(self.main, self.weights(level), image)
-
-    def at(self, level: float) -> nn.Module:
-        """The main network with the coefficients of one level in its kernels."""
-        return filled(self.main, self.weights(level))

@@ -11,11 +11,11 @@ import copy
 from collections.abc import Sequence
 
 from adaptive.interface import Setting, Stage
-from adaptive.plain import filled, restored
-from torch import Tensor, nn
+from adaptive.plain import FollowsLevel
+from torch import Tensor
 
 
-class DNI(nn.Module):
+class DNI(FollowsLevel):
     """Two main networks, of which every weight is interpolated.
 
     Args:
@@ -23,9 +23,7 @@ class DNI(nn.Module):
     """
 
     def __init__(self, setting: Setting) -> None:
-        super().__init__()
-        self.setting = setting
-        self.main = setting.main()
+        super().__init__(setting)
         self.tuned = copy.deepcopy(self.main)
         self.stages: Sequence[Stage] = (
             Stage("main", levels=(setting.start,)),
@@ -41,11 +39,3 @@ class DNI(nn.Module):
         """Those of the main network at one level."""
         share, tuned = self.setting.share(level), dict(self.tuned.named_parameters())
         return {name: (1 - share) * own + share * tuned[name] for name, own in self.main.named_parameters()}
-
-    def forward(self, image: Tensor, level: Tensor | float) -> Tensor:
-        """Restore (b, 3, h, w)."""
-        return restored(self.main, self.weights(level), image)
-
-    def at(self, level: float) -> nn.Module:
-        """The main network with the weights of one level."""
-        return filled(self.main, self.weights(level))

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from itertools import chain
 
 from adaptive.interface import Setting, Stage
-from adaptive.plain import filled, restored, scaled, with_parts
+from adaptive.plain import FollowsLevel, scaled, with_parts
 from torch import Tensor, nn
 
 from hyperrestore.network.architectures import ResidualBlock
 
 
-class DynamicNet(nn.Module):
+class DynamicNet(FollowsLevel):
     """The main network with tuning blocks.
 
     Args:
@@ -29,9 +29,7 @@ class DynamicNet(nn.Module):
     """
 
     def __init__(self, setting: Setting) -> None:
-        super().__init__()
-        self.setting = setting
-        self.main = setting.main()
+        super().__init__(setting)
         self.tuning = nn.Sequential(*(ResidualBlock(setting.width) for _ in range(setting.blocks)))
         for block in self.tuning:
             nn.init.zeros_(block.second.weight)
@@ -40,9 +38,6 @@ class DynamicNet(nn.Module):
             Stage("main", levels=(setting.start,)),
             Stage("tuning", levels=(setting.end,)),
         )
-
-    def begin(self, stage: int) -> None:
-        """Do nothing: tuning blocks begin at zero."""
 
     def network(self) -> nn.Module:
         """The main network with a tuning block behind each of its blocks."""
@@ -55,11 +50,3 @@ class DynamicNet(nn.Module):
         for index, block in enumerate(self.tuning):
             weights |= scaled(f"body.{2 * index + 1}.second", block.second, share)
         return weights
-
-    def forward(self, image: Tensor, level: Tensor | float) -> Tensor:
-        """Restore (b, 3, h, w)."""
-        return restored(self.network(), self.weights(level), image)
-
-    def at(self, level: float) -> nn.Module:
-        """The main network and the tuning blocks as they are at one level."""
-        return filled(self.network(), self.weights(level))

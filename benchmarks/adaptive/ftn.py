@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import torch
 from adaptive.interface import Setting, Stage
-from adaptive.plain import filled, restored
+from adaptive.plain import FollowsLevel
 from torch import Tensor, nn
 
 GROUPS = 16
@@ -42,7 +42,7 @@ class Transition(nn.Module):
         return result
 
 
-class FTN(nn.Module):
+class FTN(FollowsLevel):
     """The main network with a transition network for each kernel.
 
     Args:
@@ -50,9 +50,7 @@ class FTN(nn.Module):
     """
 
     def __init__(self, setting: Setting) -> None:
-        super().__init__()
-        self.setting = setting
-        self.main = setting.main()
+        super().__init__(setting)
         groups = GROUPS
         while setting.width % groups:
             groups //= 2
@@ -62,9 +60,6 @@ class FTN(nn.Module):
             Stage("main", levels=(setting.start,)),
             Stage("transitions", levels=(setting.end,)),
         )
-
-    def begin(self, stage: int) -> None:
-        """Do nothing: transitions begin as the identity."""
 
     def weights(self, level: Tensor | float) -> dict[str, Tensor]:
         """The kernels at one level."""
@@ -80,11 +75,3 @@ class FTN(nn.Module):
                 name: (1 - share) * kernel + share * transition(kernel)
                 for (name, kernel), transition in zip(kernels, self.transitions, strict=True)
             }
-
-    def forward(self, image: Tensor, level: Tensor | float) -> Tensor:
-        """Restore (b, 3, h, w)."""
-        return restored(self.main, self.weights(level), image)
-
-    def at(self, level: float) -> nn.Module:
-        """The main network with the kernels of one level."""
-        return filled(self.main, self.weights(level))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import torch
+from adaptive.interface import Setting
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -46,3 +47,35 @@ def scaled(name: str, layer: nn.Conv2d, factor: Tensor | float) -> dict[str, Ten
     assert layer.bias is not None
     across = factor.view(-1, 1, 1, 1) if isinstance(factor, Tensor) and factor.ndim else factor
     return {f"{name}.weight": across * layer.weight, f"{name}.bias": factor * layer.bias}
+
+
+class FollowsLevel(nn.Module):
+    """The main network, of which some weights follow the level; a method says which, and how.
+
+    Args:
+        setting: What all methods have in common.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        self.setting = setting
+        self.main = setting.main()
+
+    def begin(self, stage: int) -> None:
+        """Do nothing: whatever is trained has its weights from the start."""
+
+    def network(self) -> nn.Module:
+        """The plain network; weights that follow the level have any value."""
+        return self.main
+
+    def weights(self, level: Tensor | float) -> dict[str, Tensor]:
+        """Those that follow the level, by their names in the plain network."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor, level: Tensor | float) -> Tensor:
+        """Restore (b, 3, h, w)."""
+        return restored(self.network(), self.weights(level), image)
+
+    def at(self, level: float) -> nn.Module:
+        """The plain network with the weights of one level."""
+        return filled(self.network(), self.weights(level))
