@@ -2,7 +2,7 @@ PYTHON ?= python3
 DEMO = .venv-demo/bin
 DEV = .venv/bin
 
-.PHONY: demo test test-old-cpu test-slow test-web test-programs check docs clean
+.PHONY: demo test test-old-cpu test-slow test-web test-hosts test-programs check docs clean
 
 demo: .venv-demo/ready  ## Restore a real photograph by all three tasks.
 	$(DEMO)/python examples/demo.py demo
@@ -16,10 +16,13 @@ test-old-cpu: .venv/ready  ## The engine and the models as on older CPUs: no VNN
 	  tests/test_backends.py tests/test_quantize.py tests/test_models.py
 
 test-slow: .venv/ready  ## Everything, also what needs minutes.
-	$(DEV)/python -m pytest -m "not web"
+	$(DEV)/python -m pytest -m "not web and not hosts"
 
 test-web: .venv/ready-web  ## The page, driven by a browser; what its interface answers to anything.
 	$(DEV)/python -m pytest -m "web and not slow"
+
+test-hosts: .venv/ready-hosts  ## The programs that hyperrestore works in, each with its own libraries.
+	$(DEV)/python -m pytest -m "hosts and not slow"
 
 test-programs:  ## exiftool and GNU parallel, without which the test suite skips what needs them.
 	test -x /usr/bin/exiftool -a -x /usr/bin/parallel || { \
@@ -45,6 +48,10 @@ docs: .venv/ready  ## The documentation site, in docs/_build; a warning is an er
 .venv/ready-web: .venv/ready
 	$(DEV)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test-web]'
 	test -x /usr/bin/chromium || { apt-get update --quiet && apt-get install --quiet --yes chromium; }
+	touch $@
+
+.venv/ready-hosts: .venv/ready
+	$(DEV)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test-hosts]'
 	touch $@
 
 clean:
