@@ -86,12 +86,14 @@ def write_model(
     task: Task = Task.DENOISE,
     scale: LevelScale = SIGMA,
     axes: tuple[LevelScale, ...] = (),
+    graphs: bool = True,
 ) -> Path:
-    """Write a checkpoint and its ONNX graph; return the checkpoint's path."""
+    """Write a checkpoint and its ONNX graphs, which take a second; return the checkpoint's path."""
     network = randomised(build(config, (scale, *axes)), size=0.1, seed=seed)
     recipe = Recipe(task, config, scale, Training(1e-3, (scale.reference,), whole_share=1.0), axes)
     save_model(path, recipe, network, {"steps": 0})
-    export_onnx(path)
+    if graphs:
+        export_onnx(path)
     return path
 
 

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 from hyperrestore.cli.arguments.parser import parser
 from hyperrestore.cli.evaluate import run_evaluate
+from hyperrestore.cli.export import run_export
 from hyperrestore.cli.inspect import run_inspect
 from hyperrestore.cli.output import logs_in_lines, say, warnings_in_a_line
 from hyperrestore.cli.report import run_report
 from hyperrestore.cli.restore import run_restore
 from hyperrestore.cli.signals import stopped_like_ctrl_c
-from hyperrestore.cli.train import run_calibrate, run_export, run_train
+from hyperrestore.cli.train import run_calibrate, run_train
 from hyperrestore.cli.web import run_web
 from hyperrestore.errors import HyperrestoreError
 

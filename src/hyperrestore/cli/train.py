@@ -1,22 +1,12 @@
-"""`train`, `export` and `calibrate`: a model, and the files beside it."""
+"""`train` and `calibrate`: a model, and the files beside it."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from pathlib import Path
 
+from hyperrestore.cli.installed import EXPORTERS, check_installed
 from hyperrestore.cli.output import put
-from hyperrestore.errors import MissingExtraError
-
-EXPORTERS = ("onnx", "onnxscript")
-
-
-def check_installed(job: str, modules: tuple[str, ...]) -> None:
-    """Refuse a job before it starts if a package that it needs is not installed."""
-    for module in modules:
-        if importlib.util.find_spec(module) is None:
-            raise MissingExtraError(f"{job} needs {module}: pip install 'hyperrestore[torch]'")
 
 
 def run_train(options: argparse.Namespace) -> int:
@@ -48,15 +38,6 @@ def run_train(options: argparse.Namespace) -> int:
 
         export_onnx(out / MODEL)
     put(str(out / MODEL))
-    return 0
-
-
-def run_export(options: argparse.Namespace) -> int:
-    """Write a model's graph, print its path, and return the exit code."""
-    check_installed("exporting", ("torch", *EXPORTERS))
-    from hyperrestore.run.export import export_onnx
-
-    put(str(export_onnx(options.model)))
     return 0
 
 

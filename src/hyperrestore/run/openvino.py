@@ -56,7 +56,7 @@ class OpenVINOModel:
     """
 
     def __init__(self, checkpoint: Path, description: Description, ranges: Ranges | None = None) -> None:
-        self.core = _openvino_core()
+        self.core = openvino_core()
         self._model, self._residual = self._read(checkpoint, mapped=False)
         self.checkpoint = checkpoint
         self.description = description
@@ -254,7 +254,7 @@ def _computes_in_bf16(core: Any) -> bool:
 
 
 @functools.cache
-def _openvino_core() -> Any:
+def openvino_core() -> Any:
     """OpenVINO itself, one core for the process.
 
     A core installs a stack for signal handlers and removes it when it is deleted. If several cores are

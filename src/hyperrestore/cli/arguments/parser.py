@@ -7,11 +7,12 @@ from typing import NoReturn
 
 from hyperrestore import __version__
 from hyperrestore.cli.arguments.evaluate import add_evaluate
+from hyperrestore.cli.arguments.export import add_export
 from hyperrestore.cli.arguments.inspect import add_inspect
 from hyperrestore.cli.arguments.report import add_report
 from hyperrestore.cli.arguments.restore import add_dejpeg, add_denoise, add_restore
 from hyperrestore.cli.arguments.shared import add_verbose
-from hyperrestore.cli.arguments.train import add_calibrate, add_export, add_train
+from hyperrestore.cli.arguments.train import add_calibrate, add_train
 from hyperrestore.cli.arguments.upscale import add_upscale
 from hyperrestore.cli.arguments.web import add_web
 from hyperrestore.errors import UsageError

@@ -1,4 +1,4 @@
-"""The options of `train`, `export` and `calibrate`."""
+"""The options of `train` and `calibrate`."""
 
 from __future__ import annotations
 
@@ -59,16 +59,6 @@ def _add_ends(command: argparse.ArgumentParser) -> None:
         "--stop-after", type=positive, default=math.inf, metavar="MINUTES",
         help="stop this command after this time, even if the training has not ended; --resume continues",
     )  # fmt: skip
-
-
-def add_export(commands: Commands) -> None:
-    """Add `export`."""
-    command = commands.add_parser(
-        "export",
-        help="write a checkpoint's ONNX graph beside it",
-        description="Write a checkpoint's ONNX graph, with the level as an input, beside it.",
-    )
-    command.add_argument("model", type=path, metavar="MODEL", help="path of a checkpoint")
 
 
 def add_calibrate(commands: Commands) -> None:

@@ -1,0 +1,213 @@
+"""A model -> a file for other programs, compared with the engine, and a description beside it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+from hyperrestore.atomic import write_atomically
+from hyperrestore.errors import CheckpointError, UsageError
+from hyperrestore.level import Task
+from hyperrestore.network.checkpoint import graph_path
+from hyperrestore.run.forms.card import ANY_SIZE, FIXED, HALVED, Compared, Form, Request, card
+from hyperrestore.run.forms.check import (
+    EXACT,
+    HALF,
+    difference_at_levels,
+    difference_of_enlarged,
+    difference_of_maps,
+    live_levels,
+    openvino_run,
+    sizes_of,
+)
+from hyperrestore.run.forms.darktable import (
+    ENLARGED,
+    SIGMA_OF_ONE,
+    darktable_config,
+    darktable_graphs,
+    darktable_package,
+)
+from hyperrestore.run.forms.model import Model, checked_levels, open_model
+from hyperrestore.run.forms.ncnn_form import ncnn_files
+from hyperrestore.run.forms.onnx_forms import baked_onnx, live_onnx, mapped_onnx
+from hyperrestore.run.forms.pt2 import pt2_file
+from hyperrestore.run.forms.runs import run_ncnn, run_pt2, run_tensors
+from hyperrestore.run.forms.tensors import tensors_file
+
+SUFFIXES: Mapping[Form, str] = {
+    "onnx": ".onnx",
+    "onnx-map": ".onnx",
+    "baked": ".onnx",
+    "pt2": ".pt2",
+    "safetensors": ".safetensors",
+    "ncnn": ".param",
+    "darktable": ".dtmodel",
+}
+
+
+def export_form(
+    path: Path,
+    form: Form,
+    out: str | Path | None = None,
+    *,
+    levels: tuple[float, ...] = (),
+    half: bool = False,
+) -> Path:
+    """Write a model in a form that other programs read, and a description beside it, `NAME.json`.
+
+    Before it is written, the file is run and compared with the engine at several sizes and levels. The same
+    model gives the same bytes.
+
+    Args:
+        path: The checkpoint.
+        form: Which form; the guide on exporting lists them.
+        out: A file, or a folder: an existing one, or one that ends with "/". By default the current folder.
+        levels: For forms of one level: one number, or one for each axis of the model.
+        half: Compute in fp16; for the ONNX forms.
+
+    Returns:
+        The path of the file. For ncnn the weights lie beside it, with the suffix `.bin`.
+
+    Raises:
+        UsageError: The form does not exist, or not for this model, level or precision; or the file would
+            replace the model or its graphs.
+        LevelError: The model does not accept a level.
+        MissingExtraError: ncnn is not installed.
+        CheckpointError: The checkpoint cannot be read, or its export differs from the engine.
+    """
+    if form not in get_args(Form):
+        raise UsageError(f"form {form!r} is unknown; known are {', '.join(get_args(Form))}")
+    request = _request(open_model(path), form, levels, half=half)
+    target = _target(request, out, given=levels)
+    contents = _contents(request)
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / target.name
+        for suffix, content in contents.items():
+            trial.with_suffix(suffix).write_bytes(content)
+        compared = _compared(request, trial)
+    if not compared.difference <= compared.tolerance:
+        raise CheckpointError(
+            f"{path}: exported as {form}, it differs from the engine by {compared.difference:.2g}; at most "
+            f"{compared.tolerance:g} is accepted, so nothing was written"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for suffix, content in contents.items():
+        write_atomically(target.with_suffix(suffix), content)
+    description = json.dumps(card(request, compared), indent=2, ensure_ascii=False) + "\n"
+    write_atomically(target.with_name(f"{target.name}.json"), description.encode())
+    return target
+
+
+def _request(model: Model, form: Form, levels: tuple[float, ...], *, half: bool) -> Request:
+    """What was asked for, if it can be done."""
+    task = model.description.task
+    if half and form not in HALVED:
+        raise UsageError(f"form {form} has no half precision; {', '.join(HALVED)} have")
+    if form in FIXED and not levels:
+        raise UsageError(f"form {form} is for one level; give it, in the unit {model.description.scale.unit}")
+    if levels and form not in (*FIXED, "darktable"):
+        raise UsageError(f"form {form} takes its level when it runs; give no level, or form baked")
+    if form == "onnx-map" and task == Task.UPSCALE:
+        raise UsageError("form onnx-map is not for enlarging: its level is the size of the result; use baked")
+    return Request(model, form, checked_levels(model, levels) if levels else (), half)
+
+
+def _target(request: Request, out: str | Path | None, *, given: tuple[float, ...]) -> Path:
+    """The file to write."""
+    folder = out is None or str(out).endswith("/") or Path(out).is_dir()
+    target = Path(out or ".") / _usual_name(request, given) if folder else Path(out or ".")
+    suffix = SUFFIXES[request.form]
+    if target.suffix != suffix:
+        raise UsageError(f"{target}: the name of a file of form {request.form} ends with {suffix}")
+    path = request.model.path
+    own = (path, graph_path(path), graph_path(path, mapped=True))
+    if target.resolve() in [file.resolve() for file in own]:
+        raise UsageError(f"{target}: would replace the model itself or its graph; give another name by -o")
+    return target
+
+
+def _usual_name(request: Request, given: tuple[float, ...]) -> str:
+    """The name of a file that was given none."""
+    if request.form == "darktable":
+        return f"{darktable_config(request.model, request.levels)['id']}.dtmodel"
+    kind = {"onnx": ["live"], "onnx-map": ["level-map"]}.get(request.form, [])
+    parts = [
+        request.model.name,
+        *kind,
+        *(f"{level:g}" for level in given),
+        *(["fp16"] if request.half else []),
+    ]
+    return "-".join(parts) + SUFFIXES[request.form]
+
+
+def _contents(request: Request) -> dict[str, bytes]:
+    """The bytes of the files, by their suffixes."""
+    model, levels, half = request.model, request.levels, request.half
+    suffix = SUFFIXES[request.form]
+    if request.form == "ncnn":
+        return dict(zip((suffix, ".bin"), ncnn_files(model, levels), strict=True))
+    if request.form == "onnx":
+        content = live_onnx(model, half=half)
+    elif request.form == "onnx-map":
+        content = mapped_onnx(model, half=half)
+    elif request.form == "baked":
+        content = baked_onnx(model, levels, half=half)
+    elif request.form == "pt2":
+        content = pt2_file(model)
+    elif request.form == "safetensors":
+        content = tensors_file(model, levels)
+    else:
+        content = darktable_package(model, levels, darktable_graphs(model, levels))
+    return {suffix: content}
+
+
+def _compared(request: Request, file: Path) -> Compared:
+    """Run a file and the engine."""
+    model, form = request.model, request.form
+    sizes = sizes_of(model, any_size=form in ANY_SIZE)
+    if form == "darktable":
+        difference = _difference_of_package(request, file)
+    elif form == "onnx-map":
+        difference = difference_of_maps(model, openvino_run(file, "level_map"), sizes)
+    elif form == "baked" and model.config.subpixels > 1:
+        difference = difference_of_enlarged(model, openvino_run(file), request.levels, sizes)
+    else:
+        levels = [request.levels] if request.levels else live_levels(model)
+        run = {
+            "onnx": lambda: openvino_run(file, "level"),
+            "baked": lambda: openvino_run(file),
+            "pt2": lambda: run_pt2(file),
+            "safetensors": lambda: run_tensors(file, model),
+            "ncnn": lambda: run_ncnn(file, file.with_suffix(".bin")),
+        }[form]()
+        difference = difference_at_levels(model, run, levels, sizes)
+    return Compared(difference, HALF if request.half else EXACT, tuple(sizes))
+
+
+def _difference_of_package(request: Request, file: Path) -> float:
+    """The largest difference of a package's graphs."""
+    import zipfile
+
+    model = request.model
+    sizes = sizes_of(model, any_size=False)
+    name = darktable_config(model, request.levels)["id"]
+    with zipfile.ZipFile(file) as package:
+        package.extractall(file.parent)
+    folder = file.parent / name
+    if model.description.task == Task.UPSCALE:
+        return max(
+            difference_of_enlarged(
+                model,
+                openvino_run(folder / f"model_x{scale}.onnx"),
+                checked_levels(model, (float(scale),)),
+                sizes,
+            )
+            for scale in ENLARGED
+        )
+    graph = folder / "model.onnx"
+    if request.levels:
+        return difference_at_levels(model, openvino_run(graph), [request.levels], sizes)
+    return difference_of_maps(model, openvino_run(graph, "noise_map"), sizes, unit=SIGMA_OF_ONE)
