@@ -24,12 +24,12 @@ from hyperrestore.network.checkpoint import weights_digest
 from hyperrestore.network.hyper import materialize
 from hyperrestore.run.forms import export
 from hyperrestore.run.forms.card import Form
-from hyperrestore.run.forms.check import openvino_run
 from hyperrestore.run.forms.darktable import licences_of_data
 from hyperrestore.run.forms.export import export_form
 from hyperrestore.run.forms.model import open_model
 from hyperrestore.run.forms.ncnn_form import ncnn_files
 from hyperrestore.run.forms.onnx_geometry import interpolation
+from hyperrestore.run.forms.runs import run_onnx
 from hyperrestore.run.subpixels import Taps
 
 SHUFFLED = NetworkConfig("unet", widths=(8, 12), blocks=(1, 1), rank=2, shuffle=2, full_to=8)
@@ -130,7 +130,7 @@ def test_only_the_border_of_a_picture_needs_more_than_plain_convolutions(models,
 
 @pytest.mark.parametrize(("name", "level"), [("unet", 25.0), ("paper", 60.0), ("shuffled", 40.0)])
 def test_a_baked_graph_does_what_the_restorer_does(models, tmp_path, rng, name, level):
-    run = openvino_run(export_form(models[name], "baked", tmp_path, levels=(level,)))
+    run = run_onnx(export_form(models[name], "baked", tmp_path, levels=(level,)))
     picture = rng.random((3, 45, 38), np.float32)
     restored = run(picture[None], np.empty(0, np.float32))[0].clip(0, 1)
     wanted = Restorer.load(models[name], device="torch", precision="fp32")(picture, level)
@@ -139,7 +139,7 @@ def test_a_baked_graph_does_what_the_restorer_does(models, tmp_path, rng, name, 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_a_baked_graph_enlarges_as_the_restorer_does(models, tmp_path, rng, scale):
-    run = openvino_run(export_form(models["subpixel"], "baked", tmp_path, levels=(float(scale), 1.5)))
+    run = run_onnx(export_form(models["subpixel"], "baked", tmp_path, levels=(float(scale), 1.5)))
     picture = rng.random((3, 21, 14), np.float32)
     enlarged = run(picture[None], np.empty(0, np.float32))[0].clip(0, 1)
     restorer = Restorer.load(models["subpixel"], device="torch", precision="fp32")
@@ -213,7 +213,7 @@ def test_the_description_says_what_a_program_needs(models, tmp_path):
 
 def test_what_is_not_seen_within_the_halo_does_not_matter(models, tmp_path, rng):
     file = export_form(models["subpixel"], "baked", tmp_path, levels=(2.0,))
-    run, halo = openvino_run(file), described(file)["halo"]
+    run, halo = run_onnx(file), described(file)["halo"]
     picture = rng.random((1, 3, 8, 2 * halo + 9), np.float32)
     other = picture.copy()
     other[..., 0] = 1 - other[..., 0]

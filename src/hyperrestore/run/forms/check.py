@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -87,20 +86,6 @@ def difference_of_maps(model: Model, run: Run, sizes: Iterable[tuple[int, int]],
             wanted = model.network(torch.from_numpy(images), torch.from_numpy(maps)).numpy()
         differences.append(_difference(run(images, maps / np.float32(unit)), wanted))
     return max(differences)
-
-
-def openvino_run(path: Path, level: str | None = None) -> Run:
-    """An ONNX file, run with OpenVINO in fp32; `level` is the name of its second input."""
-    from hyperrestore.run.openvino import openvino_core
-
-    compiled = openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-    def run(images: Float32, levels: Float32) -> Float32:
-        inputs = {"image": images} if level is None else {"image": images, level: levels}
-        (result,) = compiled(inputs).values()
-        return np.asarray(result)
-
-    return run
 
 
 def _difference(result: Float32, wanted: Float32) -> float:

@@ -32,7 +32,7 @@ def darktable_graphs(model: Model, levels: tuple[float, ...]) -> dict[str, bytes
 
     Args:
         model: For noise, or one that enlarges.
-        levels: A fixed level for a denoiser; none for one with a map of noise.
+        levels: A fixed level for a denoiser, checked; none for one with a map of noise.
 
     Raises:
         UsageError: darktable has no task for the model, or a level was given for a model that enlarges.
@@ -50,7 +50,7 @@ def darktable_graphs(model: Model, levels: tuple[float, ...]) -> dict[str, bytes
             f"darktable has no use for a model for {model.description.task}; give one for denoise or upscale"
         )
     if levels:
-        return {"model.onnx": baked_onnx(model, checked_levels(model, levels), any_size=False)}
+        return {"model.onnx": baked_onnx(model, levels, any_size=False)}
     noise = mapped_onnx(model, factor=SIGMA_OF_ONE, name="noise_map", any_size=False)
     return {"model.onnx": noise}
 

@@ -12,29 +12,13 @@ from hyperrestore.atomic import write_atomically
 from hyperrestore.errors import CheckpointError, UsageError
 from hyperrestore.level import Task
 from hyperrestore.network.checkpoint import graph_path
-from hyperrestore.run.forms.card import ANY_SIZE, FIXED, HALVED, Compared, Form, Request, card
-from hyperrestore.run.forms.check import (
-    EXACT,
-    HALF,
-    difference_at_levels,
-    difference_of_enlarged,
-    difference_of_maps,
-    live_levels,
-    openvino_run,
-    sizes_of,
-)
-from hyperrestore.run.forms.darktable import (
-    ENLARGED,
-    SIGMA_OF_ONE,
-    darktable_config,
-    darktable_graphs,
-    darktable_package,
-)
+from hyperrestore.run.forms.card import FIXED, HALVED, Form, Request, card
+from hyperrestore.run.forms.comparison import compared_with_engine
+from hyperrestore.run.forms.darktable import darktable_config, darktable_graphs, darktable_package
 from hyperrestore.run.forms.model import Model, checked_levels, open_model
 from hyperrestore.run.forms.ncnn_form import ncnn_files
 from hyperrestore.run.forms.onnx_forms import baked_onnx, live_onnx, mapped_onnx
 from hyperrestore.run.forms.pt2 import pt2_file
-from hyperrestore.run.forms.runs import run_ncnn, run_pt2, run_tensors
 from hyperrestore.run.forms.tensors import tensors_file
 
 SUFFIXES: Mapping[Form, str] = {
@@ -87,7 +71,7 @@ def export_form(
         trial = Path(folder) / target.name
         for suffix, content in contents.items():
             trial.with_suffix(suffix).write_bytes(content)
-        compared = _compared(request, trial)
+        compared = compared_with_engine(request, trial)
     if not compared.difference <= compared.tolerance:
         raise CheckpointError(
             f"{path}: exported as {form}, it differs from the engine by {compared.difference:.2g}; at most "
@@ -162,52 +146,3 @@ def _contents(request: Request) -> dict[str, bytes]:
     else:
         content = darktable_package(model, levels, darktable_graphs(model, levels))
     return {suffix: content}
-
-
-def _compared(request: Request, file: Path) -> Compared:
-    """Run a file and the engine."""
-    model, form = request.model, request.form
-    sizes = sizes_of(model, any_size=form in ANY_SIZE)
-    if form == "darktable":
-        difference = _difference_of_package(request, file)
-    elif form == "onnx-map":
-        difference = difference_of_maps(model, openvino_run(file, "level_map"), sizes)
-    elif form == "baked" and model.config.subpixels > 1:
-        difference = difference_of_enlarged(model, openvino_run(file), request.levels, sizes)
-    else:
-        levels = [request.levels] if request.levels else live_levels(model)
-        run = {
-            "onnx": lambda: openvino_run(file, "level"),
-            "baked": lambda: openvino_run(file),
-            "pt2": lambda: run_pt2(file),
-            "safetensors": lambda: run_tensors(file, model),
-            "ncnn": lambda: run_ncnn(file, file.with_suffix(".bin")),
-        }[form]()
-        difference = difference_at_levels(model, run, levels, sizes)
-    return Compared(difference, HALF if request.half else EXACT, tuple(sizes))
-
-
-def _difference_of_package(request: Request, file: Path) -> float:
-    """The largest difference of a package's graphs."""
-    import zipfile
-
-    model = request.model
-    sizes = sizes_of(model, any_size=False)
-    name = darktable_config(model, request.levels)["id"]
-    with zipfile.ZipFile(file) as package:
-        package.extractall(file.parent)
-    folder = file.parent / name
-    if model.description.task == Task.UPSCALE:
-        return max(
-            difference_of_enlarged(
-                model,
-                openvino_run(folder / f"model_x{scale}.onnx"),
-                checked_levels(model, (float(scale),)),
-                sizes,
-            )
-            for scale in ENLARGED
-        )
-    graph = folder / "model.onnx"
-    if request.levels:
-        return difference_at_levels(model, openvino_run(graph), [request.levels], sizes)
-    return difference_of_maps(model, openvino_run(graph, "noise_map"), sizes, unit=SIGMA_OF_ONE)

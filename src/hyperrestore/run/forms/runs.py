@@ -13,6 +13,19 @@ from hyperrestore.network.architectures import build_plain
 from hyperrestore.run.forms.check import Run
 from hyperrestore.run.forms.model import Model
 from hyperrestore.run.forms.ncnn_form import IN, OUT
+from hyperrestore.run.openvino import openvino_core
+
+
+def run_onnx(path: Path, level: str | None = None) -> Run:
+    """An ONNX file, run with OpenVINO in fp32; `level` is the name of its second input."""
+    compiled = openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(images: Float32, levels: Float32) -> Float32:
+        inputs = {"image": images} if level is None else {"image": images, level: levels}
+        (result,) = compiled(inputs).values()
+        return np.asarray(result)
+
+    return run
 
 
 def run_pt2(path: Path) -> Run:
