@@ -40,7 +40,7 @@ def export_form(
     levels: tuple[float, ...] = (),
     half: bool = False,
 ) -> Path:
-    """Write a model in a form that other programs read, and a description beside it, `NAME.json`.
+    """Write a model in a form that other programs read, and a description beside it: its name, and `.json`.
 
     Before it is written, the file is run and compared with the engine at several sizes and levels. The same
     model gives the same bytes.
