@@ -10,7 +10,7 @@ from hyperrestore.hosts.installed import import_host
 
 
 def test_a_host_that_is_missing():
-    with pytest.raises(MissingExtraError, match="^nonesuch is not installed: pip install Nonesuch$"):
+    with pytest.raises(MissingExtraError, match=r"^nonesuch is not installed: pip install Nonesuch$"):
         import_host("nonesuch.models", install="Nonesuch")
 
 

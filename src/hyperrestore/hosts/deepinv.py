@@ -19,6 +19,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("this denoiser needs torch: pip install 'hyperrestore[torch]'") from error
 
+from hyperrestore.hosts.tensors import without_tint
 from hyperrestore.network.architectures import load_network
 
 WHITE = 255  # sigma of the model is on the 8-bit scale
@@ -78,10 +79,7 @@ class Denoiser(nn.Module):
         parameter = next(self.parameters())
         levels = self._levels(sigma, x).to(parameter)
         image = x.to(parameter).expand(-1, 3, -1, -1)
-        restored = self.network(image, levels)
-        # As for pictures in files: a neutral image stays neutral, and no noise means no change.
-        neutral = (image == image[:, :1]).flatten(1).all(1)[:, None, None, None]
-        restored = torch.where(neutral, restored.mean(1, keepdim=True), restored)
+        restored = without_tint(image, self.network(image, levels))
         restored = torch.where(levels == self.scale.origin, image, restored)
         return restored[:, : x.shape[1]].to(x.dtype)
 
