@@ -14,7 +14,12 @@ SECTIONS = {
     section.splitlines()[0]: re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     for section in PAGE.read_text().split("\n## ")[1:]
 }
-MODULES = {"deepinv": "deepinv", "scikit-image": "skimage", "spandrel": "spandrel"}
+MODULES = {
+    "deepinv": "deepinv",
+    "scikit-image": "skimage",
+    "spandrel": "spandrel",
+    "Hugging Face hub": "huggingface_hub",
+}
 
 
 @pytest.mark.parametrize("name", MODULES)
