@@ -19,6 +19,7 @@ MODULES = {
     "scikit-image": "skimage",
     "spandrel": "spandrel",
     "Hugging Face hub": "huggingface_hub",
+    "ComfyUI": "hyperrestore",  # the example needs no host
 }
 
 
