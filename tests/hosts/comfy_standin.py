@@ -5,7 +5,6 @@ See https://docs.comfy.org/custom-nodes/v3_migration. What nodes give and get he
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
@@ -96,11 +95,3 @@ def modules() -> dict[str, ModuleType]:
         Float=kind(Number), Int=kind(Number), Boolean=kind(Switch),
     )  # fmt: skip
     return names
-
-
-def real(folder: str) -> None:
-    """Make the ComfyUI of a folder importable, on the CPU."""
-    sys.path.insert(0, folder)
-    from comfy.cli_args import args
-
-    args.cpu = True

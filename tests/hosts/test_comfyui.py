@@ -5,6 +5,7 @@ COMFYUI_PYTHON is the Python that ComfyUI's server is run with, if it is another
 
 import asyncio
 import contextlib
+import importlib
 import importlib.util
 import inspect
 import json
@@ -33,12 +34,14 @@ STEP = 1 / 255
 
 
 @pytest.fixture(scope="module")
-def nodes(torchvision):
+def nodes(request):
     """The nodes by their ids, loaded as ComfyUI loads a folder."""
+    if COMFYUI:
+        request.getfixturevalue("torchvision")
     with pytest.MonkeyPatch.context() as patch:
         if COMFYUI:
             patch.syspath_prepend(COMFYUI)
-            comfy_standin.real(COMFYUI)
+            importlib.import_module("comfy.cli_args").args.cpu = True
         else:
             for name, module in comfy_standin.modules().items():
                 patch.setitem(sys.modules, name, module)

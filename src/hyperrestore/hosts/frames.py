@@ -71,6 +71,10 @@ def restore_frames(
         raise UsageError(
             f"level {level!r} is for one task, got {len(tasks)}; leave it out to have it estimated"
         )
+    if level is not None and strength != 1:
+        raise UsageError(
+            f"strength {strength!r} is for an estimated level, and one is given; give one of the two"
+        )
     models = [_restorer(task, device) for task in tasks]
     levels = _estimated(models, list(pictures), strength) if level is None else {tasks[0]: level}
     for model in models:  # refuses what does not fit, also where nothing was found
@@ -81,6 +85,30 @@ def restore_frames(
         for number, picture in enumerate(pictures)
     ]
     return Restored(_frames(restored), levels)
+
+
+def estimate_levels(
+    frames: Any,
+    tasks: Sequence[Task] = (Task.DENOISE, Task.DEJPEG),
+    *,
+    strength: float = 1.0,
+    device: str = "auto",
+) -> dict[Task, float]:
+    """The levels that `restore_frames` would estimate: the median of all frames.
+
+    Args:
+        frames: As for `restore_frames`.
+        tasks: What is looked for.
+        strength: As for `restore_frames`.
+        device: As for `Restorer.load`.
+
+    Returns:
+        What most frames need; that of a task is left out if nothing of its kind was found.
+
+    Raises:
+        UsageError: The frames have another shape, or the strength is not accepted.
+    """
+    return _estimated([_restorer(task, device) for task in tasks], list(_pictures(frames)), strength)
 
 
 def enlarge_frames(
