@@ -150,6 +150,8 @@ def test_a_mask_is_a_map_of_levels(run, noisy, by_command):
     assert near(everywhere, by_command(noisy, "denoise", "--level", 25))
     (jpeg_everywhere,), _ = run("RepairJpeg", noisy, estimate=False, quality=40.0, mask=torch.ones(1, 61, 83))
     assert near(jpeg_everywhere, by_command(noisy, "dejpeg", "--level", 40))
+    (jpeg_part,), _ = run("RepairJpeg", noisy, estimate=False, quality=40.0, mask=torch.from_numpy(mask))
+    assert np.array_equal(jpeg_part[:, :, :40], noisy[:, :, :40])
     both = torch.stack([torch.zeros(61, 83), torch.full((61, 83), 0.5)])
     images, _ = run("Denoise", np.stack([noisy, noisy]), estimate=False, sigma=50.0, mask=both)
     assert np.array_equal(images[0], noisy)
