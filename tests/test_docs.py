@@ -17,6 +17,8 @@ TOLD_ELSEWHERE = {
     "experiments.md",
 }  # shell variables, and commands of earlier versions
 
+RUN_ELSEWHERE = {"hosts.md"}  # inside other programs: tests/hosts/test_guide.py
+
 
 def blocks(page, language):
     """The code blocks of a page in one language; "" is a block that names none."""
@@ -28,7 +30,9 @@ def named(pages):
     return {"argvalues": pages, "ids": [str(page.relative_to(ROOT)) for page in pages]}
 
 
-@pytest.mark.parametrize("page", **named([page for page in PAGES if blocks(page, "python")]))
+@pytest.mark.parametrize(
+    "page", **named([page for page in PAGES if blocks(page, "python") and page.name not in RUN_ELSEWHERE])
+)
 def test_python_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(0).random((3, 40, 60), dtype=np.float32)
