@@ -26,8 +26,16 @@ from safetensors.numpy import save
 from hyperrestore import Restorer, run_tiled
 from hyperrestore.arrays import Float32 as Floats
 from hyperrestore.atomic import write_atomically
-from hyperrestore.detect.findings import Compression, Findings
-from hyperrestore.detect.noise import FLOOR, LEAST_SPREAD, WEIGHTS, Noise, describe_blocks, estimate
+from hyperrestore.detect.findings import CLEAN, Compression, Findings
+from hyperrestore.detect.noise import (
+    FLOOR,
+    LEAST_SPREAD,
+    LEAST_VARIANCE,
+    WEIGHTS,
+    Noise,
+    describe_blocks,
+    estimate,
+)
 from hyperrestore.learn.photos import PhotoFile, find_photos, split_photos, validation_crops
 from hyperrestore.measure.metrics import psnr
 
@@ -35,6 +43,7 @@ WIDTH, DEEPER, HEADS, HIDDEN = 64, 32, 4, 64  # of the network's layers
 SEEN = (256, 64)  # blocks of a piece, at full and half size
 BATCH, RATE = 64, 2e-3
 REGRET = 1.5  # weight of a dB that a level loses against the best one
+HELPS = 0.1  # dB from which on a level is worth applying
 GOOD = 0.05  # dB that a level may lose and be as right as the best one
 NOT_COMPRESSED = Compression(None, "")
 RATIOS = (0.5, 0.7, 0.85, 1, 1.2, 1.5, 2)
@@ -74,7 +83,8 @@ def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
     """Train the network.
 
     A known sigma is learnt by its absolute error, the level of a camera's noise by what it loses in dB
-    against the best one; how far off both are, by the likelihood of Laplace.
+    against the best one; how far off both are, by the likelihood of Laplace; and whether the level is worth
+    applying, by cross-entropy.
     """
     import torch
     import torch.nn.functional as F
@@ -84,7 +94,8 @@ def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
     scales = [torch.from_numpy(blocks) for blocks in lessons.scales]
     target = torch.from_numpy(lessons.sigmas)
     tried = torch.tensor(LEVELS).log1p()
-    losses = torch.from_numpy(lessons.gains.max(axis=1, keepdims=True) - lessons.gains)  # (n, levels)
+    most_gained = torch.from_numpy(lessons.gains.max(axis=1))
+    losses = most_gained[:, None] - torch.from_numpy(lessons.gains)  # (n, levels)
     known = losses[:, 0].isnan()
     losses = losses.nan_to_num()
     # Between them every level is as right as the best one.
@@ -105,7 +116,7 @@ def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
         return result
 
     size = scales[0].shape[-1]
-    network = nn.ModuleDict({"whole": nn.Linear(2 * HEADS * DEEPER, HIDDEN), "level": nn.Linear(HIDDEN, 2)})
+    network = nn.ModuleDict({"whole": nn.Linear(2 * 2 * HEADS * DEEPER, HIDDEN), "level": nn.Linear(HIDDEN, 3)})
     centres = []
     for number, blocks in enumerate(scales):
         some = blocks[:2000].float()
@@ -125,7 +136,9 @@ def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
             x = network[f"block{number}"](x).relu()
             x = network[f"deeper{number}"](x).relu()
             shares = network[f"score{number}"](x).softmax(dim=1)  # (b, n, heads)
-            pooled.append((shares.transpose(1, 2) @ x).flatten(1))
+            average = shares.transpose(1, 2) @ x
+            variance = (shares.transpose(1, 2) @ x.square() - average.square()).clamp(min=0)
+            pooled += [average.flatten(1), (variance + LEAST_VARIANCE).sqrt().flatten(1)]
         prediction: Tensor = network["level"](network["whole"](torch.cat(pooled, dim=1)).relu())
         return prediction
 
@@ -134,16 +147,17 @@ def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     for step in range(steps):
         batch = torch.randint(0, len(target), (BATCH,))
-        logarithm, spread = predict(batch).T  # of 1 + sigma
+        logarithm, spread, worth = predict(batch).T  # of 1 + sigma
         factor = logarithm.clamp(0, 6).exp()
         error = (least[batch] - (factor - 1)).relu() + (factor - 1 - most[batch]).relu()
         scale = factor.detach() * F.softplus(spread) + LEAST_SPREAD
         # Weak noise is to be known more closely than strong noise. Below 0 the clamp has no slope of its own.
-        wrong = torch.where(
-            known[batch], error / (1.5 + 0.08 * target[batch]), REGRET * lost(logarithm, batch)
-        )
+        regret = lost(logarithm, batch)
+        wrong = torch.where(known[batch], error / (1.5 + 0.08 * target[batch]), REGRET * regret)
         loss = (wrong + (-logarithm).relu()).mean()
         loss = loss + 0.2 * (error.detach() / scale + scale.log()).mean()
+        helps = torch.where(known[batch], target[batch] >= CLEAN, most_gained[batch] - regret >= HELPS)
+        loss = loss + 0.5 * F.binary_cross_entropy_with_logits(worth, helps.float())
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -245,10 +259,10 @@ def main() -> None:
     for piece in pieces(held_out, options.samples // 10, seed=1, cameras=options.cameras):
         scales = described(piece.pixels)
         noise = estimate(scales)
-        rows.append((noise.sigma, noise.spread, classical(scales[0]), piece.sigma, piece.kind))
+        rows.append((noise.sigma, found_level(noise) > 0, classical(scales[0]), piece.sigma, piece.kind))
         if piece.gains is not None:
             lost.append(gained_by(noise, piece.gains))
-    trained, _, calmest, sigmas, kinds = np.array(rows).T
+    trained, sure, calmest, sigmas, kinds = np.array(rows).T
     found = {"trained": trained, "classical": calmest}
     print(
         f"Mean absolute error on {len(sigmas)} crops of {len({file.photo for file in held_out})} photos "
@@ -256,7 +270,6 @@ def main() -> None:
     )
     names = [*KINDS, "camera"] if options.cameras else [*KINDS]
     print(table(found, sigmas, kinds, names))
-    sure = np.array([bool(Findings(NOT_COMPRESSED, Noise(*row[:2])).levels) for row in rows])
     print("\nCrops without noise that `denoise` would change, because it is certain that they are noisy;")
     print("crops of sigma 4 to 10, and above 10, that it would leave alone:")
     for kind, name in enumerate(names):
@@ -275,8 +288,12 @@ def main() -> None:
 
 def gained_by(noise: Noise, gains: Floats) -> tuple[float, float]:
     """What the best level gains, and what the estimated one does if noise is found with certainty, dB."""
-    level = next(iter(Findings(NOT_COMPRESSED, noise).levels.values()), 0.0)
-    return float(gains.max()), float(np.interp(np.log1p(level), np.log1p(LEVELS), gains))
+    return float(gains.max()), float(np.interp(np.log1p(found_level(noise)), np.log1p(LEVELS), gains))
+
+
+def found_level(noise: Noise) -> float:
+    """The level at which `restore` would remove this noise; 0 if it is not certain enough."""
+    return next(iter(Findings(NOT_COMPRESSED, noise).levels.values()), 0.0)
 
 
 if __name__ == "__main__":

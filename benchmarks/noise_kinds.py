@@ -137,15 +137,16 @@ def taken(clean: Floats, factor: float, random: Random) -> tuple[Floats, Floats]
 
     Both are shrunk by a factor and saved as JPEG alike: what is left between them is noise.
     """
-    camera = draw_camera(random)
+    # Of two cameras the noisier one: there is more to learn from it.
+    camera = max((draw_camera(random) for _ in range(2)), key=lambda camera: camera.shot)
     noise = random.standard_normal(clean.shape, dtype=np.float32)
     pair = photographed(clean / 255, camera, noise)
     if factor < 1:
         size = [round(factor * side) for side in clean.shape[1:]]
         pair = tuple(resize_bicubic(picture, *size, antialias=True).clip(0, 1) for picture in pair)
     qualities = [int(random.integers(88, 100))] if random.random() < 0.8 else []
-    if random.random() < 0.5:  # by a site or a second program
-        qualities.append(int(random.integers(65, 97)))
+    if random.random() < 0.65:  # by a site or a second program
+        qualities.append(int(random.integers(55, 97)))
     subsampling = "4:2:0" if random.random() < 0.5 else "4:4:4"
     for quality in qualities:
         pair = tuple(jpeg(picture, quality, subsampling=subsampling) for picture in pair)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from noise_kinds import INDEPENDENT, KINDS, Random, resized, stored, taken
+from noise_kinds import INDEPENDENT, KINDS, Random, blurred, resized, stored, taken
 
 from hyperrestore import Restorer, run_tiled
 from hyperrestore.arrays import Float32 as Floats
@@ -24,8 +24,9 @@ DRAWN = 0.1  # share of drawn pictures instead of photos
 CAMERA = len(KINDS)  # number of the kind of noise that a camera makes
 CAMERA_SIDE = 160  # of its pieces, pixels
 JUDGED, MARGIN = 64, 8  # of their middle, by which a level is judged, and around it, pixels
-LEVELS = (0.0, 2.5, 4.0, 6.5, 10.0, 15.0, 22.0, 32.0, 48.0)  # that are tried there
-COARSER = 1.2, 3.0  # by which scenes are enlarged
+LEVELS = (0.0, 2.5, 5.0, 9.0, 15.0, 24.0, 38.0)  # that are tried there
+COARSER = 1.2, 4.0  # by which scenes are enlarged
+OUT_OF_FOCUS = 2.5  # pixels, the largest standard deviation of a lens's blur
 TOO_MUCH = 1.0  # dB below the best level tried, from where on levels only get worse
 
 
@@ -65,7 +66,10 @@ def _camera_piece(photo: Floats, denoisers: Sequence[Backend], random: Random) -
     side = round(CAMERA_SIDE / factor)
     scene = _cropped(photo.astype(np.float32), math.ceil(side / coarser), random)
     if coarser > 1:
-        scene = stored(resized(scene, [side, side], random))
+        scene = resized(scene, [side, side], random)
+    if random.random() < 0.4:
+        scene = blurred(scene, random.uniform(0, OUT_OF_FOCUS))
+    scene = stored(scene)
     noisy, noiseless = taken(scene, factor, random)
     if random.random() < GREY:
         noisy, noiseless = _grey(noisy), _grey(noiseless)

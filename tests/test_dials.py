@@ -89,9 +89,9 @@ def test_nothing_found_is_nothing_however_strong():
 
 # --- What is said -----------------------------------------------------------------------------------
 
-NOISY = Findings(Compression(40, "from its quantisation tables"), Noise(8.0, 0.3))
-WILD = Findings(Compression(None, "no traces of JPEG compression were found"), Noise(60.0, 0.3))
-CLEAN = Findings(Compression(None, "no traces of JPEG compression were found"), Noise(0.5, 0.3))
+NOISY = Findings(Compression(40, "from its quantisation tables"), Noise(8.0, 0.3, 0.99))
+WILD = Findings(Compression(None, "no traces of JPEG compression were found"), Noise(60.0, 0.3, 1.0))
+CLEAN = Findings(Compression(None, "no traces of JPEG compression were found"), Noise(0.5, 0.3, 0.01))
 FOUND = "noise of sigma 8.0, give or take 0.3"
 NONE = "no noise found with certainty (sigma 0.5, give or take 0.3)"
 SAID = {

@@ -94,8 +94,8 @@ def test_every_size_is_borne(size, tmp_path):
 
 def test_a_guess_is_not_acted_upon():
     compression = Compression(98, "")
-    for sigma, spread, expected in ((10, 1, {Task.DENOISE: 10}), (3, 2, {}), (6.8, 5.3, {}), (1, 0.1, {})):
-        findings = Findings(compression, Noise(sigma, spread))
+    for sigma, worth, expected in ((10, 0.99, {Task.DENOISE: 10}), (10, 0.7, {}), (1, 0.99, {})):
+        findings = Findings(compression, Noise(sigma, 1.0, worth))
         assert findings.levels == expected
         assert ("no noise found with certainty" in findings.sentence(Task.DENOISE)) == (not expected)
     assert Findings(compression, None).levels == {}

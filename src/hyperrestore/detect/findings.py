@@ -25,7 +25,7 @@ from hyperrestore.run.transparency import hidden_pixels
 
 SAMPLE = 2**21  # pixels that are looked at, in bands spread over the picture
 BANDS, WIDEST = 8, 4096
-CLEAN, SURE = 2.0, 1.5  # sigma below which a picture counts as clean; spreads that noise must lie above it
+CLEAN, SURE = 2.0, 0.9  # sigma below which a picture counts as clean; probability that noise is worth removing
 WORTH_REPAIR = 97  # quality above which JPEG shows nowhere
 HEAD = 2**24  # bytes of a file in which its tables stand
 
@@ -62,7 +62,7 @@ class Findings:
     def levels(self) -> dict[Task, float]:
         """What is worth repairing, and at which level, in the best order of repair."""
         levels: dict[Task, float] = {}
-        if self.noise is not None and self.noise.sigma - SURE * self.noise.spread >= CLEAN:
+        if self.noise is not None and self.noise.sigma >= CLEAN and self.noise.worth >= SURE:
             levels[Task.DENOISE] = round(self.noise.sigma, 1)
         if self.compression.quality is not None and self.compression.quality <= WORTH_REPAIR:
             levels[Task.DEJPEG] = self.compression.quality

@@ -25,6 +25,7 @@ LEAST_SPREAD = 0.05
 MOST = 85.0  # sigma that is still taken for noise
 DRAWN_VALUES = 16  # different values; a photo has more
 PLAIN = 4  # largest difference within a row of a border, 8-bit scale: JPEG may have touched it
+LEAST_VARIANCE = 1e-4
 FLOOR = 0.03  # added to squared coefficients, so that flat blocks have a logarithm
 
 
@@ -33,12 +34,16 @@ class Noise:
     """The noise of a picture, as estimated.
 
     Attributes:
-        sigma: Standard deviation of the noise, 8-bit scale, before clipping, JPEG or demosaicing.
+        sigma: The level at which `denoise` restores the picture best: the standard deviation of white noise
+            on the 8-bit scale, before clipping, JPEG or demosaicing; more for coarse noise, less where there
+            is texture.
         spread: Its expected mean error.
+        worth: How probable it is, from 0 to 1, that the picture gets better at this level.
     """
 
     sigma: float
     spread: float
+    worth: float
 
 
 def find_noise(pixels: Float32) -> Noise | None:
@@ -53,7 +58,7 @@ def find_noise(pixels: Float32) -> Noise | None:
     """
     if len(np.unique(pixels[0, ::4, ::4])) <= DRAWN_VALUES and len(np.unique(pixels)) <= DRAWN_VALUES:
         flat = pixels.max() == pixels.min()
-        return Noise(0.0, LEAST_SPREAD) if flat and describe_blocks(pixels) is not None else None
+        return Noise(0.0, LEAST_SPREAD, 0.0) if flat and describe_blocks(pixels) is not None else None
     scales = describe_blocks(_without_border(pixels))
     noise = None if scales is None else estimate(scales)
     return None if noise is not None and noise.sigma > MOST else noise
@@ -86,11 +91,19 @@ def estimate(scales: list[Float32]) -> Noise:
         x = np.maximum(layer(f"deeper{number}", x), 0)
         scores = layer(f"score{number}", x)  # (n, heads): how much a block counts
         shares = np.exp(scores - scores.max(axis=0))
-        pooled.append(((shares / shares.sum(axis=0)).T @ x).ravel())
+        shares = (shares / shares.sum(axis=0)).T
+        mean = shares @ x
+        # How much blocks differ tells noise, which is everywhere, from detail.
+        deviation = np.sqrt(np.maximum(shares @ np.square(x) - np.square(mean), 0) + LEAST_VARIANCE)
+        pooled += [mean.ravel(), deviation.ravel()]
     x = np.maximum(layer("whole", np.concatenate(pooled)), 0)
-    logarithm, spread = layer("level", x)  # of 1 + sigma
+    logarithm, spread, worth = layer("level", x).astype(np.float64)  # of 1 + sigma
     factor = np.exp(np.clip(logarithm, 0, 6))
-    return Noise(float(factor - 1), float(factor * np.log1p(np.exp(spread)) + LEAST_SPREAD))
+    return Noise(
+        float(factor - 1),
+        float(factor * np.log1p(np.exp(spread)) + LEAST_SPREAD),
+        float(1 / (1 + np.exp(-np.clip(worth, -30, 30)))),
+    )
 
 
 def describe_blocks(pixels: Float32) -> list[Float32] | None:
