@@ -230,13 +230,16 @@ def test_a_server_that_stays_away_fails_only_what_needs_it(storage, scans, tmp_p
     out = tmp_path / "out"
     words = ("denoise", "-l", 25, "s3://photos", "-r", "-o", out)
     with running(storage, *words) as process:
-        first = process.stdout.readline()
+        end = time.monotonic() + 60
+        while not list(out.glob("*.png")):
+            assert time.monotonic() < end
+            time.sleep(0.01)
         storage.kill()
-        rest, said = process.communicate(timeout=200)
-    put = [first.strip(), *rest.split()]
+        put, said = process.communicate(timeout=200)
+    put = put.splitlines()
     assert process.returncode == 1
     failed = [line for line in said.splitlines() if "the storage does not answer as it should" in line]
-    assert len(put) + len(failed) == 8
+    assert len(put) + len(failed) == 8, said
     assert failed and all(", 4 attempts)" in line for line in failed)
     assert sorted(map(str, out.iterdir())) == sorted(put), "nothing half-written is left"
 
