@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -292,6 +293,11 @@ def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'hyperrestore\[storage\]'"):
         storage.is_folder(PATH)
+
+
+def test_drivers_do_not_print_what_is_tried_again():
+    storage.is_folder(PATH)
+    assert all(logging.getLogger(name).handlers for name in ("adlfs", "gcsfs", "s3fs"))
 
 
 def test_local_paths_do_not_load_fsspec(tmp_path):

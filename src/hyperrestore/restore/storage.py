@@ -32,6 +32,9 @@ _REFUSED = {
 }
 _FINAL = (errno.EINVAL, errno.EPERM, errno.ENAMETOOLONG, errno.ENOSYS)  # of an OSError: asked in vain
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")  # what drivers call it
+# Drivers log whole tracebacks of what is tried again, which Python would print if nobody listened.
+_LOGGERS = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs")
+_UNHEARD = logging.NullHandler()
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -166,6 +169,8 @@ def _filesystem(path: StoredPath) -> Any:
         import fsspec
     except ImportError as error:
         raise MissingExtraError(f"{path} needs fsspec: pip install 'hyperrestore[storage]'") from error
+    for name in _LOGGERS:
+        logging.getLogger(name).addHandler(_UNHEARD)
     driver = DRIVERS[path.scheme]
     try:
         # Without its cache of listings, which would not hear of what others write.
