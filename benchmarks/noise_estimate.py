@@ -116,7 +116,9 @@ def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
         return result
 
     size = scales[0].shape[-1]
-    network = nn.ModuleDict({"whole": nn.Linear(2 * 2 * HEADS * DEEPER, HIDDEN), "level": nn.Linear(HIDDEN, 3)})
+    network = nn.ModuleDict(
+        {"whole": nn.Linear(2 * 2 * HEADS * DEEPER, HIDDEN), "level": nn.Linear(HIDDEN, 3)}
+    )
     centres = []
     for number, blocks in enumerate(scales):
         some = blocks[:2000].float()

@@ -1,6 +1,7 @@
 """The page's server with given models, in this process, on a free port; and a client that is its page."""
 
 import contextlib
+import functools
 import threading
 import time
 
@@ -13,10 +14,15 @@ from hyperrestore.web.server import Server
 OWN = {"X-Hyperrestore": "1"}
 
 
+def load(models, task):
+    """The model of a task; a function that can be pickled."""
+    return Restorer.load(models[task])
+
+
 @contextlib.contextmanager
 def running(folder, models, **options):
     """Serve; gives the address and what all pages share. `models` are paths by task."""
-    app = create_app(folder, lambda task: Restorer.load(models[task]), **options)
+    app = create_app(folder, functools.partial(load, models), **options)
     server = Server(app)
     thread = threading.Thread(target=server.run)
     thread.start()

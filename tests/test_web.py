@@ -23,6 +23,7 @@ from serving import OWN, add, begin, finish, page_at, running, sentence, wait_fo
 from skimage import data
 
 import hyperrestore.web as web
+import hyperrestore.web.restoring as restoring
 import hyperrestore.web.routes.jobs as job_routes
 import hyperrestore.web.routes.maps as map_routes
 import hyperrestore.web.routes.photos as photo_routes
@@ -895,7 +896,7 @@ class Slow:
 
     def __init__(self, monkeypatch):
         self.begun, self.gate = threading.Event(), threading.Event()
-        real = shared_module.repair_file
+        real = restoring.repair_file
 
         def repair_file(*words, progress, **more):
             def step(done, total):
@@ -905,7 +906,7 @@ class Slow:
 
             return real(*words, progress=step, tile=32, **more)
 
-        monkeypatch.setattr(shared_module, "repair_file", repair_file)
+        monkeypatch.setattr(restoring, "repair_file", repair_file)
 
 
 def test_a_running_job_tells_its_tiles_and_can_be_cancelled(client, serving, tmp_path, monkeypatch):

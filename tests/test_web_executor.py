@@ -140,3 +140,11 @@ def test_closing_takes_back_what_has_not_begun(executor):
     assert held.order == []
     with pytest.raises(queue.Full, match="being stopped"):
         executor.submit("a", held.note("late"))
+
+
+def test_several_threads_run_as_many_calls_at_a_time():
+    executor, meeting = FairExecutor("test", most=5, threads=2), threading.Barrier(2)
+    futures = [executor.submit(page, lambda: meeting.wait(20), background=True) for page in "aa"]
+    assert {future.result(20) for future in futures} == {0, 1}
+    executor.close()
+    assert not any(thread.is_alive() for thread in executor._threads)

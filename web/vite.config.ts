@@ -36,7 +36,7 @@ function record(): Plugin {
 }
 
 export default defineConfig({
-  base: "/",
+  base: "./", // the page may lie below a path of another site
   build: {
     outDir: "../src/hyperrestore/web/static",
     emptyOutDir: true,

@@ -46,13 +46,14 @@ def test_the_page_is_small_and_loads_nothing_from_elsewhere():
     assert sum(map(len, built.values())) < 150_000
     page = built["index.html"].decode()
     assert re.findall(r'(?:src|href)="([^"]+)"', page) == [
-        "/assets/icon.svg",
-        "/assets/page.js",
-        "/assets/page.css",
+        "./assets/icon.svg",
+        "./assets/page.js",
+        "./assets/page.css",
     ]
     assert "<style" not in page
     assert "style=" not in page
     scripts = built["assets/page.js"].decode()
+    assert not re.findall(r"[\"'`]/(?:api|assets)\b", scripts), "the page may lie below a path"
     # The namespaces of SVG and MathML are names, and nothing is loaded from them.
     assert set(re.findall(r"https?://[\w.]+", scripts)) <= {"http://www.w3.org"}
     assert not re.search(r"\beval\(|new Function\(", scripts)

@@ -90,18 +90,18 @@ export class Server {
   private constructor(readonly page: Page) {}
 
   static async open(): Promise<Server> {
-    const answer = await send("/api/pages", { method: "POST", headers: { "X-Hyperrestore": "1" } });
+    const answer = await send("api/pages", { method: "POST", headers: { "X-Hyperrestore": "1" } });
     return new Server((await answer.json()) as Page);
   }
 
   /** A sign of life, without which the server lets the photos go. */
   async stay(): Promise<void> {
-    await this.call("GET", `/api/pages/${this.page.page}`);
+    await this.call("GET", `api/pages/${this.page.page}`);
   }
 
   /** End the session, also while the page is being left. */
   leave(): void {
-    void this.call("DELETE", `/api/pages/${this.page.page}`, { keepalive: true }).catch(() => undefined);
+    void this.call("DELETE", `api/pages/${this.page.page}`, { keepalive: true }).catch(() => undefined);
   }
 
   /**
@@ -109,7 +109,7 @@ export class Server {
    * this one is for the time that a job takes. `lost` is called once it is gone for good.
    */
   listen(onJob: (job: Job) => void, lost: () => void): () => void {
-    const source = new EventSource(this.address(`/api/pages/${this.page.page}/events`));
+    const source = new EventSource(this.address(`api/pages/${this.page.page}/events`));
     source.addEventListener("job", (event) => onJob(JSON.parse((event as MessageEvent<string>).data) as Job));
     source.addEventListener("error", () => {
       if (source.readyState === EventSource.CLOSED) lost(); // else the browser tries again by itself
@@ -126,11 +126,11 @@ export class Server {
       );
     }
     const headers = { "X-File-Name": encodeURIComponent(file.name || "pasted.png") };
-    return (await this.call("POST", "/api/photos", { body: file, headers })).json() as Promise<PhotoInfo>;
+    return (await this.call("POST", "api/photos", { body: file, headers })).json() as Promise<PhotoInfo>;
   }
 
   async remove(photo: string): Promise<void> {
-    await this.call("DELETE", `/api/photos/${photo}`);
+    await this.call("DELETE", `api/photos/${photo}`);
   }
 
   /** Pixels for the screen, decoded away from the main thread. */
@@ -139,33 +139,33 @@ export class Server {
     for (const [name, value] of Object.entries({ ...region, ...repair })) query.set(name, String(value));
     if (quick) query.set("quick", "true");
     if (background) query.set("priority", "background");
-    const answer = await this.call("GET", `/api/photos/${photo}/region?${query}`, { signal });
+    const answer = await this.call("GET", `api/photos/${photo}/region?${query}`, { signal });
     return createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
   }
 
   async putMap(photo: string, png: Blob): Promise<string> {
     const headers = { "Content-Type": "image/png" };
-    const answer = await this.call("PUT", `/api/photos/${photo}/map`, { body: png, headers });
+    const answer = await this.call("PUT", `api/photos/${photo}/map`, { body: png, headers });
     return ((await answer.json()) as { map: string }).map;
   }
 
   async startJob(photo: string, request: JobRequest): Promise<Job> {
     const headers = { "Content-Type": "application/json" };
     const body = JSON.stringify(request);
-    return (await this.call("POST", `/api/photos/${photo}/jobs`, { body, headers })).json() as Promise<Job>;
+    return (await this.call("POST", `api/photos/${photo}/jobs`, { body, headers })).json() as Promise<Job>;
   }
 
   async cancel(job: string): Promise<void> {
-    await this.call("DELETE", `/api/jobs/${job}`);
+    await this.call("DELETE", `api/jobs/${job}`);
   }
 
   fileOf(job: string): string {
-    return this.address(`/api/jobs/${job}/file`);
+    return this.address(`api/jobs/${job}/file`);
   }
 
   /** All files of some jobs as one ZIP. */
   archiveOf(jobs: string[]): string {
-    return `${this.address("/api/archive")}${jobs.map((job) => `&job=${job}`).join("")}`;
+    return `${this.address("api/archive")}${jobs.map((job) => `&job=${job}`).join("")}`;
   }
 
   private address(path: string): string {

@@ -6,7 +6,6 @@ import argparse
 import json
 import shlex
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyperrestore.cli.output import printable, put, say
@@ -16,6 +15,7 @@ from hyperrestore.errors import HyperrestoreError
 if TYPE_CHECKING:
     from hyperrestore.detect.findings import Findings
     from hyperrestore.level import Task
+    from hyperrestore.restore.place import Place
 
 
 def run_inspect(options: argparse.Namespace) -> int:
@@ -24,6 +24,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     from hyperrestore.picture.reader import MAX_PIXELS
     from hyperrestore.restore.closing import tabulate_findings
     from hyperrestore.restore.folder import find_inputs
+    from hyperrestore.restore.spool import fetched
 
     found = find_inputs(options.inputs, out=None, recursive=options.recursive)
     for folder in found.unreadable:
@@ -32,7 +33,8 @@ def run_inspect(options: argparse.Namespace) -> int:
     inspected: list[tuple[str, Findings, dict[Task, float]]] = []
     for source, _ in found.pictures:
         try:
-            findings = inspect(source, max_pixels=options.max_pixels or MAX_PIXELS)
+            with fetched(source) as file:
+                findings = inspect(file, max_pixels=options.max_pixels or MAX_PIXELS)
         except HyperrestoreError as error:
             failed.append(error)
             say(f"error: {error}")
@@ -64,7 +66,7 @@ def _applied(levels: dict[Task, float]) -> dict[Task, float]:
     }
 
 
-def _put_findings(source: Path, findings: Findings, levels: dict[Task, float], *, as_json: bool) -> None:
+def _put_findings(source: Place, findings: Findings, levels: dict[Task, float], *, as_json: bool) -> None:
     """Report what was found in a picture, and which command repairs it."""
     from hyperrestore.level import Task
 

@@ -14,6 +14,8 @@ from hyperrestore.cli.arguments.values import Dial
 from hyperrestore.cli.batch import run_plan, sum_up
 from hyperrestore.cli.plan import Plan, check_mask, make_plan
 from hyperrestore.cli.restorers import load_restorers
+from hyperrestore.errors import UsageError
+from hyperrestore.restore.place import StoredPath
 
 if TYPE_CHECKING:
     from hyperrestore.restore.batch import Failure
@@ -35,7 +37,9 @@ SETTINGS = (
 def run_restore(options: argparse.Namespace) -> int:
     """Restore pictures, and return the exit code. Everything that can be checked early is checked first."""
     from hyperrestore.picture.reader import MAX_PIXELS
+    from hyperrestore.restore.place import place_of
     from hyperrestore.restore.report import check_report
+    from hyperrestore.restore.spool import through_spool
 
     start = time.perf_counter()
     check_choice(options)
@@ -49,6 +53,8 @@ def run_restore(options: argparse.Namespace) -> int:
         skip_existing=options.skip_existing,
         shard=options.shard,
     )
+    if plan.is_stored:
+        _check_stored(options)
     if options.level_map:
         check_mask(options.level_map, plan.every, max_pixels)
     models = _models(options)
@@ -56,6 +62,8 @@ def run_restore(options: argparse.Namespace) -> int:
     make, result_size = (_making_sheets if options.sweep else _restoring)(
         options, restorers, plan, max_pixels
     )
+    if plan.is_stored:
+        make = through_spool(make, size=result_size, overwrite=options.overwrite)
     if options.report:
         check_report(options.report)
     keeps_existing = options.recursive or options.skip_existing
@@ -64,11 +72,18 @@ def run_restore(options: argparse.Namespace) -> int:
         plan,
         size=result_size,
         # Where --out is a folder, not the one file.
-        make_folders=all(target != Path(options.out) for _, target in plan.every),
+        make_folders=all(target != place_of(options.out) for _, target in plan.every),
         as_json=options.json,
         finish=functools.partial(_write_report, options, models, plan, start),
     )
     return sum_up(results, plan, keeps_existing=keeps_existing)
+
+
+def _check_stored(options: argparse.Namespace) -> None:
+    """Refuse what cannot be done in object storage."""
+    for name, given in {"--keep-times": options.keep_times, "--singles": options.singles}.items():
+        if given:
+            raise UsageError(f"{name} is for pictures and results on this machine; leave it out")
 
 
 def _models(options: argparse.Namespace) -> dict[str, str]:
@@ -148,7 +163,7 @@ def _making_sheets(
         region = Region(left, top, left + width, top + height)
     repairs = repairs_at(restorers[0], options.sweep)
     if options.singles:
-        check_singles(plan.every, repairs)
+        check_singles(plan.local, repairs)
     make_sheet = functools.partial(
         sweep_file,
         restorers[0],
@@ -177,6 +192,7 @@ def _write_report(
     if not options.report:
         return
     asked = {name: getattr(options, name) for name in SETTINGS}
+    as_text = Path | StoredPath | Dial
     write_report(
         options.report,
         plan.pairs,
@@ -186,9 +202,7 @@ def _write_report(
         foreign=plan.found.foreign,
         others=plan.found.others,
         models=models,
-        settings={
-            name: str(value) if isinstance(value, Path | Dial) else value for name, value in asked.items()
-        },
+        settings={name: str(value) if isinstance(value, as_text) else value for name, value in asked.items()},
         seconds=time.perf_counter() - start,
         complete=len(results) == len(plan.pairs) and not plan.found.unreadable,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,26 +69,37 @@ FOREIGN = (
 )  # fmt: skip
 
 
-def picture_format(path: Path) -> Format | None:
-    """The format that a file's first bytes are of, among those that are read; None for all else."""
-    head = _head(path)
+def picture_format(path: Path, read_head: Callable[[], bytes] | None = None) -> Format | None:
+    """The format that a file's first bytes are of, among those that are read; None for all else.
+
+    Args:
+        path: The file.
+        read_head: Gives its first bytes, where it lies elsewhere.
+    """
+    head = read_head() if read_head else _head(path)
     return format_of(head) if head else None
 
 
-def is_picture(path: Path) -> bool:
-    """Tell whether a file of a folder is taken for a picture: by its suffix; without one, by its content."""
+def is_picture(path: Path, read_head: Callable[[], bytes] | None = None) -> bool:
+    """Tell whether a file of a folder is taken for a picture: by its suffix; without one, by its content.
+
+    Args:
+        path: The file.
+        read_head: Gives its first bytes, where it lies elsewhere.
+    """
     suffix = path.suffix.lower()
     if suffix not in _NO_SUFFIX:
         return suffix in READ_SUFFIXES
-    head = _head(path)
+    head = read_head() if read_head else _head(path)
     return head is not None and format_of(head) is not None and _foreign_of(head) is None
 
 
-def foreign_kind(path: Path) -> str | None:
+def foreign_kind(path: Path, read_head: Callable[[], bytes] | None = None) -> str | None:
     """Name the kind of a file that is a picture all the same, but not one that is read.
 
     Args:
         path: File for which `is_picture` says no.
+        read_head: Gives its first bytes, where it lies elsewhere.
 
     Returns:
         Words for people: "GIF", or "JPEG under another suffix". None if it is no picture, as far as can be
@@ -98,21 +109,21 @@ def foreign_kind(path: Path) -> str | None:
     named = next((kind.name for kind in FOREIGN if suffix in kind.suffixes), None)
     if named:
         return named
-    head = _head(path)
+    head = read_head() if read_head else _head(path)
     if head is None:
         return "file that cannot be opened" if suffix in _NO_SUFFIX else None
     known = format_of(head)
     return _foreign_of(head) or (f"{known.name}{_RENAMED}" if known else None)
 
 
-def name_foreign(found: Sequence[tuple[Path, str]]) -> str:
+def name_foreign(found: Sequence[tuple[object, str]]) -> str:
     """Count files by their kinds, name the first few, and say what to do.
 
     Example:
         >>> name_foreign([(Path("a.gif"), "GIF"), (Path("b.gif"), "GIF"), (Path("c.bmp"), "BMP")])
         '2 GIF (a.gif, b.gif), 1 BMP (c.bmp); convert them first'
     """
-    kinds: dict[str, list[Path]] = {}
+    kinds: dict[str, list[object]] = {}
     for path, kind in found:
         kinds.setdefault(kind, []).append(path)
     most_first = sorted(kinds.items(), key=lambda entry: -len(entry[1]))

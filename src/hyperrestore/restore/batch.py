@@ -12,6 +12,7 @@ from hyperrestore.errors import DiskFullError, HyperrestoreError, PictureError, 
 from hyperrestore.picture.decode import header_size
 from hyperrestore.restore.file import Success
 from hyperrestore.restore.folder import make_folder
+from hyperrestore.restore.place import Place
 
 IN_FLIGHT = 3  # pictures: one in the network, one that is decoded, one that is encoded
 PIXELS_IN_FLIGHT = 2**26  # of all of them together, unless a single one has more
@@ -34,7 +35,7 @@ class Failure:
 
 def restore_files(
     restore: Callable[..., Success],
-    pairs: Sequence[tuple[Path, Path]],
+    pairs: Sequence[tuple[Place, Place]],
     *,
     size: Callable[[int, int], tuple[int, int]] = lambda width, height: (width, height),
     make_folders: bool = False,
@@ -59,7 +60,7 @@ def restore_files(
         The result for each picture, in the order of `pairs`.
     """
     lock = _StoppableLock()
-    work = _Work([_pixel_count(source, size) for source, _ in pairs], progress)
+    work = _Work([pixel_count(source, size) for source, _ in pairs], progress)
 
     def attempt(index: int) -> Success | Failure:
         source, target = pairs[index]
@@ -69,7 +70,7 @@ def restore_files(
             work.step(index, done / tiles)
 
         try:
-            if make_folders:
+            if make_folders and isinstance(target, Path):
                 make_folder(target.parent)
             return restore(source, target, progress=step, turn=lock if len(pairs) > 1 else None)
         except HyperrestoreError as error:
@@ -165,8 +166,10 @@ class _Work:
         return not running or (len(running) < IN_FLIGHT and together <= PIXELS_IN_FLIGHT)
 
 
-def _pixel_count(source: Path, size: Callable[[int, int], tuple[int, int]]) -> int:
-    """The pixels of a picture's result; at least 1."""
+def pixel_count(source: Place, size: Callable[[int, int], tuple[int, int]]) -> int:
+    """The pixels of a picture's result; at least 1, and not more where the picture is not on this machine."""
+    if not isinstance(source, Path):
+        return 1
     width, height = header_size(source)
     if not width * height:  # it cannot be read
         return 1

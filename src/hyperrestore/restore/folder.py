@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.picture.formats import SUFFIXES
 from hyperrestore.picture.kinds import READ_SUFFIXES, foreign_kind, is_picture, name_foreign, picture_format
+from hyperrestore.restore.place import Place, StoredPath, local_text, place_of
+from hyperrestore.restore.storage import is_folder, list_files, read_head
 
 MOST_SHARDS = 100_000  # into which a batch is cut; reports list those that are missing
 COARSE = 2.0  # seconds, the resolution of times on FAT: with kept times a result may seem that much older
@@ -27,14 +30,14 @@ class Inputs(NamedTuple):
         in_folder: Whether a folder was among the inputs.
     """
 
-    pictures: list[tuple[Path, Path]]
+    pictures: list[tuple[Place, Path]]
     unreadable: list[Path]
-    foreign: list[tuple[Path, str]]
+    foreign: list[tuple[Place, str]]
     others: int
     in_folder: bool
 
 
-def find_inputs(inputs: Sequence[Path], *, out: Path | None, recursive: bool) -> Inputs:
+def find_inputs(inputs: Sequence[Place], *, out: Place | None, recursive: bool) -> Inputs:
     """Find the pictures among files and folders, in a fixed order; links to folders are not followed.
 
     A file given by name always counts as a picture. In a folder, files are recognised by suffix, or without
@@ -47,22 +50,23 @@ def find_inputs(inputs: Sequence[Path], *, out: Path | None, recursive: bool) ->
 
     Raises:
         UsageError: A folder is given and `recursive` is not set, or no folder holds a picture.
+        PictureError: A storage refuses or does not answer.
     """
-    pictures: dict[tuple[Path, Path], None] = {}
-    foreign: dict[Path, str] = {}
-    others: set[Path] = set()
+    pictures: dict[tuple[Place, Path], None] = {}
+    foreign: dict[Place, str] = {}
+    others: set[Place] = set()
     unreadable: list[Path] = []
-    folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 - no error without permission
+    folders = [path for path in inputs if _is_folder(path)]
     if folders and not recursive:
         raise UsageError(f"{folders[0]} is a folder; give -r to process all pictures in it")
     for path in inputs:
         if path not in folders:
             pictures[path, Path(path.name)] = None
             continue
-        for file in _files(path, out, unreadable):
-            if is_picture(file):
-                pictures[file, file.relative_to(path)] = None
-            elif kind := foreign_kind(file):
+        for file, place in _files(path, out, unreadable):
+            if is_picture(*_seen(file)):
+                pictures[file, place] = None
+            elif kind := foreign_kind(*_seen(file)):
                 foreign[file] = kind
             else:
                 others.add(file)
@@ -72,9 +76,35 @@ def find_inputs(inputs: Sequence[Path], *, out: Path | None, recursive: bool) ->
     return Inputs(list(pictures), unreadable, list(foreign.items()), len(others), bool(folders))
 
 
-def _files(folder: Path, out: Path | None, unreadable: list[Path]) -> Iterator[Path]:
-    """All files below a folder, except hidden ones and those in the folder of results."""
-    results = out and os.path.realpath(out)
+def _is_folder(place: Place) -> bool:
+    if isinstance(place, StoredPath):
+        return is_folder(place)
+    return os.path.isdir(place)  # noqa: PTH112 - no error without permission
+
+
+def _seen(file: Place) -> tuple[Path, Callable[[], bytes] | None]:
+    """A file as the functions of `kinds` take it."""
+    if isinstance(file, StoredPath):
+        return Path(file.name), functools.partial(read_head, file)
+    return file, None
+
+
+def _files(folder: Place, out: Place | None, unreadable: list[Path]) -> Iterator[tuple[Place, Path]]:
+    """All files below a folder and their paths below it, except hidden ones and those among the results."""
+    if isinstance(folder, StoredPath):
+        below = ((file, file.url.removeprefix(f"{folder}/")) for file in list_files(folder))
+        results = f"{out}/"
+        yield from (
+            (file, Path(place))
+            for file, place in below
+            if not file.name.startswith(".") and not file.url.startswith(results)
+        )
+    else:
+        yield from ((file, file.relative_to(folder)) for file in _local_files(folder, out, unreadable))
+
+
+def _local_files(folder: Path, out: Place | None, unreadable: list[Path]) -> Iterator[Path]:
+    results = os.path.realpath(out) if isinstance(out, Path) else None
     for parent, below, names in os.walk(
         folder, onerror=lambda error: unreadable.append(Path(error.filename))
     ):
@@ -83,13 +113,14 @@ def _files(folder: Path, out: Path | None, unreadable: list[Path]) -> Iterator[P
 
 
 def plan_targets(
-    sources: Sequence[tuple[Path, Path]], out: str, *, suffix: str | None = None, in_folder: bool = False
-) -> list[tuple[Path, Path]]:
+    sources: Sequence[tuple[Place, Path]], out: str, *, suffix: str | None = None, in_folder: bool = False
+) -> list[tuple[Place, Place]]:
     """Decide which file every picture is written to.
 
     Args:
         sources: Pictures and their places in the folder of results, as `find_inputs` finds them.
-        out: A file for one picture; a folder for several, or if it is a folder or ends with a slash.
+        out: A file for one picture; a folder for several, or if it is a folder or ends with a slash. It may
+            be a URL of `place.DRIVERS`.
         suffix: Suffix of the files in a folder (".png"); None keeps each picture's own. A name without the
             suffix of a supported format gets this one, or that of its content.
         in_folder: Whether `out` is a folder even for one picture.
@@ -110,10 +141,10 @@ def plan_targets(
         raise UsageError("the output has no name; give a file or a folder")
     if suffix is not None and suffix not in SUFFIXES:
         raise UsageError(f"format {suffix[1:]!r} is unknown; known are {_without_dots(SUFFIXES)}")
-    folder = Path(out)
-    ends_as_folder = out.endswith(tuple(filter(None, (os.sep, os.altsep))))
+    folder = place_of(out)
+    ends_as_folder = local_text(out).endswith(tuple(filter(None, (os.sep, os.altsep))))
     in_folder = in_folder or len(sources) > 1
-    if not in_folder and sources and not folder.is_dir() and not ends_as_folder:
+    if not in_folder and sources and not ends_as_folder and not _is_folder(folder):
         if suffix is not None and folder.suffix.lower() != suffix:
             raise UsageError(f"output {out} does not end with the format {suffix}; give one of the two")
         if not folder.suffix:
@@ -121,31 +152,40 @@ def plan_targets(
                 f"output {out} is neither a file with a suffix nor a folder; end a new folder's name with /"
             )
         return [(sources[0][0], folder)]
-    if in_folder and folder.suffix.lower() in SUFFIXES and not folder.is_dir():
+    if in_folder and folder.suffix.lower() in SUFFIXES and not _is_folder(folder):
         several = f"{len(sources)} pictures" if len(sources) > 1 else "a folder"
         raise UsageError(f"{several} cannot be written to one file {out}; give a folder")
-    if folder.exists() and not folder.is_dir():
+    if isinstance(folder, Path) and folder.exists() and not folder.is_dir():
         raise UsageError(f"output {out} is a file, where a folder is needed")
     pairs = [(source, folder / _result_name(source, place, suffix)) for source, place in sources]
-    # Names may be links, so compare the files behind them.
-    inputs = {os.path.realpath(source): source for source, _ in sources}
-    seen: dict[str, Path] = {}
-    for source, target in pairs:
-        file = os.path.realpath(target)
-        if file in seen:
-            raise UsageError(f"{seen[file]} and {source} would both be written to {target}")
-        if file in inputs and file != os.path.realpath(source):
-            raise UsageError(f"{source} would be written to {target}, which is the input {inputs[file]}")
-        seen[file] = source
+    _refuse_shared_targets(pairs)
     return pairs
 
 
-def _result_name(source: Path, place: Path, suffix: str | None) -> Path:
+def _refuse_shared_targets(pairs: Sequence[tuple[Place, Place]]) -> None:
+    """Refuse a result that would replace another one, or another picture."""
+    inputs = {real(source): source for source, _ in pairs}
+    seen: dict[str, Place] = {}
+    for source, target in pairs:
+        file = real(target)
+        if file in seen:
+            raise UsageError(f"{seen[file]} and {source} would both be written to {target}")
+        if file in inputs and file != real(source):
+            raise UsageError(f"{source} would be written to {target}, which is the input {inputs[file]}")
+        seen[file] = source
+
+
+def real(place: Place) -> str:
+    """The file itself: names may be links."""
+    return place.url if isinstance(place, StoredPath) else os.path.realpath(place)
+
+
+def _result_name(source: Place, place: Path, suffix: str | None) -> Path:
     """The name of a result in a folder: that of its picture, with the suffix of its format."""
     if place.suffix.lower() in SUFFIXES:
         return place.with_suffix(suffix) if suffix else place
     if suffix is None:
-        known = picture_format(source)
+        known = picture_format(*_seen(source))
         suffix = known.suffixes[0] if known else ""
     # A camera may have written a.mpo beside a.jpg, so an unsupported suffix is kept as a part of the name.
     return place.with_name(place.name + suffix)
@@ -163,13 +203,48 @@ def in_shard(place: Path, shard: tuple[int, int]) -> bool:
     return int.from_bytes(digest, "big") % count == number - 1
 
 
-def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], list[Path]]:
+def find_existing(targets: Sequence[Place], out: str) -> dict[Place, float | None]:
+    """Find the results that exist already; those in a storage with one listing.
+
+    Args:
+        targets: As `plan_targets` names them.
+        out: What it named them by.
+
+    Returns:
+        By target, when it was last changed, seconds since 1970; None where that is not known.
+
+    Raises:
+        PictureError: There is no such bucket, or the storage refuses or does not answer.
+    """
+    place = place_of(out)
+    if isinstance(place, StoredPath):
+        listed = {file: file.changed for file in list_files(place)}
+        return {target: listed[target] for target in targets if target in listed}
+    return _existing_here(targets)
+
+
+def _existing_here(targets: Sequence[Place]) -> dict[Place, float | None]:
+    return {target: _changed(target) for target in targets if isinstance(target, Path) and target.is_file()}
+
+
+def _changed(place: Place) -> float | None:
+    """When a file was last changed; None where that is not known, or it has vanished."""
+    try:
+        return place.changed if isinstance(place, StoredPath) else place.stat().st_mtime
+    except OSError:
+        return None
+
+
+def find_finished(
+    pairs: Sequence[tuple[Place, Place]], made: Mapping[Place, float | None] | None = None
+) -> tuple[list[tuple[Place, Place]], list[Place]]:
     """Find the pictures of a batch whose results exist already.
 
     A file gets its name when it is complete, so an existing file is finished, if the same command made it.
 
     Args:
         pairs: Sources and targets, as `plan_targets` gives them.
+        made: The targets that exist, as `find_existing` finds them; None to look for them on this machine.
 
     Returns:
         The pairs whose target exists, and the targets among them that are older than their source.
@@ -177,20 +252,20 @@ def find_finished(pairs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, 
     Raises:
         UsageError: A target is its own source.
     """
+    if made is None:
+        made = _existing_here([target for _, target in pairs])
     finished, older = [], []
     for source, target in pairs:
-        if not target.is_file():
+        if target not in made:
             continue
-        if os.path.realpath(source) == os.path.realpath(target):
+        if real(source) == real(target):
             raise UsageError(
                 f"{source} would be replaced by its own result; give --overwrite or another output"
             )
         finished.append((source, target))
-        try:
-            if target.stat().st_mtime + COARSE < source.stat().st_mtime:
-                older.append(target)
-        except OSError:  # one of them has vanished; if that is the source, there is nothing to restore
-            continue
+        result_time, source_time = made[target], _changed(source)
+        if result_time is not None and source_time is not None and result_time + COARSE < source_time:
+            older.append(target)
     return finished, older
 
 

@@ -19,34 +19,38 @@ from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.restore.batch import Failure
 from hyperrestore.restore.file import Success
 from hyperrestore.restore.folder import make_folder
+from hyperrestore.restore.place import Place, StoredPath
 from hyperrestore.restore.restorer import model_path
+from hyperrestore.restore.storage import write
 
 SUFFIX = ".json"
 STATUSES = ("restored", "unchanged", "failed", "skipped", "left")  # of pictures
 
 
-def check_report(path: Path) -> None:
+def check_report(path: Place) -> None:
     """Refuse a report early that could not or should not be written, and make its folder.
 
     Raises:
         UsageError: The name does not end with .json, so it may be a picture's, or it is a folder.
         PictureError: Its folder cannot be made or written to.
     """
-    if path.suffix.lower() != SUFFIX or path.is_dir():
+    if path.suffix.lower() != SUFFIX or (isinstance(path, Path) and path.is_dir()):
         raise UsageError(f"report {path}: name a file that ends with {SUFFIX}; an older report is replaced")
+    if isinstance(path, StoredPath):
+        return
     make_folder(path.parent)
     if not os.access(path.parent, os.W_OK):
         raise PictureError(f"report {path}: its folder cannot be written to; give another")
 
 
 def write_report(
-    path: Path,
-    pairs: Sequence[tuple[Path, Path]],
+    path: Place,
+    pairs: Sequence[tuple[Place, Place]],
     results: Sequence[Success | Failure],
     *,
-    skipped: Sequence[tuple[Path, Path]] = (),
+    skipped: Sequence[tuple[Place, Place]] = (),
     unreadable: Sequence[Path] = (),
-    foreign: Sequence[tuple[Path, str]] = (),
+    foreign: Sequence[tuple[Place, str]] = (),
     others: int = 0,
     models: Mapping[str, str | Path],
     settings: Mapping[str, Any],
@@ -59,7 +63,7 @@ def write_report(
     "skipped" if its result existed already; "left" if the batch ended before it was started.
 
     Args:
-        path: The file to write.
+        path: The file to write, on this machine or in object storage.
         pairs: Sources and targets of the batch.
         results: Of the pictures that were started.
         skipped: Sources and targets that were left out because the targets existed.
@@ -73,6 +77,7 @@ def write_report(
 
     Raises:
         OSError: It cannot be written.
+        PictureError: It cannot be written to its storage.
     """
     pictures: list[dict[str, Any]] = []
     for result in results:
@@ -115,7 +120,14 @@ def write_report(
         },
         "pictures": pictures,
     }
-    write_atomically(path, json.dumps(document, indent=1).encode() + b"\n")
+    _write(path, json.dumps(document, indent=1).encode() + b"\n")
+
+
+def _write(path: Place, content: bytes) -> None:
+    if isinstance(path, StoredPath):
+        write(path, content)
+    else:
+        write_atomically(path, content)
 
 
 def _digest(path: Path) -> str:

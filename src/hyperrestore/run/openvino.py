@@ -29,6 +29,7 @@ from hyperrestore.run.backend import (
     first_line,
     level_text,
 )
+from hyperrestore.run.device import allowed_cpus, cpu_threads
 from hyperrestore.run.int8 import Ranges, quantize
 
 # Up to so many pixels of a picture, building a graph for its level takes longer than it saves.
@@ -270,7 +271,21 @@ def openvino_core() -> Any:
     finally:
         if silenced:
             del sys.modules[telemetry]
-    return openvino.Core()
+    core = openvino.Core()
+    threads = cpu_threads()
+    if threads < allowed_cpus():  # those OpenVINO finds itself
+        _limit_threads(core, threads)
+    return core
+
+
+def limit_threads(threads: int) -> None:
+    """Let this process compute with so many threads from now on, where several processes share the CPUs."""
+    _limit_threads(_openvino_core(), threads)
+
+
+def _limit_threads(core: Any, threads: int) -> None:
+    # By default threads are bound to CPUs: every process, or container, would choose the same ones.
+    core.set_property("CPU", {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False})
 
 
 def _as_input(level: Level) -> Pixels:

@@ -20,14 +20,18 @@ from hyperrestore import __version__
 from hyperrestore.errors import HyperrestoreError
 from hyperrestore.level import SHIPPED, Task
 from hyperrestore.restore.restorer import Restorer
+from hyperrestore.run.device import cpu_threads
 from hyperrestore.web.executor import FairExecutor
 from hyperrestore.web.messages import Limits
+from hyperrestore.web.metrics import Stages
 from hyperrestore.web.pages import Pages
 from hyperrestore.web.photos import REDUCTIONS
+from hyperrestore.web.restoring import InThisProcess, Restoring
 from hyperrestore.web.routes import router
 from hyperrestore.web.routes.jobs import JOBS
 from hyperrestore.web.safety import Safety
-from hyperrestore.web.shared import LastUsed, Shared
+from hyperrestore.web.shared import Shared
+from hyperrestore.web.workers import Workers
 
 STATIC = Path(__file__).parent / "static"  # the page, already built
 PAGES = 64
@@ -57,20 +61,23 @@ def create_app(
     cookie: str = "hyperrestore",
     limits: Limits = LIMITS,
     patience: float = PATIENCE,
+    workers: int = 1,
     static: Path = STATIC,
 ) -> FastAPI:
     """Make the application.
 
     Args:
         folder: For temporary files; private, and removed by the caller.
-        load: Loads the model of a task.
+        load: Loads the model of a task. With several workers it is pickled.
         token: What requests must show, see `Safety`; None if only this machine can reach the server.
         cookie: Name of the cookie that holds the token.
         limits: What is refused.
         patience: How long a page without an open stream may send no request before it is closed, seconds.
+        workers: How many processes restore; 1 is this one.
         static: The built page.
     """
-    views, renders = FairExecutor("views", most=VIEWS), FairExecutor("renders", most=JOBS)
+    views = FairExecutor("views", most=VIEWS, threads=workers)
+    renders = FairExecutor("renders", most=JOBS, threads=workers)
 
     def drop(page: str) -> None:
         views.drop(page)
@@ -80,13 +87,13 @@ def create_app(
         folder=folder,
         limits=limits,
         restorers={task: load(task) for task in SHIPPED},
-        load=load,
-        last_used=LastUsed(load),
+        restoring=_restoring(load, workers),
         pages=Pages(folder, most=PAGES, patience=patience, drop=drop),
         views=views,
         renders=renders,
         files=ThreadPoolExecutor(1, "files"),
         encoder=ThreadPoolExecutor(1, "encoder"),
+        stages=Stages(),
     )
 
     async def sweep() -> None:
@@ -104,6 +111,7 @@ def create_app(
             executor.close()
         for pool in (shared.files, shared.encoder):
             pool.shutdown(cancel_futures=True)
+        shared.restoring.close()
 
     app = FastAPI(
         title="hyperrestore",
@@ -124,6 +132,13 @@ def create_app(
     _put_failures_into_words(app)
     app.add_middleware(Safety, token=token, cookie=cookie)
     return app
+
+
+def _restoring(load: Callable[[Task], Restorer], workers: int) -> Restoring:
+    """What restores: this process, or several others that share the CPUs."""
+    if workers == 1:
+        return InThisProcess(load)
+    return Workers(workers, load, threads=max(1, cpu_threads() // workers))
 
 
 def _put_failures_into_words(app: FastAPI) -> None:

@@ -1,4 +1,4 @@
-"""One thread that computes for all pages, which take turns."""
+"""Threads that compute for all pages, which take turns."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ class _Waiting:
 
 
 class FairExecutor:
-    """One thread that runs the calls of many pages, one at a time.
+    """Threads that run the calls of many pages; usually a single one, which runs one call at a time.
 
     Pages take turns. The newest call of a page runs first, because that is what the person is looking at.
     Background calls run when nothing else waits, those of one page in the order in which they were made.
 
     Args:
-        name: Of the thread.
+        name: Of the threads.
         most: The most calls of one page that may wait.
+        threads: How many calls run at a time.
     """
 
-    def __init__(self, name: str, *, most: int) -> None:
+    def __init__(self, name: str, *, most: int, threads: int = 1) -> None:
         self._most = most
         self._changed = threading.Condition()
         # By page; the first page is next.
@@ -40,15 +41,16 @@ class FairExecutor:
         self._background: OrderedDict[str, list[_Waiting]] = OrderedDict()
         self._running = 0  # calls in the foreground
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, page: str, call: Callable[[], Result], *, background: bool = False) -> Future[Result]:
         """Queue a call.
 
         Args:
             page: Whose call it is.
-            call: Runs on the thread of this object.
+            call: Runs on a thread of this object.
             background: Whether it waits until no call in the foreground does.
 
         Returns:
@@ -81,6 +83,12 @@ class FairExecutor:
         with self._changed:
             self._changed.wait_for(lambda: not self._running and not self._foreground, seconds)
 
+    def waiting(self) -> int:
+        """How many calls wait."""
+        with self._changed:
+            lanes = (*self._foreground.values(), *self._background.values())
+            return sum(not waiting.future.cancelled() for lane in lanes for waiting in lane)
+
     def drop(self, page: str) -> None:
         """Withdraw all calls of a page that have not started."""
         with self._changed:
@@ -90,7 +98,7 @@ class FairExecutor:
             waiting.future.cancel()
 
     def close(self, seconds: float = 30.0) -> None:
-        """Withdraw all calls that have not started, and wait for the running one."""
+        """Withdraw all calls that have not started, and wait for those that run."""
         with self._changed:
             self._closed = True
             pages = [*self._foreground, *self._background]
@@ -98,7 +106,8 @@ class FairExecutor:
             self.drop(page)
         with self._changed:
             self._changed.notify_all()
-        self._thread.join(seconds)
+        for thread in self._threads:
+            thread.join(seconds)
 
     def _take(self, *, background: bool) -> _Waiting | None:
         """The next call; None if none waits."""

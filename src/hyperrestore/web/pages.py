@@ -175,6 +175,10 @@ class Pages:
         page = self._pages[identity] = Page(identity, folder, time.monotonic())
         return page
 
+    def all(self) -> list[Page]:
+        """The open pages."""
+        return list(self._pages.values())
+
     def find(self, identity: str) -> Page | None:
         """The page of that identity; looking it up counts as a sign of life."""
         page = self._pages.get(identity)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import socket
 import sys
@@ -23,6 +24,7 @@ from hyperrestore.web.pages import Pages
 from hyperrestore.web.safety import is_loopback
 from hyperrestore.web.storage import private_folder
 
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,}")  # what needs no quotes in an address or a cookie
 _STOPPING = 3  # seconds that open connections have to end
 
 
@@ -54,29 +56,38 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(*, host: str, port: int, browser: bool) -> None:
+def serve(*, host: str, port: int, browser: bool, workers: int = 1, token: str | None = None) -> None:
     """Serve the page until Ctrl-C.
 
     Args:
-        host: Address or name to listen on. Unless it is loopback, every request needs a token, which is part
-            of the printed address.
+        host: Address or name to listen on. Unless it is loopback, every request needs a token; if none is
+            given, it is a new one, and part of the printed address.
         port: 0 chooses a free one.
         browser: Whether to open the page in a browser.
+        workers: How many processes restore; 1 is this one.
+        token: What every request must show, on loopback, too; it is not printed.
 
     Raises:
-        UsageError: It cannot listen there.
+        UsageError: It cannot listen there, or the token is not one.
     """
+    if token is not None and not _TOKEN.fullmatch(token):
+        raise UsageError(
+            "the token has characters other than letters, digits, - and _, or fewer than 16; "
+            "`openssl rand -hex 24` makes one"
+        )
     listener = _listen(host, port)
     port = listener.getsockname()[1]
-    token = None if is_loopback(host) else secrets.token_urlsafe(24)
+    made = None if token or is_loopback(host) else secrets.token_urlsafe(24)
     shown = f"[{host}]" if ":" in host else host
     if host in ("0.0.0.0", "::"):  # everywhere
         shown = socket.gethostname()
-    address = f"http://{shown}:{port}/" + ("" if token is None else f"?token={token}")
+    address = f"http://{shown}:{port}/" + ("" if made is None else f"?token={made}")
     # The page itself says when a level lies outside the trained ones.
     warnings.simplefilter("ignore", ExtrapolationWarning)
     with listener, private_folder() as folder:
-        app = create_app(folder, Restorer.load, token=token, cookie=f"hyperrestore-{port}")
+        app = create_app(
+            folder, Restorer.load, token=token or made, cookie=f"hyperrestore-{port}", workers=workers
+        )
         sys.stdout.write(f"{address}\n")
         sys.stdout.flush()
         if browser:

@@ -7,7 +7,7 @@ import errno
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,35 +15,17 @@ from typing import Any
 
 from hyperrestore.errors import HyperrestoreError, PictureError
 from hyperrestore.level import Task
-from hyperrestore.restore.file import repair_file
 from hyperrestore.restore.repair import Mask
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.web.executor import FairExecutor
 from hyperrestore.web.messages import Limits
+from hyperrestore.web.metrics import Stages
 from hyperrestore.web.pages import Job, Page, Pages
 from hyperrestore.web.photos import LevelMap, Photo, keep_photo, read_info
+from hyperrestore.web.restoring import Restoring, Saved
 
 SPARE_DISK = 2**29  # bytes of free space left for other programs
 MOST_QUIET = 2.0  # seconds that a render waits for views, at most, after each of its tiles
-
-
-class LastUsed:
-    """The model used last. The others are dropped, since each takes hundreds of megabytes.
-
-    Args:
-        load: Loads the model of a task.
-    """
-
-    def __init__(self, load: Callable[[Task], Restorer]) -> None:
-        self._load = load
-        self._kept: tuple[tuple[Task, bool], Restorer] | None = None
-
-    def get(self, task: Task, *, mapped: bool) -> Restorer:
-        """The model of a task, for one level or a map of levels. Only one thread may call this."""
-        if self._kept is None or self._kept[0] != (task, mapped):
-            self._kept = None
-            self._kept = (task, mapped), self._load(task)
-        return self._kept[1]
 
 
 class TooLargeError(Exception):
@@ -58,25 +40,25 @@ class Shared:
         folder: For temporary files.
         limits: What is refused.
         restorers: By task, used to check levels and sizes; they hold no network.
-        load: Loads the model of a task.
-        last_used: The model that restores views.
+        restoring: Restores regions and whole photos.
         pages: The open pages.
         views: Restores regions.
         renders: Restores whole photos; it gives way to `views`.
         files: A thread that decodes photos.
         encoder: A thread that encodes what is shown.
+        stages: How long the work took.
     """
 
     folder: Path
     limits: Limits
     restorers: Mapping[Task, Restorer]
-    load: Callable[[Task], Restorer]
-    last_used: LastUsed
+    restoring: Restoring
     pages: Pages
     views: FairExecutor
     renders: FairExecutor
     files: ThreadPoolExecutor
     encoder: ThreadPoolExecutor
+    stages: Stages
 
 
 def take_in(shared: Shared, path: Path, identity: str, name: str) -> Photo:
@@ -97,7 +79,9 @@ def take_in(shared: Shared, path: Path, identity: str, name: str) -> Photo:
     planes = info.channels + (2 * info.channels + 2 if info.has_alpha else 0)
     needed = info.width * info.height * planes * info.dtype.itemsize * 4 // 3  # with the reduced copies
     check_disk(shared, needed)
-    return keep_photo(path, identity=identity, name=name, max_pixels=shared.limits.pixels)
+    return shared.stages.timed("decode", keep_photo)(
+        path, identity=identity, name=name, max_pixels=shared.limits.pixels
+    )
 
 
 def check_disk(shared: Shared, needed: int) -> None:
@@ -143,7 +127,7 @@ class _Unwanted(Exception):  # noqa: N818 - no error
 
 
 def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop) -> None:
-    """Run a job, on the thread of renders."""
+    """Run a job, on a thread of renders."""
 
     def change(**values: Any) -> None:
         loop.call_soon_threadsafe(_change, page, job, values)
@@ -160,11 +144,9 @@ def render(shared: Shared, page: Page, job: Job, loop: asyncio.AbstractEventLoop
         return
     change(state="running", began=time.monotonic())
     source, repair = job.photo.path, job.repair
-    restorer = shared.load(repair.task)
     try:
-        success = repair_file(
-            [restorer], [repair], source, job.target, quality=job.request.quality, progress=progress
-        )
+        save = shared.stages.timed("save", shared.restoring.save)
+        success = save(Saved(source, job.target, repair, job.request.quality), progress)
     except _Unwanted:
         change(state="cancelled")
     except HyperrestoreError as error:

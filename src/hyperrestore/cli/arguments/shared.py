@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from hyperrestore.cli.arguments.values import path, shard, whole
+from hyperrestore.cli.arguments.values import place, shard, whole
 
 PICTURES = "PNG, JPEG, WebP, TIFF or AVIF file"
 
@@ -43,7 +43,7 @@ def add_files(command: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="print a JSON object instead of a path for each picture"
     )
     command.add_argument(
-        "--report", type=path, metavar="FILE", help="write a JSON file with the outcome for each picture"
+        "--report", type=place, metavar="FILE", help="write a JSON file with the outcome for each picture"
     )
     add_limit(command)
     add_running(command)
@@ -55,7 +55,8 @@ def _add_results(command: argparse.ArgumentParser) -> None:
         "-o",
         "--out",
         required=True,
-        help="output: a file for one picture; a folder for several, or if it ends with /",
+        help="output: a file for one picture; a folder for several, or if it ends with /; on this machine or "
+        "in object storage, such as s3://BUCKET/FOLDER/",
     )
     command.add_argument(
         "-f",
@@ -83,8 +84,10 @@ def _add_results(command: argparse.ArgumentParser) -> None:
 def add_inputs(command: argparse.ArgumentParser, recursive: str) -> None:
     """Add the pictures to read, and -r with its help text."""
     command.add_argument(
-        "inputs", nargs="+", metavar="PICTURE", type=path, help=f"{PICTURES}; with -r also a folder"
-    )
+        "inputs", nargs="+", metavar="PICTURE", type=place,
+        help=f"{PICTURES}; with -r also a folder; on this machine or in object storage, such as "
+        "s3://BUCKET/NAME",
+    )  # fmt: skip
     command.add_argument("-r", "--recursive", action="store_true", help=recursive)
 
 

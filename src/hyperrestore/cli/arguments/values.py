@@ -7,6 +7,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hyperrestore.restore.place import Place
 
 
 def number(text: str) -> float:
@@ -59,6 +63,13 @@ def path(text: str) -> Path:
     if not text:  # the folder that one is in, to Path
         raise argparse.ArgumentTypeError("a path has no name; give a file or a folder")
     return Path(text)
+
+
+def place(text: str) -> Place:
+    """A path, or the URL of a file or a folder in object storage."""
+    from hyperrestore.restore.place import place_of
+
+    return place_of(text) if "://" in text else path(text)
 
 
 def level(text: str) -> float | tuple[float, float] | None:

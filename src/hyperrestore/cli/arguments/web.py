@@ -18,10 +18,15 @@ def add_web(commands: Commands) -> None:
     command.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS",
         help="address to listen on (default 127.0.0.1: only this machine); for any other, the printed URL "
-        "contains a token that visitors need",
+        "contains a token that visitors need, unless the environment variable HYPERRESTORE_TOKEN sets one",
     )  # fmt: skip
     command.add_argument(
         "--port", type=whole(0, 65535), default=8642, metavar="NUMBER",
         help="port to listen on (default 8642); 0 picks a free one",
+    )  # fmt: skip
+    command.add_argument(
+        "--workers", type=whole(1, 64), default=1, metavar="NUMBER",
+        help="restore in this many processes, so that as many visitors are served at a time; they share the "
+        "CPUs, and each needs memory for its own model (default 1)",
     )  # fmt: skip
     command.add_argument("--no-open", action="store_true", help="do not open a browser")

@@ -19,6 +19,7 @@ from hyperrestore.run.engine import Region
 from hyperrestore.web.messages import ShippedTask
 from hyperrestore.web.pages import Page
 from hyperrestore.web.photos import REDUCTIONS, LevelMap, Photo
+from hyperrestore.web.restoring import Viewed
 from hyperrestore.web.routes.repair import repair_of, result_size
 from hyperrestore.web.routes.request import FoundPage, FoundPhoto, Here, failures, unless_gone
 from hyperrestore.web.shared import Shared, add_reduced
@@ -102,7 +103,7 @@ async def show_region(
     if view.reduce not in photo.inputs or (level_map and view.reduce not in level_map.shares):
         await unless_gone(request, page, shared.files.submit(add_reduced, photo, level_map, view.reduce))
     if repair is None:
-        showing = shared.encoder.submit(photo.shown, view.region, view.reduce)
+        showing = shared.encoder.submit(shared.stages.timed("encode", photo.shown), view.region, view.reduce)
     else:
         left = threading.Event()
         waiting = _restore(shared, page, photo, view, repair, level_map, left)
@@ -111,7 +112,8 @@ async def show_region(
         except ClientDisconnect:
             left.set()
             raise
-        showing = shared.encoder.submit(photo.shown_result, rows, view.region, view.reduce, size)
+        encode = shared.stages.timed("encode", photo.shown_result)
+        showing = shared.encoder.submit(encode, rows, view.region, view.reduce, size)
     png = await unless_gone(request, page, showing)
     exact = "yes" if view.reduce == 1 and not view.quick else "no"
     return Response(png, media_type="image/png", headers={"X-Exact": exact})
@@ -146,14 +148,9 @@ def _restore(
         shared.views.give_way()
 
     def restore() -> Rows:
-        return photo.restored(
-            shared.last_used.get(repair.task, mapped=level_map is not None),
-            repair,
-            view.region,
-            view.reduce,
-            level_map=level_map,
-            quick=view.quick,
-            between=between if view.background else None,
+        viewed = Viewed(photo, repair, view.region, view.reduce, level_map, view.quick)
+        return shared.stages.timed("view", shared.restoring.view)(
+            viewed, between if view.background else None
         )
 
     return shared.views.submit(page.identity, restore, background=view.background)
