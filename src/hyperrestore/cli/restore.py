@@ -1,4 +1,4 @@
-"""`restore`, `denoise`, `dejpeg` and `upscale`: restored pictures, or sheets of several levels."""
+"""`restore`, `denoise`, `dejpeg` and `upscale`: restored pictures or films, or sheets of several levels."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from hyperrestore.cli.arguments.restore import check_choice
 from hyperrestore.cli.arguments.values import Dial
 from hyperrestore.cli.batch import run_plan, sum_up
+from hyperrestore.cli.film import run_film, takes_films
 from hyperrestore.cli.plan import Plan, check_mask, make_plan
 from hyperrestore.cli.restorers import load_restorers
 
 if TYPE_CHECKING:
     from hyperrestore.restore.batch import Failure
     from hyperrestore.restore.file import Success
-    from hyperrestore.restore.repair import Level
+    from hyperrestore.restore.repair import Level, Repair
     from hyperrestore.restore.restorer import Restorer
 
 ResultSize = Callable[[int, int], tuple[int, int]]  # width and height of a picture -> those of its result
@@ -39,6 +40,8 @@ def run_restore(options: argparse.Namespace) -> int:
 
     start = time.perf_counter()
     check_choice(options)
+    if takes_films(options):
+        return _restore_film(options)
     max_pixels = options.max_pixels or MAX_PIXELS
     plan = make_plan(
         options.inputs,
@@ -71,6 +74,12 @@ def run_restore(options: argparse.Namespace) -> int:
     return sum_up(results, plan, keeps_existing=keeps_existing)
 
 
+def _restore_film(options: argparse.Namespace) -> int:
+    """Restore a film."""
+    restorers = load_restorers(_models(options), device=options.device, precision=options.precision)
+    return run_film(options, restorers, _repairs(options, restorers))
+
+
 def _models(options: argparse.Namespace) -> dict[str, str]:
     """By task, in the order in which they repair a picture, the model for it."""
     off = {task for task, dial in _dials(options).items() if dial is not None and dial.is_off}
@@ -100,18 +109,15 @@ def _levels(options: argparse.Namespace, restorers: Sequence[Restorer]) -> Level
     return given
 
 
-def _restoring(
-    options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
-) -> tuple[Callable[..., Success], ResultSize]:
-    """The function that restores a picture, and the one for the size of its result.
+def _repairs(options: argparse.Namespace, restorers: Sequence[Restorer]) -> list[Repair]:
+    """The repair by each model.
 
     Levels that the models do not accept are refused here, and extrapolation is warned of, once for all
     pictures.
     """
-    from hyperrestore.restore.file import repair_file
     from hyperrestore.restore.repair import Size, repairs_of
 
-    repairs = repairs_of(
+    return repairs_of(
         restorers,
         _levels(options, restorers),
         level_map=options.level_map,
@@ -121,6 +127,15 @@ def _restoring(
         strength=1.0 if options.strength is None else options.strength,
         at_least=None if options.noise is None else options.noise.at_least,
     )
+
+
+def _restoring(
+    options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
+) -> tuple[Callable[..., Success], ResultSize]:
+    """The function that restores a picture, and the one for the size of its result."""
+    from hyperrestore.restore.file import repair_file
+
+    repairs = _repairs(options, restorers)
     restore = functools.partial(
         repair_file,
         restorers,
@@ -138,7 +153,7 @@ def _restoring(
 def _making_sheets(
     options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
 ) -> tuple[Callable[..., Success], ResultSize]:
-    """The same for a sheet of several levels; it refuses and warns as `_restoring` does."""
+    """The same for a sheet of several levels; it refuses and warns as `_repairs` does."""
     from hyperrestore.restore.sheet import check_singles, repairs_at, sweep_file
     from hyperrestore.run.engine import Region
 
