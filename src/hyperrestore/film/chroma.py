@@ -15,7 +15,7 @@ import numpy as np
 
 from hyperrestore.arrays import Float32
 
-Place = Literal["first", "middle", "last"]  # among the pixels that share a sample, where the sample is taken
+Place = Literal["first", "middle"]  # among the pixels that share a sample, where the sample is taken
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,6 @@ SITINGS = {
         Siting("center", "middle", "middle"),
         Siting("topleft", "first", "first"),
         Siting("top", "middle", "first"),
-        Siting("bottomleft", "first", "last"),
-        Siting("bottom", "middle", "last"),
     )
 }
 
@@ -92,7 +90,7 @@ def _matrices(length: int, apart: int, place: Place) -> tuple[Float32 | None, Fl
     if apart == 1:
         return None, None
     count = -(-length // apart)
-    offset = {"first": 0.0, "middle": (apart - 1) / 2, "last": apart - 1.0}[place]
+    offset = (apart - 1) / 2 if place == "middle" else 0.0
     position = np.clip((np.arange(length) - offset) / apart, 0, count - 1)  # in samples
     left = np.minimum(position.astype(int), max(count - 2, 0))
     share = position - left

@@ -41,7 +41,7 @@ class Placed(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """The size at which pictures are shown: in pixels if the unit is 0; only their ratio counts if it is 3."""
+    """The size at which pictures are shown: in pixels if the unit is 0; if it is 3, only the ratio counts."""
 
     width: int
     height: int

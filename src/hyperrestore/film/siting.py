@@ -12,14 +12,7 @@ from hyperrestore.film.library import pyav
 
 # Elements of Matroska: identifier and a length of one byte.
 ACROSS, DOWN = b"\x55\xb7\x81", b"\x55\xb8\x81"
-NAMES = {
-    (1, 2): "left",
-    (2, 2): "center",
-    (1, 1): "topleft",
-    (2, 1): "top",
-    (1, 3): "bottomleft",
-    (2, 3): "bottom",
-}
+NAMES = {(1, 2): "left", (2, 2): "center", (1, 1): "topleft", (2, 1): "top"}
 
 
 def siting_name(stream: Any) -> str | None:

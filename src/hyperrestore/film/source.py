@@ -203,6 +203,8 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         with av.open(str(path)) as container:
             yield container
+    except av.EOFError as error:
+        raise PictureError(f"{path}: ends before its first frame; nothing to restore") from error
     except av.FFmpegError as error:
         raise PictureError(f"{path}: cannot be read as a film ({error.strerror})") from error
 
