@@ -6,7 +6,7 @@
     │   ├── RecipeError       a training recipe with a missing, unknown or impossible entry
     │   └── MissingExtraError an optional dependency is not installed
     ├── TrainingError         training ran off; exit code 1
-    ├── PictureError          a picture cannot be read or written; command line exit code 1
+    ├── PictureError          a picture or film cannot be read or written; command line exit code 1
     │   └── DiskFullError     no space is left for it, nor for any other
     └── CheckpointError       a model file is damaged, foreign or of another version; exit code 1
 
@@ -43,7 +43,7 @@ class TrainingError(HyperrestoreError):
 
 
 class PictureError(HyperrestoreError):
-    """A picture cannot be read or written."""
+    """A picture or a film cannot be read or written."""
 
 
 class DiskFullError(PictureError):

@@ -1,4 +1,4 @@
-"""`restore`, `denoise`, `dejpeg` and `upscale`: restored pictures, or sheets of several levels."""
+"""`restore`, `denoise`, `dejpeg` and `upscale`: restored pictures or films, or sheets of several levels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hyperrestore.cli.arguments.restore import check_choice
 from hyperrestore.cli.arguments.values import Dial
 from hyperrestore.cli.batch import run_plan, sum_up
+from hyperrestore.cli.film import run_film, takes_films
 from hyperrestore.cli.plan import Plan, check_mask, make_plan
 from hyperrestore.cli.restorers import load_restorers
 from hyperrestore.errors import UsageError
@@ -20,7 +21,7 @@ from hyperrestore.restore.place import StoredPath
 if TYPE_CHECKING:
     from hyperrestore.restore.batch import Failure
     from hyperrestore.restore.file import Success
-    from hyperrestore.restore.repair import Level
+    from hyperrestore.restore.repair import Level, Repair
     from hyperrestore.restore.restorer import Restorer
 
 ResultSize = Callable[[int, int], tuple[int, int]]  # width and height of a picture -> those of its result
@@ -43,6 +44,8 @@ def run_restore(options: argparse.Namespace) -> int:
 
     start = time.perf_counter()
     check_choice(options)
+    if takes_films(options):
+        return _restore_film(options)
     max_pixels = options.max_pixels or MAX_PIXELS
     plan = make_plan(
         options.inputs,
@@ -86,6 +89,12 @@ def _check_stored(options: argparse.Namespace) -> None:
             raise UsageError(f"{name} is for pictures and results on this machine; leave it out")
 
 
+def _restore_film(options: argparse.Namespace) -> int:
+    """Restore a film."""
+    restorers = load_restorers(_models(options), device=options.device, precision=options.precision)
+    return run_film(options, restorers, _repairs(options, restorers))
+
+
 def _models(options: argparse.Namespace) -> dict[str, str]:
     """By task, in the order in which they repair a picture, the model for it."""
     off = {task for task, dial in _dials(options).items() if dial is not None and dial.is_off}
@@ -115,18 +124,15 @@ def _levels(options: argparse.Namespace, restorers: Sequence[Restorer]) -> Level
     return given
 
 
-def _restoring(
-    options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
-) -> tuple[Callable[..., Success], ResultSize]:
-    """The function that restores a picture, and the one for the size of its result.
+def _repairs(options: argparse.Namespace, restorers: Sequence[Restorer]) -> list[Repair]:
+    """The repair by each model.
 
     Levels that the models do not accept are refused here, and extrapolation is warned of, once for all
     pictures.
     """
-    from hyperrestore.restore.file import repair_file
     from hyperrestore.restore.repair import Size, repairs_of
 
-    repairs = repairs_of(
+    return repairs_of(
         restorers,
         _levels(options, restorers),
         level_map=options.level_map,
@@ -136,6 +142,15 @@ def _restoring(
         strength=1.0 if options.strength is None else options.strength,
         at_least=None if options.noise is None else options.noise.at_least,
     )
+
+
+def _restoring(
+    options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
+) -> tuple[Callable[..., Success], ResultSize]:
+    """The function that restores a picture, and the one for the size of its result."""
+    from hyperrestore.restore.file import repair_file
+
+    repairs = _repairs(options, restorers)
     restore = functools.partial(
         repair_file,
         restorers,
@@ -153,7 +168,7 @@ def _restoring(
 def _making_sheets(
     options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
 ) -> tuple[Callable[..., Success], ResultSize]:
-    """The same for a sheet of several levels; it refuses and warns as `_restoring` does."""
+    """The same for a sheet of several levels; it refuses and warns as `_repairs` does."""
     from hyperrestore.restore.sheet import check_singles, repairs_at, sweep_file
     from hyperrestore.run.engine import Region
 

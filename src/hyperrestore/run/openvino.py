@@ -280,7 +280,7 @@ def openvino_core() -> Any:
 
 def limit_threads(threads: int) -> None:
     """Let this process compute with so many threads from now on, where several processes share the CPUs."""
-    _limit_threads(_openvino_core(), threads)
+    _limit_threads(openvino_core(), threads)
 
 
 def _limit_threads(core: Any, threads: int) -> None:

@@ -45,8 +45,22 @@ def add_files(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--report", type=place, metavar="FILE", help="write a JSON file with the outcome for each picture"
     )
+    _add_films(command)
     add_limit(command)
     add_running(command)
+
+
+def _add_films(command: argparse.ArgumentParser) -> None:
+    """Add the options for films."""
+    command.add_argument(
+        "--follow", action="store_true",
+        help="for a film: let estimated levels follow it over time, smoothly; by default one is found "
+        "for all of it",
+    )  # fmt: skip
+    command.add_argument(
+        "--lossless", action="store_true",
+        help="for a film: encode its pictures without a loss, as FFV1 in an .mkv file",
+    )  # fmt: skip
 
 
 def _add_results(command: argparse.ArgumentParser) -> None:

@@ -1,0 +1,1 @@
+"""Films: their pictures are restored, all else is copied."""

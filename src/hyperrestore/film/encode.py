@@ -1,0 +1,85 @@
+"""Restored frames -> a segment: a file of encoded frames that begins with a whole picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from hyperrestore.errors import PictureError
+from hyperrestore.film.codec import Codec
+from hyperrestore.film.frames import frame_of
+from hyperrestore.film.library import pyav
+from hyperrestore.film.source import Film, Frame
+from hyperrestore.film.work import Segment
+
+# Matroska counts milliseconds, too coarse for some films: in a segment its times are the numbers of frames.
+COUNTED = Fraction(1, 1000)
+EARLY = 64  # frames by which they are decoded earlier than shown, more than any encoder needs
+
+
+def write_segment(
+    path: Path, film: Film, codec: Codec, frames: Iterable[Frame], *, width: int, height: int
+) -> Segment:
+    """Encode frames.
+
+    Args:
+        path: File to write.
+        film: The film, whose colours the file describes.
+        codec: How they are encoded.
+        frames: At least one.
+        width: Of the frames, pixels.
+        height: Of the frames, pixels.
+
+    Raises:
+        PictureError: They cannot be encoded, or the file not be written.
+    """
+    av = pyav()
+    times: list[int] = []
+    order: list[int] = []
+    try:
+        with av.open(str(path), "w", format="matroska") as container:
+            stream = _stream(container, film, codec, width, height)
+            for frame in frames:
+                times.append(frame.time)
+                _mux(container, stream, stream.encode(_prepared(frame, film, codec)), times, order)
+            _mux(container, stream, stream.encode(None), times, order)
+    except av.FFmpegError as error:
+        raise PictureError(f"{path}: frames cannot be written by {codec.name} ({error.strerror})") from error
+    return Segment(path, times, order)
+
+
+def _stream(container: Any, film: Film, codec: Codec, width: int, height: int) -> Any:
+    siting = {} if film.siting is None else {"chroma_sample_location": film.siting}
+    stream = container.add_stream(codec.name, rate=film.rate, options={**codec.options, **siting})
+    stream.width, stream.height, stream.pix_fmt = width, height, codec.format
+    context = stream.codec_context
+    context.time_base = film.time_base
+    context.color_primaries, context.color_trc = film.primaries, film.transfer
+    context.colorspace, context.color_range = film.matrix, film.range
+    if film.aspect is not None:
+        context.sample_aspect_ratio = film.aspect
+    return stream
+
+
+def _prepared(frame: Frame, film: Film, codec: Codec) -> Any:
+    picture = frame_of(frame.planes, film.layout)
+    if codec.format != film.layout.name:
+        picture = picture.reformat(format=codec.format)
+    picture.pts, picture.time_base = frame.time, film.time_base
+    picture.color_primaries, picture.color_trc = film.primaries, film.transfer
+    picture.colorspace, picture.color_range = film.matrix, film.range
+    return picture
+
+
+def _mux(container: Any, stream: Any, packets: Iterable[Any], times: list[int], order: list[int]) -> None:
+    """Write packets, with the numbers of their frames as times."""
+    numbers = {time: number for number, time in enumerate(times)}
+    for packet in packets:
+        number = numbers[packet.pts]
+        packet.time_base = COUNTED
+        packet.pts, packet.dts, packet.duration = number, len(order) - EARLY, 1
+        order.append(number)
+        packet.stream = stream
+        container.mux(packet)
