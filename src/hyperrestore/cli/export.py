@@ -13,8 +13,10 @@ def run_export(options: argparse.Namespace) -> int:
     """Write the file, print its path, and return the exit code."""
     if options.form is not None:
         return _run_form(options)
-    if options.out is not None or options.level is not None or options.half:
-        raise UsageError("--out, --level and --half are for a form; give it by --as, such as --as baked")
+    if options.runtime is not None or options.out is not None or options.level is not None or options.half:
+        raise UsageError(
+            "--out, --level, --half and --runtime are for a form; give it by --as, such as --as baked"
+        )
     check_installed("exporting", ("torch", *EXPORTERS))
     from hyperrestore.run.export import export_onnx
 
@@ -28,5 +30,8 @@ def _run_form(options: argparse.Namespace) -> int:
     from hyperrestore.run.forms.export import export_form
 
     model, levels = model_path(str(options.model)), tuple(options.level or ())
-    put(str(export_form(model, options.form, options.out, levels=levels, half=options.half)))
+    written = export_form(
+        model, options.form, options.out, levels=levels, half=options.half, runtime=options.runtime
+    )
+    put(str(written))
     return 0

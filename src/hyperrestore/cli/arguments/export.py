@@ -5,7 +5,7 @@ from __future__ import annotations
 from hyperrestore.cli.arguments.shared import Commands
 from hyperrestore.cli.arguments.values import numbers, path
 
-FORMS = ("onnx", "onnx-map", "baked", "pt2", "safetensors", "ncnn", "darktable")
+FORMS = ("onnx", "onnx-map", "baked", "pt2", "safetensors", "ncnn", "darktable", "page")
 
 
 def add_export(commands: Commands) -> None:
@@ -27,11 +27,13 @@ def add_export(commands: Commands) -> None:
         "--as", choices=FORMS, dest="form",
         help="onnx: level as an input; onnx-map: a level for each pixel; baked: ONNX for one level, plain "
         "convolutions; pt2: torch.export; safetensors: state dict for one level; ncnn: for one level; "
-        "darktable: a package that darktable installs",
+        "darktable: a package that darktable installs; page: a folder with a page that restores photos in "
+        "the browser",
     )  # fmt: skip
     command.add_argument(
         "-o", "--out", metavar="FILE_OR_FOLDER",
-        help="output: a file, or a folder; default: the current folder",
+        help="output: a file, or a folder; default: the current folder. For a page its own folder; default: "
+        "the model's name and -page",
     )  # fmt: skip
     command.add_argument(
         "-l", "--level", type=numbers, metavar="NUMBERS",
@@ -40,3 +42,8 @@ def add_export(commands: Commands) -> None:
         "or 4, then the softness",
     )  # fmt: skip
     command.add_argument("--half", action="store_true", help="compute in fp16; for onnx, onnx-map and baked")
+    command.add_argument(
+        "--runtime", type=path, metavar="FILE",
+        help="for a page: the npm package onnxruntime-web, a .tgz file, which is put beside the page; "
+        "`npm pack onnxruntime-web` downloads it",
+    )  # fmt: skip

@@ -11,10 +11,10 @@ from hyperrestore.level import LevelScale, Task
 from hyperrestore.run.forms.model import Model
 from hyperrestore.run.forms.onnx_geometry import interpolation
 
-Form = Literal["onnx", "onnx-map", "baked", "pt2", "safetensors", "ncnn", "darktable"]
+Form = Literal["onnx", "onnx-map", "baked", "pt2", "safetensors", "ncnn", "darktable", "page"]
 FIXED: tuple[Form, ...] = ("baked", "safetensors", "ncnn")  # for one level
 HALVED: tuple[Form, ...] = ("onnx", "onnx-map", "baked")  # which can compute in fp16
-ANY_SIZE: tuple[Form, ...] = ("onnx", "onnx-map", "baked")  # which pad a picture by themselves
+ANY_SIZE: tuple[Form, ...] = ("onnx", "onnx-map", "baked", "page")  # which pad a picture by themselves
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _inputs(request: Request, multiple: int) -> list[dict[str, Any]]:
     }
     levels = [list(scale.trained) for scale in request.model.description.scales]
     per_pixel = [batch, axes, "height", "width"]
-    if request.form in ("onnx", "pt2"):
+    if request.form in ("onnx", "pt2", "page"):
         meaning = "in the units of `levels`"
         return [image, _level("level", [axes], levels, meaning)]
     if request.form == "onnx-map":

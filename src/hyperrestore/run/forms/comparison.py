@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
+from hyperrestore.errors import CheckpointError
 from hyperrestore.level import Task
 from hyperrestore.run.forms.card import ANY_SIZE, Compared, Request
 from hyperrestore.run.forms.check import (
@@ -19,6 +22,31 @@ from hyperrestore.run.forms.check import (
 from hyperrestore.run.forms.darktable import ENLARGED, SIGMA_OF_ONE, darktable_config
 from hyperrestore.run.forms.model import checked_levels
 from hyperrestore.run.forms.runs import run_ncnn, run_onnx, run_pt2, run_tensors
+
+
+def check_against_engine(request: Request, contents: Mapping[str, bytes], name: str) -> Compared:
+    """Run files before they are written, and compare their results with the engine's.
+
+    Args:
+        request: What is exported.
+        contents: The bytes of the files, by their suffixes.
+        name: Of the main file; the others have the same, with their own suffixes.
+
+    Raises:
+        MissingExtraError: The library that reads the form is not installed.
+        CheckpointError: They differ by more than the tolerance.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / name
+        for suffix, content in contents.items():
+            trial.with_suffix(suffix).write_bytes(content)
+        compared = compared_with_engine(request, trial)
+    if not compared.difference <= compared.tolerance:
+        raise CheckpointError(
+            f"{request.model.path}: exported as {request.form}, it differs from the engine by "
+            f"{compared.difference:.2g}; at most {compared.tolerance:g} is accepted, so nothing was written"
+        )
+    return compared
 
 
 def compared_with_engine(request: Request, file: Path) -> Compared:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
 from hyperrestore.atomic import write_atomically
-from hyperrestore.errors import CheckpointError, UsageError
+from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
 from hyperrestore.network.checkpoint import graph_path
 from hyperrestore.run.forms.card import FIXED, HALVED, Form, Request, card
-from hyperrestore.run.forms.comparison import compared_with_engine
+from hyperrestore.run.forms.comparison import check_against_engine
 from hyperrestore.run.forms.darktable import darktable_config, darktable_graphs, darktable_package
 from hyperrestore.run.forms.model import Model, checked_levels, open_model
 from hyperrestore.run.forms.ncnn_form import ncnn_files
 from hyperrestore.run.forms.onnx_forms import baked_onnx, live_onnx, mapped_onnx
 from hyperrestore.run.forms.pt2 import pt2_file
+from hyperrestore.run.forms.static_page import write_page
 from hyperrestore.run.forms.tensors import tensors_file
 
 SUFFIXES: Mapping[Form, str] = {
@@ -39,6 +39,7 @@ def export_form(
     *,
     levels: tuple[float, ...] = (),
     half: bool = False,
+    runtime: Path | None = None,
 ) -> Path:
     """Write a model in a form that other programs read, and a description beside it: its name, and `.json`.
 
@@ -49,34 +50,32 @@ def export_form(
         path: The checkpoint.
         form: Which form; the guide on exporting lists them.
         out: A file, or a folder: an existing one, or one that ends with "/". By default the current folder.
+            For the form page, the page's own folder; by default the model's name and "-page".
         levels: For forms of one level: one number, or one for each axis of the model.
         half: Compute in fp16; for the ONNX forms.
+        runtime: The npm package onnxruntime-web, a `.tgz` file; for the form page, which needs it.
 
     Returns:
-        The path of the file. For ncnn the weights lie beside it, with the suffix `.bin`.
+        The path of the file. For ncnn the weights lie beside it, with the suffix `.bin`. For the form page,
+        the path of the folder.
 
     Raises:
-        UsageError: The form does not exist, or not for this model, level or precision; or the file would
-            replace the model or its graphs.
+        UsageError: The form does not exist, or not for this model, level or precision; the file would replace
+            the model or its graphs; or the runtime is missing or cannot be used.
         LevelError: The model does not accept a level.
         MissingExtraError: ncnn is not installed.
         CheckpointError: The checkpoint cannot be read, or its export differs from the engine.
     """
     if form not in get_args(Form):
         raise UsageError(f"form {form!r} is unknown; known are {', '.join(get_args(Form))}")
+    if runtime is not None and form != "page":
+        raise UsageError(f"a runtime is for the form page; form {form} takes none")
     request = _request(open_model(path), form, levels, half=half)
+    if form == "page":
+        return write_page(request.model, out, runtime=runtime)
     target = _target(request, out, given=levels)
     contents = _contents(request)
-    with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder) / target.name
-        for suffix, content in contents.items():
-            trial.with_suffix(suffix).write_bytes(content)
-        compared = compared_with_engine(request, trial)
-    if not compared.difference <= compared.tolerance:
-        raise CheckpointError(
-            f"{path}: exported as {form}, it differs from the engine by {compared.difference:.2g}; at most "
-            f"{compared.tolerance:g} is accepted, so nothing was written"
-        )
+    compared = check_against_engine(request, contents, target.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     for suffix, content in contents.items():
         write_atomically(target.with_suffix(suffix), content)
@@ -94,6 +93,8 @@ def _request(model: Model, form: Form, levels: tuple[float, ...], *, half: bool)
         raise UsageError(f"form {form} is for one level; give it, in the unit {model.description.scale.unit}")
     if levels and form not in (*FIXED, "darktable"):
         raise UsageError(f"form {form} takes its level when it runs; give no level, or form baked")
+    if form == "page" and task == Task.UPSCALE:
+        raise UsageError("form page is not for enlarging; give a model for denoise or dejpeg")
     if form == "onnx-map" and task == Task.UPSCALE:
         raise UsageError("form onnx-map is not for enlarging: its level is the size of the result; use baked")
     return Request(model, form, checked_levels(model, levels) if levels else (), half)
