@@ -42,7 +42,7 @@ from hyperrestore.measure.metrics import psnr
 WIDTH, DEEPER, HEADS, HIDDEN = 64, 32, 4, 64  # of the network's layers
 SEEN = (256, 64)  # blocks of a piece, at full and half size
 BATCH, RATE = 64, 2e-3
-REGRET = 1.5  # weight of a dB that a level loses against the best one
+REGRET = 2.0  # weight of a dB that a level loses against the best one
 HELPS = 0.1  # dB from which on a level is worth applying
 GOOD = 0.05  # dB that a level may lose and be as right as the best one
 NOT_COMPRESSED = Compression(None, "")
@@ -246,9 +246,9 @@ def main() -> None:
         "--samples", type=int, default=36000, help="training samples; a tenth as many are measured"
     )
     parser.add_argument(
-        "--cameras", type=float, default=0.0, help="share of crops with the noise of a camera (default: 0)"
+        "--cameras", type=float, default=0.2, help="share of crops with the noise of a camera (default: 0.2)"
     )
-    parser.add_argument("--epochs", type=int, default=45)
+    parser.add_argument("--epochs", type=int, default=22)
     options = parser.parse_args()
     training, held_out = split_photos(find_photos(options.photos))
     if options.best:

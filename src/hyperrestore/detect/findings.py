@@ -25,10 +25,8 @@ from hyperrestore.run.transparency import hidden_pixels
 
 SAMPLE = 2**21  # pixels that are looked at, in bands spread over the picture
 BANDS, WIDEST = 8, 4096
-CLEAN, SURE = (
-    2.0,
-    0.9,
-)  # sigma below which a picture counts as clean; probability that noise is worth removing
+CLEAN = 2.0  # sigma below which a picture counts as clean
+SURE = 0.9  # probability from which on noise is worth removing
 WORTH_REPAIR = 97  # quality above which JPEG shows nowhere
 HEAD = 2**24  # bytes of a file in which its tables stand
 

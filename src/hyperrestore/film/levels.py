@@ -54,10 +54,11 @@ def median_findings(found: Sequence[Findings]) -> Findings:
     )
     if not noises or 2 * len(noises) < len(found):
         return Findings(compression, None)
-    sigma, spread = (
-        median(values) for values in zip(*((each.sigma, each.spread) for each in noises), strict=True)
+    sigma, spread, worth = (
+        median(values)
+        for values in zip(*((each.sigma, each.spread, each.worth) for each in noises), strict=True)
     )
-    return Findings(compression, Noise(sigma, spread))
+    return Findings(compression, Noise(sigma, spread, worth))
 
 
 def followed(repair: Repair, found: Sequence[Findings], count: int) -> Float64 | None:
