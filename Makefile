@@ -50,8 +50,9 @@ docs: .venv/ready  ## The documentation site, in docs/_build; a warning is an er
 	test -x /usr/bin/chromium || { apt-get update --quiet && apt-get install --quiet --yes chromium; }
 	touch $@
 
-.venv/ready-hosts: .venv/ready
+.venv/ready-hosts: .venv/ready-web
 	$(DEV)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test-hosts]'
+	command -v npm > /dev/null || { apt-get update --quiet && apt-get install --quiet --yes npm; }
 	touch $@
 
 clean:

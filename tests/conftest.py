@@ -1,4 +1,4 @@
-"""What several test files share: a scale, a tiny network with weights that matter, and its model files."""
+"""What several test files share: scales, tiny networks with weights that matter, model files, a browser."""
 
 import os
 import signal
@@ -26,6 +26,17 @@ TINY = NetworkConfig("unet", widths=(8, 16), blocks=(1, 1), rank=2)
 SUBPIXEL = NetworkConfig("subpixel", widths=(8, 12), blocks=(1, 1), rank=2, subpixels=4)
 SMALL_PAPER = NetworkConfig("paper", widths=(8,), blocks=(2,))
 
+CHROMIUM = Path("/usr/bin/chromium")  # Debian's
+QUIET = [
+    "--no-sandbox",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--metrics-recording-only",
+]
 
 SOURCE = Path(hyperrestore.__file__).parents[1]
 MEASURE = """
@@ -145,3 +156,14 @@ def _ctrl_c_is_heard():
     """A shell lets its background jobs ignore Ctrl-C, and the tests of it would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="driving the page needs playwright")
+    if not CHROMIUM.exists():
+        pytest.skip(f"driving the page needs {CHROMIUM}")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()

@@ -15,17 +15,6 @@ from hyperrestore.measure.metrics import psnr
 
 SIGMA, QUALITY = 18, 20
 ONE_STEP = 1  # of 8 bits: the view and the file may round a value that lies on the border differently
-CHROMIUM = Path("/usr/bin/chromium")  # Debian's
-QUIET = [
-    "--no-sandbox",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-domain-reliability",
-    "--disable-sync",
-    "--metrics-recording-only",
-]
 COMMAND = [sys.executable, "-c", "import sys; from hyperrestore.cli.main import main; sys.exit(main())"]
 
 
@@ -104,17 +93,6 @@ def address():
     ) as server:
         yield server.stdout.readline().strip()
         server.terminate()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="driving the page needs playwright")
-    if not CHROMIUM.exists():
-        pytest.skip(f"driving the page needs {CHROMIUM}")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
