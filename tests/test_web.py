@@ -168,10 +168,7 @@ def test_a_page_that_waits_for_an_answer_is_not_lost(models, tmp_path):
         threading.Timer(1.5, gate.set).start()
         assert view(client, photo, task="denoise", level=5).shape == (3, 90, 110)
         page = shared.pages.find(client.headers["X-Page"])
-        deadline = time.monotonic() + 5  # the answer arrives a moment before the server has counted it
-        while page.waiting and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert page.waiting == 0
+        wait_for(lambda: page.waiting == 0)  # the answer arrives a moment before the server has counted it
         wait_for(lambda: page.closed)
 
 

@@ -10,6 +10,12 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 
+def flush_to_disk(path: Path) -> None:
+    """Wait until a finished file is safely on the disk: some disks report errors only then."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that under its name there is always the old or the new content, whole."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

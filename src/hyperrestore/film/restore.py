@@ -21,6 +21,7 @@ from hyperrestore.film.library import pyav
 from hyperrestore.film.plan import Plan, make_plan
 from hyperrestore.film.source import Film, Frame, frames_from, number_at, read_film
 from hyperrestore.film.work import Segment, Work
+from hyperrestore.picture.temporary import rename
 from hyperrestore.restore.assembly import Assembly, Seen, assemble
 from hyperrestore.restore.file import COPIED, Success
 from hyperrestore.restore.repair import Repair
@@ -96,7 +97,7 @@ def restore_film(
         segments = _segments(work, job, segment, progress)
         lost = join_film(result, film, segments, job.size, suffix=target.suffix.lower(), codec=codec.name)
         notes = (*notes, *plan.notes, *lost)
-    _rename(result, target)
+    rename(result, target, target, overwrite, None)
     work.remove()
     levels = {str(repairs[each.number].task): each.reported for each in plan.treatments}
     seconds = round(time.perf_counter() - start, 3)
@@ -220,10 +221,3 @@ def _segments(work: Work, job: _Job, length: int, progress: Callable[[int, int],
     if not segments:
         raise PictureError(f"{film.path}: none of its frames can be decoded; is the file complete?")
     return segments
-
-
-def _rename(result: Path, target: Path) -> None:
-    """Give a finished file its name, once it is on the disk."""
-    with result.open("rb+") as file:
-        os.fsync(file.fileno())
-    result.replace(target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hyperrestore.atomic import write_atomically
+from hyperrestore.atomic import flush_to_disk, write_atomically
 
 SETTINGS, LEVELS = "settings.json", "levels.json"
 
@@ -73,11 +72,7 @@ class Work:
 
     def finish(self, number: int, segment: Segment) -> None:
         """Note that a segment is complete."""
-        descriptor = os.open(segment.path, os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        flush_to_disk(segment.path)
         self._write(f"{number:05}.json", {"times": segment.times, "order": segment.order})
 
     def finished(self) -> Iterator[Segment]:

@@ -76,7 +76,7 @@ def picture_format(path: Path, read_head: Callable[[], bytes] | None = None) -> 
         path: The file.
         read_head: Gives its first bytes, where it lies elsewhere.
     """
-    head = read_head() if read_head else _head(path)
+    head = _head(path, read_head)
     return format_of(head) if head else None
 
 
@@ -90,7 +90,7 @@ def is_picture(path: Path, read_head: Callable[[], bytes] | None = None) -> bool
     suffix = path.suffix.lower()
     if suffix not in _NO_SUFFIX:
         return suffix in READ_SUFFIXES
-    head = read_head() if read_head else _head(path)
+    head = _head(path, read_head)
     return head is not None and format_of(head) is not None and _foreign_of(head) is None
 
 
@@ -109,7 +109,7 @@ def foreign_kind(path: Path, read_head: Callable[[], bytes] | None = None) -> st
     named = next((kind.name for kind in FOREIGN if suffix in kind.suffixes), None)
     if named:
         return named
-    head = read_head() if read_head else _head(path)
+    head = _head(path, read_head)
     if head is None:
         return "file that cannot be opened" if suffix in _NO_SUFFIX else None
     known = format_of(head)
@@ -139,8 +139,10 @@ def name_foreign(found: Sequence[tuple[object, str]]) -> str:
     return ", ".join(parts) + (f", {others} of other kinds" if others else "") + f"; {advice} them first"
 
 
-def _head(path: Path) -> bytes | None:
+def _head(path: Path, read_head: Callable[[], bytes] | None) -> bytes | None:
     """The first bytes of a file, none of what is no file; None where they cannot be read."""
+    if read_head is not None:
+        return read_head()
     try:
         if not path.is_file():  # a pipe would wait for its other end
             return b""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hyperrestore.atomic import flush_to_disk
 from hyperrestore.errors import PictureError
 from hyperrestore.picture.vips import reading, writing
 
@@ -29,9 +30,8 @@ def folder_beside(path: Path, target: Path) -> Iterator[Path]:
 
 
 def rename(finished: Path, path: Path, target: Path, overwrite: bool, times: tuple[int, int] | None) -> None:
-    """Give a finished file its name, once it is safely on the disk: some disks report errors only then."""
-    with finished.open("rb+") as file:
-        os.fsync(file.fileno())
+    """Give a finished file its name, once it is safely on the disk."""
+    flush_to_disk(finished)
     if times:
         os.utime(finished, ns=times)
     if target.exists():

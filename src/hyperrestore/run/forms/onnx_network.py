@@ -81,10 +81,7 @@ def fixed_convolutions(graph: Graph, kernels: Kernels, precision: npt.DTypeLike)
     """Convolutions for one level: kernels without slopes."""
 
     def convolve(place: Place, x: str) -> str:
-        kernel = kernels[place.layer]
-        weight = graph.constant(kernel.weight, precision, name=f"{place.layer}.weight")
-        bias = graph.constant(kernel.bias, precision, name=f"{place.layer}.bias")
-        return _conv(graph, place, x, weight, bias)
+        return _conv(graph, place, x, *_at_origin(graph, kernels[place.layer], place.layer, precision))
 
     return convolve
 
@@ -103,8 +100,7 @@ def live_convolutions(
 
     def convolve(place: Place, x: str) -> str:
         kernel = kernels[place.layer]
-        weight = graph.constant(kernel.weight, precision, name=f"{place.layer}.weight")
-        bias = graph.constant(kernel.bias, precision, name=f"{place.layer}.bias")
+        weight, bias = _at_origin(graph, kernel, place.layer, precision)
         for index, bias_slope in enumerate(kernel.bias_slopes):
             w = _slope(graph, kernel, place.layer, index, precision)
             b = graph.constant(bias_slope, precision, name=f"{place.layer}.bias_slope.{index}")
@@ -113,6 +109,12 @@ def live_convolutions(
         return _conv(graph, place, x, weight, bias)
 
     return convolve
+
+
+def _at_origin(graph: Graph, kernel: Kernel, layer: str, precision: npt.DTypeLike) -> tuple[str, str]:
+    """A kernel and its bias without what follows a level."""
+    weight = graph.constant(kernel.weight, precision, name=f"{layer}.weight")
+    return weight, graph.constant(kernel.bias, precision, name=f"{layer}.bias")
 
 
 def _slope(graph: Graph, kernel: Kernel, layer: str, index: int, precision: npt.DTypeLike) -> str:
