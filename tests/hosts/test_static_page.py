@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,15 @@ class Silent(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *arguments):
         pass
+
+
+class Slow(Silent):
+    """A server that takes its time for the page's description."""
+
+    def do_GET(self):
+        if self.path.endswith("page.json"):
+            time.sleep(2)
+        super().do_GET()
 
 
 class Isolating(Silent):
@@ -181,6 +191,16 @@ def test_tiles_have_no_seams(open_page, tmp_path):
     screen.restore(40)
     assert_within_one_step(screen.saved(tmp_path / "saved.png"), by_command("denoise", source, 40))
     assert screen.page.inner_text(".chip").startswith(f"sigma 40 · {width} {TIMES} {height} · ")
+
+
+def test_a_photo_may_be_chosen_before_the_levels_are_known(open_page, site, tmp_path):
+    source = photo(tmp_path / "early.png", 32, 24)
+    with serving(site, Slow) as where:
+        screen = open_page(at=where)
+        screen.page.set_default_timeout(20_000)
+        screen.choose(source)
+        screen.restore(25)
+        assert_within_one_step(screen.saved(tmp_path / "saved.png"), by_command("denoise", source, 25))
 
 
 def test_jpeg_is_repaired_by_a_quality(open_page, tmp_path):

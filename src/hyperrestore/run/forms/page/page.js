@@ -9,16 +9,13 @@ const $ = (selector) => document.querySelector(selector);
 const [page, banner, chip, told, progress] = [".page", ".banner", ".chip", ".chip [role=status]", "progress"].map($);
 const [restoreButton, saveButton, holdButton, field] = [".restore", ".save", ".hold", "input[type=file]"].map($);
 
-const about = await (await fetch("page.json")).json();
 const worker = new Worker(`worker.js${location.search}`, { type: "module" });
 const stage = makeStage($(".stage"));
-const dials = makeDials($(".dials"), about.levels, () => {});
 
+let about, dials; // what the model is, and its levels; they come last, since a photo may be chosen before
 let job = 0; // the number of what the worker was last asked for
 let photo; // { name, size }
 let running = false;
-
-$(".task").textContent = TITLES[about.task] ?? about.task;
 
 worker.addEventListener("message", ({ data }) => {
   if (data.job !== job) data.bitmap?.close();
@@ -31,7 +28,7 @@ const answers = {
     photo = { ...photo, size: `${bitmap.width} × ${bitmap.height}` };
     page.removeAttribute("data-empty");
     stage.show(bitmap);
-    restoreButton.disabled = false;
+    offerToRestore();
     tell(photo.size);
   },
   tile({ pixels, left, top, width, ready, all }) {
@@ -82,8 +79,13 @@ function open(file) {
   if (!file) return;
   photo = { name: file.name || "photo" };
   rest(false);
-  restoreButton.disabled = true;
+  offerToRestore();
   ask("open", { file });
+}
+
+/** Restoring takes a photo and the levels. */
+function offerToRestore() {
+  restoreButton.disabled = !(about && photo?.size);
 }
 
 restoreButton.addEventListener("click", () => {
@@ -147,3 +149,8 @@ window.addEventListener("drop", (event) => {
   open(event.dataTransfer?.files[0]);
 });
 window.addEventListener("paste", (event) => open(event.clipboardData?.files[0]));
+
+about = await (await fetch("page.json")).json();
+dials = makeDials($(".dials"), about.levels, () => {});
+$(".task").textContent = TITLES[about.task] ?? about.task;
+offerToRestore();
