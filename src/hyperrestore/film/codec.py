@@ -28,7 +28,8 @@ class Codec(NamedTuple):
 
 
 LOSSY = (
-    ("libx264", {"crf": CRF}),
+    # Without this x264 differs at random, and a film that was stopped would not be the same as without a stop.
+    ("libx264", {"crf": CRF, "x264-params": "cpu-independent=1"}),
     ("libx265", {"crf": CRF, "x265-params": "log-level=error"}),
 )
 LOSSLESS = ("ffv1", {"level": "3", "slicecrc": "1", "g": "1"})
