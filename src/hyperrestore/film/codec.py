@@ -28,7 +28,7 @@ class Codec(NamedTuple):
 
 
 LOSSY = (
-    # Without this x264 differs at random, and a film that was stopped would not be the same as without a stop.
+    # Without this x264 differs at random, and a stopped film would not be the same as without a stop.
     ("libx264", {"crf": CRF, "x264-params": "cpu-independent=1"}),
     ("libx265", {"crf": CRF, "x265-params": "log-level=error"}),
 )
