@@ -1,6 +1,7 @@
 """The paper's comparison: methods are what their equations say, see equally much, and run at toy scale."""
 
 import importlib
+import json
 from functools import partial
 from pathlib import Path
 
@@ -386,6 +387,23 @@ def test_two_seeds_have_a_spread(command):
     found = command("--crop", 16, "--levels", 45, "--dedicated", 75, "--methods", "ours", "--seeds", 0, 1)
     row = next(line for line in found.out.splitlines() if line.startswith("| ours |"))
     assert float(row.split(" | ")[2].rstrip(" |")) >= 0
+
+
+def test_a_method_with_fewer_seeds_is_compared_on_those(command, tmp_path):
+    asked = ("--crop", 16, "--levels", 75, "--dedicated", 75, "--save")
+    command(*asked, "--methods", "ours", "--seeds", 0, 1)
+    command(*asked, "--methods", "DNI")
+    gaps = {}
+    for line in (tmp_path / "docs" / "adaptive.md").read_text().split("PSNR minus", 1)[1].splitlines():
+        if line.startswith(("| ours |", "| DNI |")):
+            gaps.setdefault(line.split()[1], line.strip("| ").split(" | "))
+    record = {
+        (one["method"], one["seed"]): one["psnr"]
+        for one in json.loads((tmp_path / "adaptive.json").read_text())[0]["scores"]
+    }
+    expected = record["DNI", 0] - record["dedicated", 0]
+    assert gaps["DNI"][1:] == [f"{expected:+.2f}", "-"]
+    assert float(gaps["ours"][2]) >= 0
 
 
 @pytest.mark.parametrize("option", ["--width", "--blocks", "--steps", "--crops"])

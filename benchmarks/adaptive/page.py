@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,16 +89,21 @@ def tables(one: Comparison) -> Iterator[str]:
         f"Steps of {run.crops} crops of {run.crop}x{run.crop} pixels; {run.pictures} pictures of {run.test}; "
         f"seeds {', '.join(map(str, seeds))}. {run.protocol[:1].upper()}{run.protocol[1:]}."
     )
-    psnr = means(one)
+    psnr = by_seed(one)
     own = {level: found for (method, level), found in psnr.items() if method == DEDICATED}
     names = dict.fromkeys(score.method for score in one.scores if score.method != DEDICATED)
-    yield f"PSNR minus that of the network for this {UNITS[run.task]} alone, dB, mean of seeds:"
+    yield (
+        f"PSNR minus that of the network for this {UNITS[run.task]} alone, dB, mean of the seeds that both "
+        "have; spread is the largest difference between seeds at any level, a dash where there is one seed:"
+    )
     yield grid(
         ["", *(f"{level:g}" for level in own), "spread"],
         [
-            ["PSNR of dedicated networks", *(f"{np.mean(found):.2f}" for found in own.values()), ""],
-            *([name, *(difference(psnr[name, level], found) for level, found in own.items()),
-               spread([psnr[name, level] - found for level, found in own.items()])] for name in names),
+            ["PSNR of dedicated networks", *(f"{mean(found):.2f}" for found in own.values()),
+             spread(own.values())],
+            *([name, *(f"{mean(gap):+.2f}" for gap in gaps), spread(gaps)]
+              for name in names
+              for gaps in [[gap(psnr[name, level], found) for level, found in own.items()]]),
         ],
     )  # fmt: skip
     levels = sorted({score.level for score in one.scores})
@@ -108,29 +113,34 @@ def tables(one: Comparison) -> Iterator[str]:
         ["", *(f"{level:g}" for level in levels)],
         [
             ["degraded", *(f"{inputs[level]:.2f}" for level in levels)],
-            *([name, *(f"{np.mean(psnr[name, level]):.2f}" for level in levels)] for name in names),
+            *([name, *(f"{mean(psnr[name, level]):.2f}" for level in levels)] for name in names),
         ],
     )
     yield costs_table(one, len(own))
 
 
-def means(one: Comparison) -> dict[tuple[str, float], np.ndarray]:
-    """PSNR of each seed, in their order, by method and level."""
-    found: dict[tuple[str, float], list[float]] = {}
+def by_seed(one: Comparison) -> dict[tuple[str, float], dict[int, float]]:
+    """PSNR by method and level, then by seed."""
+    found: dict[tuple[str, float], dict[int, float]] = {}
     for score in sorted(one.scores, key=lambda score: (score.level, score.seed)):
-        found.setdefault((score.method, score.level), []).append(score.psnr)
-    return {key: np.array(values) for key, values in found.items()}
+        found.setdefault((score.method, score.level), {})[score.seed] = score.psnr
+    return found
 
 
-def difference(psnr: np.ndarray, dedicated: np.ndarray) -> str:
-    """The mean difference of the same seeds, with its sign."""
-    return f"{np.mean(psnr - dedicated):+.2f}"
+def gap(psnr: dict[int, float], dedicated: dict[int, float]) -> dict[int, float]:
+    """The difference for each seed that both have."""
+    return {seed: value - dedicated[seed] for seed, value in psnr.items() if seed in dedicated}
 
 
-def spread(differences: Sequence[np.ndarray]) -> str:
+def mean(values: dict[int, float]) -> float:
+    """Of all seeds."""
+    return float(np.mean([*values.values()]))
+
+
+def spread(levels: Iterable[dict[int, float]]) -> str:
     """The largest difference between seeds, over levels; a dash for one seed."""
-    largest = max(float(np.ptp(values)) for values in differences)
-    return f"{largest:.2f}" if len(differences[0]) > 1 else "-"
+    differences = [np.ptp([*values.values()]) for values in levels if len(values) > 1]
+    return f"{max(differences):.2f}" if differences else "-"
 
 
 def costs_table(one: Comparison, dedicated: int) -> str:
@@ -163,14 +173,15 @@ def draw(comparisons: Sequence[Comparison], folder: Path) -> None:
 def draw_comparison(one: Comparison, path: Path) -> None:
     """One curve a method; a band between seeds."""
     drawing = figure(f"{title(one.run)}. Protocol {one.run.protocol}")
-    axes, psnr = drawing.subplots(), means(one)
+    axes, psnr = drawing.subplots(), by_seed(one)
     levels = [level for method, level in psnr if method == DEDICATED]
     names = dict.fromkeys(score.method for score in one.scores if score.method != DEDICATED)
     for index, name in enumerate(names):
-        gaps = np.array([psnr[name, level] - psnr[DEDICATED, level] for level in levels])
-        style = ("-", "--", ":")[index // 10]
-        axes.plot(levels, gaps.mean(axis=1), f".{style}", color=f"C{index % 10}", label=name)
-        axes.fill_between(levels, gaps.min(axis=1), gaps.max(axis=1), color=f"C{index % 10}", alpha=0.15)
+        gaps = [gap(psnr[name, level], psnr[DEDICATED, level]) for level in levels]
+        style, color = ("-", "--", ":")[index // 10], f"C{index % 10}"
+        axes.plot(levels, [mean(seeds) for seeds in gaps], f".{style}", color=color, label=name)
+        least, most = ([of(seeds.values()) for seeds in gaps] for of in (min, max))
+        axes.fill_between(levels, least, most, color=color, alpha=0.15)
     axes.axhline(0, color="grey", linewidth=1)
     axes.set(xlabel=UNITS[one.run.task], ylabel="PSNR minus the dedicated network, dB (cut at -2)")
     axes.set_ylim(bottom=max(-2.0, axes.get_ylim()[0]))
