@@ -313,6 +313,24 @@ def test_the_model_itself_and_its_graphs_are_never_replaced(models, tmp_path, na
         export_form(tmp_path / "unet.safetensors", form, tmp_path / name, levels=levels)
 
 
+@pytest.mark.parametrize(("form", "name"), [("baked", "mine.onnx"), ("safetensors", "mine.safetensors")])
+def test_only_an_earlier_export_is_replaced(models, tmp_path, form, name):
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(UsageError, match=f"{name}: already exists, and was not exported"):
+        export_form(models["unet"], form, tmp_path / name, levels=(25.0,))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == b"mine"
+    (tmp_path / name).unlink()
+    for level in (25.0, 30.0):
+        export_form(models["unet"], form, tmp_path / name, levels=(level,))
+
+
+def test_an_output_without_a_name_is_refused(models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="the output has no name"):
+        export_form(models["unet"], "baked", "", levels=(25.0,))
+
+
 def test_a_file_has_the_suffix_of_its_form(models, tmp_path):
     with pytest.raises(UsageError, match=r"a\.pth: the name of a file of form baked ends with \.onnx"):
         export_form(models["unet"], "baked", tmp_path / "a.pth", levels=(5.0,))

@@ -198,6 +198,13 @@ def test_other_forms_take_no_runtime_and_the_model_keeps_its_folder(models, runt
         export_form(models["denoise"], "page", models["denoise"].parent, runtime=runtime)
 
 
+def test_only_an_earlier_page_is_replaced(models, runtime, tmp_path):
+    (tmp_path / "index.html").write_text("mine")
+    with pytest.raises(UsageError, match=r"index\.html: already exists, and was not exported"):
+        export_form(next(iter(models.values())), "page", tmp_path, runtime=runtime)
+    assert contents_of(tmp_path) == {"index.html": b"mine"}
+
+
 def test_the_command_writes_a_page(models, runtime, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     model = str(models["denoise"])

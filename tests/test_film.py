@@ -153,3 +153,29 @@ def test_finished_segments_are_found_again_but_not_those_of_another_command(tmp_
     assert list(work.finished()) == []
     work.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_commands_do_not_work_on_one_film(tmp_path):
+    pytest.importorskip("fcntl")
+    work = Work.beside(tmp_path / "out.mkv")
+    with (
+        work.held(),
+        pytest.raises(UsageError, match="another command is working on this film"),
+        Work.beside(tmp_path / "out.mkv").held(),
+    ):
+        pass
+    with work.held():
+        assert not work.begin({"level": 5})
+
+
+@pytest.mark.parametrize("name", ["settings.json", "levels.json", "00000.json"])
+def test_a_damaged_note_counts_as_none(tmp_path, name):
+    work = Work.beside(tmp_path / "out.mkv")
+    work.begin({"level": 5})
+    work.keep_levels([1])
+    work.path(0).write_bytes(b"x")
+    work.finish(0, Segment(work.path(0), [0], [0]))
+    (work.folder / name).write_bytes(b'{"a"')
+    assert work.begin({"level": 5}) == (name == "settings.json")
+    assert work.levels() == (None if name != "00000.json" else [1])
+    assert list(work.finished()) == ([] if name != "levels.json" else [Segment(work.path(0), [0], [0])])

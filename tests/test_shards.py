@@ -132,6 +132,21 @@ def report(path, shard, **changes):
     return path
 
 
+def test_shards_of_different_folders_are_refused(run, tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        photo(tmp_path / folder / "a.png")
+    paths = [tmp_path / f"{number}.json" for number in (1, 2, 3)]
+    for path, folder, out, number in zip(
+        paths, ("one", "two", "one"), ("out", "out", "out/"), (1, 2, 2), strict=True
+    ):
+        words = ("-r", "-l", 5, "-o", f"{tmp_path}/{out}", "--shard", f"{number}/2", "--report", path)
+        assert run("denoise", tmp_path / folder, *words)[0] == 0
+    code, _, said = run("report", "merge", paths[0], paths[1], "-o", tmp_path / "all.json")
+    assert code == 2 and "not of one batch, their settings differ in inputs" in said
+    assert run("report", "merge", paths[0], paths[2], "-o", tmp_path / "all.json")[0] == 0
+
+
 def test_missing_and_unfinished_shards_are_told(run, tmp_path):
     out = tmp_path / "all.json"
     first = report(tmp_path / "1.json", [1, 3])

@@ -209,6 +209,45 @@ def test_what_cannot_be_done_is_said_in_a_line(scans, run, words, sentence):
     assert sentence in said[-1] or sentence in said[0]
 
 
+@pytest.mark.parametrize("name", ["a#b.png", "a?b.png", "a[1]*.png", "a\\b.png"])
+def test_a_name_means_nothing_but_itself(files, run, scans, name):
+    files.pipe_file(f"/odd/{name}", (scans / "a.png").read_bytes())
+    assert run("memory://odd", "-r", "-l", 5, "-o", "memory://out")[:2] == (0, [f"memory://out/{name}"])
+    assert list(stored(files, "out")) == [name]
+
+
+def test_a_name_is_no_chain_of_storages():
+    """For which fsspec takes "::" in a URL."""
+    one, other = (StoredPath(f"memory://odd/{name}.png") for name in ("a::file::b", "b"))
+    assert storage._filesystem(one) is storage._filesystem(other)
+
+
+def test_results_may_go_to_the_folder_of_the_pictures_or_above_it(files, run, scans):
+    files.pipe_file("/x/out/in/a.png", (scans / "a.png").read_bytes())
+    assert run("memory://x/out/in", "-r", "-l", 5, "-o", "memory://x/out")[1] == ["memory://x/out/a.png"]
+    words = ("memory://x/out/in", "-r", "-l", 5, "-o", "memory://x/out/in")
+    code, _, said = run(*words)
+    assert code == 2 and "would be replaced by its own result; give --overwrite" in said[-1]
+    assert run(*words, "--overwrite")[:2] == (0, ["memory://x/out/in/a.png"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["report", "merge", "memory://bucket/a.json", "-o", "all.json"],
+        ["report", "merge", "a.json", "-o", "memory://bucket/all.json"],
+        ["denoise", "a.png", "-o", "b.png", "--level-map", "memory://bucket/mask.png"],
+        ["export", "denoise", "--as", "baked", "-l", "25", "-o", "memory://bucket/"],
+        ["train", "recipe.toml", "--data", "photos", "-o", "memory://bucket/run", "--steps", "1"],
+    ],
+)
+def test_what_must_lie_on_this_machine_is_not_sought_in_a_storage(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert "lies in object storage; give a file or folder of this machine" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 # --- Errors -----------------------------------------------------------------------------------------
 
 PATH = StoredPath("memory://bucket/a.png")

@@ -560,6 +560,22 @@ def test_resume_and_start_from_exclude_each_other(photos, tmp_path, start):
         run(photos, tmp_path / "out", start_from=tmp_path / "none.safetensors")
 
 
+def test_a_restart_by_torchrun_continues_its_own_run_and_no_other(photos, tmp_path, start, monkeypatch):
+    run(photos, tmp_path, steps=2, start_from=start)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    before = (tmp_path / STATE).read_bytes()
+    for asked, message in (
+        ({"steps": 4, "start_from": start}, "with steps 2, not 4: continue it with --resume, or choose"),
+        ({"steps": 2, "start_from": None}, "with start_from [0-9a-f]+, not None"),
+        ({"steps": 2, "start_from": start, "minutes": 1}, "with minutes None, not 1"),
+    ):
+        with pytest.raises(UsageError, match=f"already holds another training run, {message}"):
+            run(photos, tmp_path, **asked)
+    assert (tmp_path / STATE).read_bytes() == before
+    assert run(photos, tmp_path, steps=2, start_from=start) is not None
+    assert run(photos, tmp_path, steps=3, resume=True) is not None
+
+
 def test_levels_cover_the_trained_range():
     generator = torch.Generator().manual_seed(0)
     drawn = torch.stack([draw_levels(tiny_recipe(levels_per_step=3), generator) for _ in range(200)])

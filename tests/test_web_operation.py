@@ -16,6 +16,7 @@ from hyperrestore.errors import UsageError
 from hyperrestore.level import SHIPPED
 from hyperrestore.web.executor import FairExecutor
 from hyperrestore.web.metrics import STAGES, Stages, exposition, resident_bytes
+from hyperrestore.web.safety import _cookie
 from hyperrestore.web.server import serve
 
 TOKEN = "a" * 32
@@ -113,6 +114,12 @@ def test_a_served_job_is_counted(tmp_path):
     assert 'hyperrestore_jobs{state="done"} 1.0' in text
     assert 'hyperrestore_stage_seconds_count{stage="save"} 1.0' in text
     assert 'hyperrestore_stage_seconds_count{stage="decode"} 1.0' in text
+
+
+@pytest.mark.parametrize("others", ["", 'a"b;;=; ', "$x={}[]; ", "a:b={1,2}; =; ;", "a=\\x; "])
+def test_cookies_of_other_servers_do_not_hide_the_token(others):
+    assert _cookie(f"{others}hyperrestore-1={TOKEN}; b", "hyperrestore-1") == TOKEN
+    assert _cookie(others, "hyperrestore-1") == ""
 
 
 @pytest.mark.parametrize("token", ["short", "with spaces in between", 'quoted"quoted"quoted', "a;b" * 9])

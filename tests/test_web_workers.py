@@ -76,6 +76,34 @@ def test_errors_come_back(workers, photo, repair, tmp_path):
         workers.save(Saved(tmp_path / "missing.png", tmp_path / "a.jpg", repair, None), lambda *step: None)
 
 
+class OddError(Exception):
+    """Cannot be pickled."""
+
+    def __init__(self, words):
+        super().__init__(words)
+        self.lock = threading.Lock()
+
+
+def fail(task):
+    raise OddError("no such model")
+
+
+def test_an_error_that_cannot_be_sent_ends_the_call(photo, repair, tmp_path):
+    made = Workers(1, fail, threads=1)
+    late = threading.Timer(30, made.close)
+    late.start()
+    try:
+        for call in (
+            lambda: made.save(Saved(photo.path, tmp_path / "a.jpg", repair, None), lambda *step: None),
+            lambda: made.view(Viewed(photo, repair, REGION, 1, None, quick=False), None),
+        ):
+            with pytest.raises(RuntimeError, match="OddError: no such model"):
+                call()
+    finally:
+        late.cancel()
+        made.close()
+
+
 def test_a_crash_fails_one_call_and_a_new_process_follows(workers, photo, repair):
     viewed = Viewed(photo, repair, REGION, 1, None, quick=False)
     rows = workers.view(viewed, None)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hyperrestore.film.restore
 from hyperrestore import Picture, PictureInfo, Restorer, read_picture, write_picture
 from hyperrestore.cli.main import main
 from hyperrestore.errors import HyperrestoreError, PictureError
@@ -535,3 +536,50 @@ def test_odd_sizes_are_restored_without_a_loss(tmp_path, tiny_model):
     assert denoise(film, tmp_path / "out.mkv", "--lossless", model=tiny_model, level="0") == 0
     for (_, before), (_, after) in zip(frames_of(film), frames_of(tmp_path / "out.mkv"), strict=True):
         assert same_planes(before, after)
+
+
+def test_a_stream_that_the_container_cannot_hold_is_told_before_the_work(tmp_path, capsys):
+    film = tmp_path / "film.mp4"
+    with av.open(str(film), "w") as container:
+        pictures = add_pictures(container, "libx264", "yuv420p", base=Fraction(1, 24))
+        text = container.add_mux_stream("mov_text", time_base=SECOND)
+        packet = av.Packet(b"\0\4line")
+        packet.stream, packet.time_base, packet.pts, packet.dts, packet.duration = text, SECOND, 0, 0, 200
+        container.mux(packet)
+        encode(container, pictures, scenes(4), range(4), Fraction(1, 24))
+    code, message = refused(capsys, film, tmp_path / "out.mkv")
+    assert code == 1 and "(subtitle) cannot be copied into mkv" in message
+    assert message.endswith("give an output that ends with .mp4")
+
+
+def test_transparency_beside_the_pictures_is_refused(tmp_path, capsys):
+    film = tmp_path / "film.webm"
+    with av.open(str(film), "w") as container:
+        stream = add_pictures(container, "libvpx-vp9", "yuv420p")
+        stream.metadata["alpha_mode"] = "1"
+        encode(container, stream, scenes(2), (0, 40))
+    code, message = refused(capsys, film, tmp_path / "out.mkv")
+    assert code == 1 and "has transparency, which would be lost; flatten it first" in message
+
+
+def test_an_output_may_be_a_file_url_but_not_in_a_storage(tmp_path, capsys, tiny_model):
+    film = make_film(tmp_path / "film.mkv", 2)
+    assert denoise(film, f"file://{tmp_path}/out.mkv", model=tiny_model) == 0
+    assert len(frames_of(tmp_path / "out.mkv")) == 2
+    capsys.readouterr()
+    for source, target in (("s3://bucket/film.mkv", tmp_path / "b.mkv"), (film, "s3://bucket/b.mkv")):
+        assert denoise(source, target, model=tiny_model) == 2
+        assert "s3://bucket/" in (said := capsys.readouterr().err) and "not in object storage" in said
+
+
+def test_frames_that_the_decoder_passes_over_are_told(tmp_path, tiny_model, monkeypatch):
+    film = make_film(tmp_path / "film.mkv", 8)
+    decoded = hyperrestore.film.restore.frames_from
+    monkeypatch.setattr(
+        hyperrestore.film.restore,
+        "frames_from",
+        lambda film, start: (frame for frame in decoded(film, start) if frame.time != film.times[5]),
+    )
+    restorer = Restorer.load(tiny_model)
+    done = restore_film([restorer], [repair_at(restorer, 5.0)], film, tmp_path / "out.mkv")
+    assert done.notes == ("1 of 8 frames cannot be decoded, and are missing",)

@@ -14,6 +14,7 @@ from hyperrestore.cli.output import printable, progress_bar, put, say
 from hyperrestore.errors import UsageError
 from hyperrestore.film.kinds import check_container, is_film
 from hyperrestore.film.library import pyav
+from hyperrestore.restore.place import StoredPath, local_text, place_of
 
 if TYPE_CHECKING:
     from hyperrestore.restore.repair import Repair
@@ -44,7 +45,9 @@ def takes_films(options: argparse.Namespace) -> bool:
         MissingExtraError: PyAV is not installed.
         UsageError: Options do not fit films, or pictures; several films are given, or both.
     """
-    films = [path for path in options.inputs if is_film(path) and not path.is_dir()]
+    films = [
+        path for path in options.inputs if is_film(path) and not (isinstance(path, Path) and path.is_dir())
+    ]
     if not films:
         for given, name in ((options.follow, "--follow"), (options.lossless, "--lossless")):
             if given:
@@ -54,12 +57,17 @@ def takes_films(options: argparse.Namespace) -> bool:
         raise UsageError(
             f"{films[0]} is a film, and {len(options.inputs)} inputs were given; give one film at a time"
         )
+    for place in (films[0], place_of(options.out)):
+        if isinstance(place, StoredPath):
+            raise UsageError(
+                f"{place}: films are restored on this machine, not in object storage; copy it here"
+            )
     for attribute, name in FOR_PICTURES.items():
         if getattr(options, attribute):
             raise UsageError(f"{name} is for pictures, and {films[0]} is a film; leave it out")
     if options.follow and options.level is not None and options.command != "upscale":
         raise UsageError("--follow follows an estimated level; give only one of -l and --follow")
-    check_container(films[0], Path(options.out), lossless=options.lossless)
+    check_container(films[0], Path(local_text(options.out)), lossless=options.lossless)
     pyav()
     return True
 
@@ -69,7 +77,7 @@ def run_film(options: argparse.Namespace, restorers: Sequence[Restorer], repairs
     from hyperrestore.film.restore import restore_film
     from hyperrestore.run.backend import level_text
 
-    source, target = options.inputs[0], Path(options.out)
+    source, target = options.inputs[0], Path(local_text(options.out))
     if options.skip_existing and target.is_file():
         say(f"{target} already exists")
         return 0

@@ -28,6 +28,7 @@ ResultSize = Callable[[int, int], tuple[int, int]]  # width and height of a pict
 
 # Options that the report contains.
 SETTINGS = (
+    *("inputs", "out"),
     *("level", "level_map", "softness", "grain", "sweep", "region", "singles"),
     *("restore", "noise", "jpeg_quality", "strength"),
     *("to_width", "to_height", "long_side"),
@@ -202,11 +203,14 @@ def _write_report(
     results: Sequence[Success | Failure],
 ) -> None:
     """Write the report, if one was requested."""
+    from hyperrestore.restore.place import place_of
     from hyperrestore.restore.report import write_report
 
     if not options.report:
         return
     asked = {name: getattr(options, name) for name in SETTINGS}
+    # Shards of one batch agree on them, however the names were typed.
+    asked |= {"inputs": [str(place) for place in options.inputs], "out": place_of(options.out)}
     as_text = Path | StoredPath | Dial
     write_report(
         options.report,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any, NamedTuple
 
 from hyperrestore.errors import PictureError
 from hyperrestore.film.display_size import write_aspect
+from hyperrestore.film.kinds import MATROSKA
 from hyperrestore.film.library import pyav
 from hyperrestore.film.source import Film, opened
 from hyperrestore.film.work import Segment
 
 OF_THE_FILE = ("encoder", "major_brand", "minor_version", "compatible_brands")  # as it was written
+DROPPED = ("data", "unknown")  # types of streams that are not kept
 STALE = ("BPS", "NUMBER_OF_BYTES", "ENCODER")  # what Matroska says of the pictures as they were
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
 PICTURE_TAGS = {"libx265": "hvc1"}  # in MP4 and MOV, as Apple's players want it
@@ -25,6 +28,19 @@ class _Timed(NamedTuple):
 
     seconds: Fraction
     packet: Any
+
+
+def check_streams(film: Film, *, suffix: str) -> None:
+    """Refuse a container that cannot hold what is copied, before the work begins.
+
+    Raises:
+        PictureError: It cannot.
+    """
+    container = CONTAINERS[suffix]
+    with opened(film.path) as source, pyav().open(os.devnull, "w", format=container) as target:
+        for stream in source.streams:
+            if stream.type not in DROPPED and stream.index != film.stream:
+                _copy(film, stream, target, suffix)
 
 
 def join_film(
@@ -93,18 +109,10 @@ def _streams(
     """The streams of the result, by the number of those they are copied from."""
     streams, notes = {}, []
     for stream in source.streams:
-        if stream.type in ("data", "unknown"):
+        if stream.type in DROPPED:
             notes.append(f"stream {stream.index} ({stream.type}) is not kept")
             continue
-        try:
-            copy = target.add_stream_from_template(
-                restored if stream.index == film.stream else stream, opaque=True
-            )
-        except ValueError as error:
-            raise PictureError(
-                f"{film.path}: stream {stream.index} ({stream.type}) cannot be copied into {suffix[1:]} "
-                f"({error}); give an output that ends with .mkv"
-            ) from error
+        copy = _copy(film, restored if stream.index == film.stream else stream, target, suffix)
         copy.disposition = stream.disposition
         copy.metadata.update(stream.metadata)
         streams[stream.index] = copy
@@ -115,6 +123,20 @@ def _streams(
     pictures.codec_context.framerate = film.rate
     pictures.set_display_matrix(film.display)
     return streams, tuple(notes)
+
+
+def _copy(film: Film, stream: Any, target: Any, suffix: str) -> Any:
+    """A stream of the result, as another is."""
+    try:
+        return target.add_stream_from_template(stream, opaque=True)
+    except ValueError as error:
+        own = film.path.suffix.lower()
+        others = [other for other in (own, MATROSKA) if other in CONTAINERS and other != suffix]
+        advice = f"give an output that ends with {others[0]}" if others else "remove it from the film first"
+        raise PictureError(
+            f"{film.path}: stream {stream.index} ({stream.type}) cannot be copied into {suffix[1:]} "
+            f"({error}); {advice}"
+        ) from error
 
 
 def _pictures(film: Film, segments: Sequence[Segment], stream: Any) -> Iterator[_Timed]:

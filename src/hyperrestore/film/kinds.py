@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hyperrestore.errors import UsageError
+from hyperrestore.restore.place import Place
 
 MATROSKA = ".mkv"
 WRITTEN = (MATROSKA, ".mp4", ".m4v", ".mov")
@@ -15,7 +16,7 @@ READ = (
 )
 
 
-def is_film(path: Path) -> bool:
+def is_film(path: Place) -> bool:
     """Whether a file is a film, by its suffix."""
     return path.suffix.lower() in READ
 

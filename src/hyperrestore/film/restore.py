@@ -15,7 +15,7 @@ from hyperrestore.arrays import StoredRows
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.film.codec import Codec, choose_codec
 from hyperrestore.film.encode import write_segment
-from hyperrestore.film.join import join_film
+from hyperrestore.film.join import check_streams, join_film
 from hyperrestore.film.kinds import check_container
 from hyperrestore.film.library import pyav
 from hyperrestore.film.plan import Plan, make_plan
@@ -79,29 +79,37 @@ def restore_film(
     film = read_film(source)
     width, height = repairs[-1].result_size(film.width, film.height)
     codec = choose_codec(film, target, width, height, lossless=lossless)
-    work = Work.beside(target)
+    check_streams(film, suffix=target.suffix.lower())
     asked = {
         **(settings or {}), "source": _identity(source), "repairs": repr(repairs), "follow": follow,
         "codec": codec, "segment": segment, "models": [repr(each.description) for each in restorers],
         "versions": [hyperrestore.__version__, pyav().__version__],
     }  # fmt: skip
-    begun_again = work.begin(asked)
-    notes = ("what another command had begun of it was removed",) if begun_again else ()
-    plan = _plan(work, restorers, repairs, film, follow=follow)
-    result = work.folder / "result"
-    if not plan.treatments and not lossless and source.suffix.lower() == target.suffix.lower():
-        shutil.copyfile(source, result)
-        notes = (*notes, *plan.notes, COPIED)
-    else:
-        job = _Job(restorers, repairs, film, plan, codec, (height, width), tile)
-        segments = _segments(work, job, segment, progress)
-        lost = join_film(result, film, segments, job.size, suffix=target.suffix.lower(), codec=codec.name)
-        notes = (*notes, *plan.notes, *lost)
-    rename(result, target, target, overwrite, None)
-    work.remove()
+    work = Work.beside(target)
+    with work.held():
+        begun_again = work.begin(asked)
+        notes = ("what another command had begun of it was removed",) if begun_again else ()
+        plan = _plan(work, restorers, repairs, film, follow=follow)
+        result = work.folder / "result"
+        if not plan.treatments and not lossless and source.suffix.lower() == target.suffix.lower():
+            shutil.copyfile(source, result)
+            notes = (*notes, *plan.notes, COPIED)
+        else:
+            job = _Job(restorers, repairs, film, plan, codec, (height, width), tile)
+            segments = _segments(work, job, segment, progress)
+            lost = join_film(result, film, segments, job.size, suffix=target.suffix.lower(), codec=codec.name)
+            notes = (*notes, *plan.notes, *_missing(film, segments), *lost)
+        rename(result, target, target, overwrite, None)
+        work.remove()
     levels = {str(repairs[each.number].task): each.reported for each in plan.treatments}
     seconds = round(time.perf_counter() - start, 3)
     return Success(str(source), str(target), levels, width, height, seconds, notes)
+
+
+def _missing(film: Film, segments: Sequence[Segment]) -> tuple[str, ...]:
+    """A sentence on frames that the decoder has passed over."""
+    count = len(film.times) - sum(len(segment.times) for segment in segments)
+    return (f"{count} of {len(film.times)} frames cannot be decoded, and are missing",) if count > 0 else ()
 
 
 def _check_target(source: Path, target: Path, *, lossless: bool, overwrite: bool) -> None:

@@ -90,6 +90,9 @@ def read_film(path: Path) -> Film:
             raise PictureError(
                 f"{path}: none of its {len(times)} frames can be decoded; is the file complete?"
             )
+        # VP8 and VP9 keep it beside the pictures, where the decoder does not look.
+        if {name.lower(): value for name, value in stream.metadata.items()}.get("alpha_mode") == "1":
+            raise PictureError(f"{path}: has transparency, which would be lost; flatten it first")
         if first.interlaced_frame:
             raise PictureError(
                 f"{path}: is interlaced, and the models know whole pictures; deinterlace it first"

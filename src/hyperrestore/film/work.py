@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hyperrestore.atomic import flush_to_disk, write_atomically
+from hyperrestore.errors import UsageError
 
 SETTINGS, LEVELS = "settings.json", "levels.json"
 
@@ -44,13 +46,42 @@ class Work:
         """That of an output."""
         return cls(target.with_name(f".{target.name}.film"))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder, and hold it against other commands, where the system has such locks.
+
+        A lock ends with its process, however that ends.
+
+        Raises:
+            UsageError: Another command holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = None
+        try:
+            import fcntl  # not on Windows
+
+            descriptor = os.open(self.folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"{self.folder}: another command is working on this film; wait for it, or give another output"
+            ) from error
+        except (ImportError, OSError):
+            pass
+        try:
+            yield
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
     def begin(self, settings: dict[str, Any]) -> bool:
         """Make the folder, or keep it if it is of the same settings; tell whether others were thrown away."""
         wanted = json.loads(json.dumps(settings))
-        other = self.folder.exists() and self._read(SETTINGS) != wanted
-        if other:
-            self.remove()
         self.folder.mkdir(parents=True, exist_ok=True)
+        left = list(self.folder.iterdir())
+        other = bool(left) and self._read(SETTINGS) != wanted
+        for path in left if other else ():
+            path.unlink()
         self._write(SETTINGS, wanted)
         return other
 
@@ -83,7 +114,7 @@ class Work:
             number += 1
 
     def _read(self, name: str) -> Any:
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(FileNotFoundError, NotADirectoryError, ValueError):  # the last: damaged by a crash
             return json.loads((self.folder / name).read_text(encoding="utf-8"))
         return None
 

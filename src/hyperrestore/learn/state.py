@@ -49,6 +49,7 @@ class Run:
         self.step = 0
         self.seconds = 0.0
         self.started_from: dict[str, str] | None = None  # name and digest of a model
+        self.asked: dict[str, object] = {}  # what a resumed run may be given anew, such as its steps
 
     @property
     def bf16(self) -> bool:
@@ -107,6 +108,7 @@ class Run:
             "started_from": self.started_from,
             "recipe": asdict(self.recipe),
             "given": self.given,
+            "asked": self.asked,
         }
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors().items()}
         write_atomically(folder / STATE, save(tensors, {STATE_KEY: json.dumps(facts)}))
@@ -132,6 +134,7 @@ class Run:
             self.given = {str(name): str(value) for name, value in given.items()}
             self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
             self.started_from = facts.get("started_from")
+            self.asked = dict(facts.get("asked") or {})
             self._restore(tensors)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{path}: the training state is damaged ({error!r})") from error

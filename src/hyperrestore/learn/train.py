@@ -6,6 +6,7 @@ import logging
 import math
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from hyperrestore.learn.schedule import Schedule
 from hyperrestore.learn.state import STATE, Run, begin, precision_name
 from hyperrestore.learn.step import step_of
 from hyperrestore.learn.world import World, join, was_restarted
+from hyperrestore.network.checkpoint import weights_digest
 
 VALIDATION_CROPS, VALIDATION_SIZE = 32, 256
 
@@ -72,16 +74,18 @@ def train(
 
     Raises:
         RecipeError: The recipe names a degradation that there is not, or that returns something else.
-        UsageError: Neither minutes nor steps, or `out` already holds a model and `resume` is not set, or the
-            photos cannot be used; or several processes cannot share the crops equally, or begin differently.
+        UsageError: Neither minutes nor steps, or `out` already holds a model and `resume` is not set, or
+            holds a run of other settings after a restart; or the photos cannot be used; or several processes
+            cannot share the crops equally, or begin differently.
         PictureError: A photo cannot be read.
         CheckpointError: The state or the model to start from does not fit the recipe.
         TrainingError: The loss diverged; `out` keeps the state and the model of the last validation.
     """
     schedule = Schedule(minutes, steps)
-    resume = resume or (was_restarted() and (out / STATE).exists())
-    start_from = None if resume and was_restarted() else start_from
-    _refuse_to_overwrite(out, resume=resume, start_from=start_from)
+    restarted = was_restarted() and not resume and (out / STATE).exists()
+    resume = resume or restarted
+    begins_with = None if resume and was_restarted() else start_from
+    _refuse_to_overwrite(out, resume=resume, start_from=begins_with)
     deadline = time.monotonic() + 60 * stop_after
     keep_memory()
     if recipe.training.degradation:
@@ -89,7 +93,12 @@ def train(
     world = join(device)
     world.check(recipe)
     files = find_photos(photos)
-    run = begin(recipe, world.device, files, bf16=bf16, resume=out if resume else None, start_from=start_from)
+    run = begin(
+        recipe, world.device, files, bf16=bf16, resume=out if resume else None, start_from=begins_with
+    )
+    if restarted:
+        _refuse_another(run, out, schedule, start_from)
+    run.asked = asdict(schedule)
     world.check_begin(run)
     run.given["precision"] = precision_name(bool(*world.of_first(run.bf16)))  # it may have been measured
     logger.info("on %s in %s, from step %d on", world.device, run.given["precision"], run.step)
@@ -168,6 +177,19 @@ def _refuse_to_overwrite(out: Path, *, resume: bool, start_from: Path | None) ->
         raise UsageError(
             f"{out} already holds a training run: continue with --resume, or choose another folder with --out"
         )
+
+
+def _refuse_another(run: Run, out: Path, schedule: Schedule, start_from: Path | None) -> None:
+    """Refuse to continue, after a restart by `torchrun`, a run that the same command has not begun."""
+    weights = None if start_from is None else weights_digest(start_from)
+    asked = {**asdict(schedule), "start_from": weights}
+    found = {**run.asked, "start_from": (run.started_from or {}).get("weights")}
+    for name, value in asked.items():
+        if found.get(name) != value:
+            raise UsageError(
+                f"{out} already holds another training run, with {name} {found.get(name)}, not {value}: "
+                "continue it with --resume, or choose another folder with --out"
+            )
 
 
 class _Pictures(NamedTuple):

@@ -93,11 +93,11 @@ def _files(folder: Place, out: Place | None, unreadable: list[Path]) -> Iterator
     """All files below a folder and their paths below it, except hidden ones and those among the results."""
     if isinstance(folder, StoredPath):
         below = ((file, file.url.removeprefix(f"{folder}/")) for file in list_files(folder))
-        results = f"{out}/"
+        inside = str(out).startswith(f"{folder}/")  # not the folder itself, nor one above it
         yield from (
             (file, Path(place))
             for file, place in below
-            if not file.name.startswith(".") and not file.url.startswith(results)
+            if not file.name.startswith(".") and not (inside and file.url.startswith(f"{out}/"))
         )
     else:
         yield from ((file, file.relative_to(folder)) for file in _local_files(folder, out, unreadable))

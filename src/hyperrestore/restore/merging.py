@@ -45,7 +45,10 @@ def merge_reports(reports: Sequence[Path], out: Path) -> Document:
     for path, document in documents.items():
         for name in _SAME:
             if _common(document, name) != _common(documents[first], name):
-                raise UsageError(f"{first} and {path}: not of one batch, their {name} differ")
+                raise UsageError(
+                    f"{first} and {path}: not of one batch, their {name} differ"
+                    f"{_differing(document[name], documents[first][name])}"
+                )
         number, count = document["settings"]["shard"]
         if count != documents[first]["settings"]["shard"][1]:
             raise UsageError(f"{first} and {path}: not of one batch, which is cut into equally many shards")
@@ -96,6 +99,14 @@ def _common(document: Document, name: str) -> Any:
     """What shards of one batch have in common."""
     entry = document[name]
     return {key: value for key, value in entry.items() if key != "shard"} if name == "settings" else entry
+
+
+def _differing(one: Any, other: Any) -> str:
+    """The names of the entries that differ, as the end of a sentence; nothing for what has no names."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return ""
+    names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+    return f" in {', '.join(name for name in names if name != 'shard')}"
 
 
 def _merged(documents: Sequence[Document]) -> Document:

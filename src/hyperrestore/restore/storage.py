@@ -174,7 +174,8 @@ def _filesystem(path: StoredPath) -> Any:
     driver = DRIVERS[path.scheme]
     try:
         # Without its cache of listings, which would not hear of what others write.
-        return fsspec.core.url_to_fs(path.url, use_listings_cache=False)[0]
+        # By the bucket: in the name of a file fsspec would take "::" for a chain of storages.
+        return fsspec.core.url_to_fs(path.bucket.url, use_listings_cache=False)[0]
     except ImportError as error:
         raise MissingExtraError(f"{path} needs {driver}: pip install '{driver}'") from error
     except ValueError as error:  # what the driver asks for before anything else, such as an account

@@ -6,7 +6,6 @@ import ipaddress
 import json
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -93,7 +92,10 @@ class Safety:
         if self._token is not None and not (
             _same(token, self._token) or _same(_cookie(headers.get("cookie", ""), self._cookie), self._token)
         ):
-            return "this server asks for its token: open the address that it printed when it started"
+            return (
+                "this server asks for its token: open the address that it printed when it started, or add "
+                "?token= and the token in HYPERRESTORE_TOKEN to it"
+            )
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             return f"requests are accepted only from this server's own page, not from {origin[:100]!r}"
@@ -127,11 +129,13 @@ def _name(address: str) -> str:
 
 
 def _cookie(header: str, name: str) -> str:
-    try:
-        cookies = SimpleCookie(header)
-    except CookieError:
-        return ""
-    return cookies[name].value if name in cookies else ""
+    """The value of a cookie, empty without it.
+
+    Other servers of this machine share the header. `http.cookies` gives up at the first of their cookies that
+    it does not understand.
+    """
+    cookies = (part.strip().partition("=") for part in header.split(";"))
+    return next((value for key, _, value in cookies if key == name), "")
 
 
 def _same(given: str, token: str) -> bool:

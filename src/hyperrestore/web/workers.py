@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import warnings
@@ -211,5 +212,14 @@ def _answer(pipe: Connection, run: Callable[..., Any], values: tuple[Any, ...]) 
     except (EOFError, ConnectionError):  # the server has gone
         raise
     except Exception as error:  # it belongs to the caller
-        result = "failed", error
+        result = "failed", _portable(error)
     pipe.send(result)
+
+
+def _portable(error: Exception) -> Exception:
+    """An error, or its words where it cannot be sent: an answer that does not come is waited for for ever."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # a foreign class may raise anything
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hyperrestore.cli.arguments.shared import Commands
-from hyperrestore.cli.arguments.values import numbers, path
+from hyperrestore.cli.arguments.values import local, numbers, path
 
 FORMS = ("onnx", "onnx-map", "baked", "pt2", "safetensors", "ncnn", "darktable", "page")
 
@@ -31,7 +31,7 @@ def add_export(commands: Commands) -> None:
         "the browser",
     )  # fmt: skip
     command.add_argument(
-        "-o", "--out", metavar="FILE_OR_FOLDER",
+        "-o", "--out", type=local, metavar="FILE_OR_FOLDER",
         help="output: a file, or a folder; default: the current folder. For a page its own folder; default: "
         "the model's name and -page",
     )  # fmt: skip

@@ -62,7 +62,20 @@ def path(text: str) -> Path:
     """The path of a file or a folder."""
     if not text:  # the folder that one is in, to Path
         raise argparse.ArgumentTypeError("a path has no name; give a file or a folder")
-    return Path(text)
+    return Path(local(text))
+
+
+def local(text: str) -> str:
+    """A path of this machine as it was typed, without `file://` in front of it."""
+    if "://" not in text:
+        return text
+    from hyperrestore.restore.place import StoredPath, local_text, place_of
+
+    if isinstance(place_of(text), StoredPath):
+        raise argparse.ArgumentTypeError(
+            f"{text} lies in object storage; give a file or folder of this machine"
+        )
+    return local_text(text)
 
 
 def place(text: str) -> Place:

@@ -19,6 +19,7 @@ from hyperrestore.run.forms.ncnn_form import ncnn_files
 from hyperrestore.run.forms.onnx_forms import baked_onnx, live_onnx, mapped_onnx
 from hyperrestore.run.forms.pt2 import pt2_file
 from hyperrestore.run.forms.static_page import write_page
+from hyperrestore.run.forms.target import refuse_others
 from hyperrestore.run.forms.tensors import tensors_file
 
 SUFFIXES: Mapping[Form, str] = {
@@ -61,13 +62,16 @@ def export_form(
 
     Raises:
         UsageError: The form does not exist, or not for this model, level or precision; the file would replace
-            the model or its graphs; or the runtime is missing or cannot be used.
+            the model, its graphs or a file that no export has written; or the runtime is
+            missing or cannot be used.
         LevelError: The model does not accept a level.
         MissingExtraError: ncnn is not installed.
         CheckpointError: The checkpoint cannot be read, or its export differs from the engine.
     """
     if form not in get_args(Form):
         raise UsageError(f"form {form!r} is unknown; known are {', '.join(get_args(Form))}")
+    if out is not None and not str(out):
+        raise UsageError("the output has no name; give a file or a folder")
     if runtime is not None and form != "page":
         raise UsageError(f"a runtime is for the form page; form {form} takes none")
     request = _request(open_model(path), form, levels, half=half)
@@ -75,12 +79,14 @@ def export_form(
         return write_page(request.model, out, runtime=runtime)
     target = _target(request, out, given=levels)
     contents = _contents(request)
+    files = {target.with_suffix(suffix): content for suffix, content in contents.items()}
+    refuse_others(files, description=_described(target))
     compared = check_against_engine(request, contents, target.name)
     target.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, content in contents.items():
-        write_atomically(target.with_suffix(suffix), content)
+    for path, content in files.items():
+        write_atomically(path, content)
     description = json.dumps(card(request, compared), indent=2, ensure_ascii=False) + "\n"
-    write_atomically(target.with_name(f"{target.name}.json"), description.encode())
+    write_atomically(_described(target), description.encode())
     return target
 
 
@@ -112,6 +118,11 @@ def _target(request: Request, out: str | Path | None, *, given: tuple[float, ...
     if target.resolve() in [file.resolve() for file in own]:
         raise UsageError(f"{target}: would replace the model itself or its graph; give another name by -o")
     return target
+
+
+def _described(target: Path) -> Path:
+    """The description beside a file."""
+    return target.with_name(f"{target.name}.json")
 
 
 def _usual_name(request: Request, given: tuple[float, ...]) -> str:

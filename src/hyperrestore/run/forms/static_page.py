@@ -16,6 +16,7 @@ from hyperrestore.run.forms.card import Compared, Request, card
 from hyperrestore.run.forms.comparison import check_against_engine
 from hyperrestore.run.forms.model import Model
 from hyperrestore.run.forms.onnx_forms import live_onnx
+from hyperrestore.run.forms.target import refuse_others
 from hyperrestore.run.forms.web_runtime import WebRuntime, read_runtime
 
 SOURCES = Path(__file__).with_name("page")
@@ -36,7 +37,8 @@ def write_page(model: Model, out: str | Path | None, *, runtime: Path | None) ->
         The folder.
 
     Raises:
-        UsageError: The runtime is missing, or cannot be used; or the folder is the model's own.
+        UsageError: The runtime is missing, or cannot be used; the folder is the model's own, or holds a
+            file of the same name that no export has written.
         CheckpointError: The graph differs from the engine.
     """
     folder = Path(f"{model.name}-page" if out is None else out)
@@ -50,6 +52,7 @@ def write_page(model: Model, out: str | Path | None, *, runtime: Path | None) ->
     carried = {f"runtime/{name}": content for name, content in parts.files.items()}
     contents = {**carried, GRAPH: graph, **sources}
     description = page_description(request, compared, parts, contents)
+    refuse_others({folder / name: new for name, new in contents.items()}, description=folder / DESCRIPTION)
     (folder / "runtime").mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         write_atomically(folder / name, content)
