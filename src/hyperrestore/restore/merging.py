@@ -47,7 +47,7 @@ def merge_reports(reports: Sequence[Path], out: Path) -> Document:
             if _common(document, name) != _common(documents[first], name):
                 raise UsageError(
                     f"{first} and {path}: not of one batch, their {name} differ"
-                    f"{_differing(document[name], documents[first][name])}"
+                    f"{_differing(_common(document, name), _common(documents[first], name))}"
                 )
         number, count = document["settings"]["shard"]
         if count != documents[first]["settings"]["shard"][1]:
@@ -98,7 +98,17 @@ def _is_of_shard(document: Any) -> bool:
 def _common(document: Document, name: str) -> Any:
     """What shards of one batch have in common."""
     entry = document[name]
-    return {key: value for key, value in entry.items() if key != "shard"} if name == "settings" else entry
+    if name != "settings":
+        return entry
+    # One folder may have another path on each machine.
+    names = {key: _last_parts(entry[key]) for key in ("inputs", "out") if key in entry}
+    return {key: value for key, value in (entry | names).items() if key != "shard"}
+
+
+def _last_parts(paths: str | Sequence[str] | None) -> list[str]:
+    """The last part of each path, also of those of another system."""
+    some = [paths] if isinstance(paths, str) else paths or []
+    return [path.replace("\\", "/").rstrip("/").rpartition("/")[2] for path in some]
 
 
 def _differing(one: Any, other: Any) -> str:
@@ -126,7 +136,7 @@ def _merged(documents: Sequence[Document]) -> Document:
         },
         "not_read": not_read,
         "unreadable_folders": _union(documents, "unreadable_folders"),
-        "settings": _common(documents[0], "settings"),
+        "settings": {key: value for key, value in documents[0]["settings"].items() if key != "shard"},
         "models": documents[0]["models"],
         "versions": documents[0]["versions"],
         "pictures": sorted(pictures, key=lambda entry: entry["source"]),
