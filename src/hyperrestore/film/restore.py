@@ -15,6 +15,7 @@ from hyperrestore.arrays import StoredRows
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.film.codec import Codec, choose_codec
 from hyperrestore.film.encode import write_segment
+from hyperrestore.film.hdr import lost_hdr
 from hyperrestore.film.join import join_film
 from hyperrestore.film.kinds import check_container
 from hyperrestore.film.library import pyav
@@ -96,7 +97,7 @@ def restore_film(
         job = _Job(restorers, repairs, film, plan, codec, (height, width), tile)
         segments = _segments(work, job, segment, progress)
         lost = join_film(result, film, segments, job.size, suffix=target.suffix.lower(), codec=codec.name)
-        notes = (*notes, *plan.notes, *lost)
+        notes = (*notes, *plan.notes, *lost, *lost_hdr(film.hdr, codec.name))
     rename(result, target, target, overwrite, None)
     work.remove()
     levels = {str(repairs[each.number].task): each.reported for each in plan.treatments}
