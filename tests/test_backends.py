@@ -314,10 +314,25 @@ def test_weights_that_do_not_fit_the_network_are_refused(copy):
             load_network(Checkpoint(description, checkpoint.tensors))
 
 
-@pytest.mark.parametrize("device", ["quantum", "cuda:99", "meta", "", "cpu:x"])
+@pytest.mark.parametrize("device", ["quantum", "cuda:99", "meta", "", "cpu:x", "CPU"])
 def test_an_unknown_device_is_refused(device):
     with pytest.raises(UsageError, match="cannot be used here"):
         find_device(device)
+
+
+@pytest.mark.parametrize(("cards", "apple"), [(0, False), (2, False), (0, True)])
+def test_a_refused_device_is_answered_with_those_of_the_machine(monkeypatch, cards, apple):
+    """Not with all that torch has a name for."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: apple)
+    there = ", ".join(
+        ["cpu", "torch", *(f"cuda:{card}" for card in range(cards)), *(["mps"] if apple else [])]
+    )
+    with pytest.raises(UsageError) as caught:
+        find_device("CPU")
+    assert str(caught.value) == f"device 'CPU' cannot be used here: this machine has {there}"
 
 
 def test_export_of_a_damaged_checkpoint_is_refused(tmp_path):

@@ -523,7 +523,8 @@ def test_clean_pictures_come_back_as_they_are(capsys):
     damaged("clean.png", sigma=0)
     assert main(["inspect", "clean.png"]) == 0
     assert "nothing to repair" in capsys.readouterr().out
-    for command, way in (("restore", "`denoise` or `dejpeg` with a level"), ("denoise", "a level")):
+    both = "a level of the noise (`--noise`) or a JPEG quality (`--jpeg-quality`)"
+    for command, way in (("restore", both), ("denoise", "a level")):
         assert main([command, "clean.png", "-o", f"{command}.png"]) == 0
         said = capsys.readouterr().err
         assert "nothing was repaired: " in said and f"; {way} repairs it anyway\n" in said

@@ -123,8 +123,8 @@ SAID = {
     "one given, nothing else found": (CLEAN, {"level": {"sigma": 3}}, "denoise at sigma 3, as given"),
     "nothing": (
         CLEAN, {"strength": 3},
-        f"nothing was repaired: {NONE}; no traces of JPEG compression were found; `denoise` or `dejpeg` "
-        "with a level repairs it anyway",
+        f"nothing was repaired: {NONE}; no traces of JPEG compression were found; a level of the noise "
+        "(`--noise`) or a JPEG quality (`--jpeg-quality`) repairs it anyway",
     ),
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """The documentation: its examples run, its commands are accepted, its links lead somewhere."""
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -90,3 +91,19 @@ GENERATED = {"commands.md", "python.md"}
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+@pytest.fixture
+def fresh_hosts(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("fresh_hosts")
+
+
+def test_the_commands_that_are_timed_are_those_of_the_page(fresh_hosts):
+    page = fresh_hosts.PAGE.read_text()
+    for host in fresh_hosts.RESTORED:
+        told = fresh_hosts.told(page, host)
+        assert told.packages[0] in ("hyperrestore", "hyperrestore[torch]")
+        compile(told.example, host, "exec")
+    table = re.findall(r"^\| (.+?) \| \d+ s \| \d+ s \| \d+ s \| \d+ s \| 0\.\d+ \|$", page, re.MULTILINE)
+    assert set(table) <= set(fresh_hosts.RESTORED) and table

@@ -35,7 +35,12 @@ from hyperrestore.run.subpixels import Taps
 SHUFFLED = NetworkConfig("unet", widths=(8, 12), blocks=(1, 1), rank=2, shuffle=2, full_to=8)
 NOISE = LevelScale("noise", low=0, high=100, trained=(0, 75), origin=0, reference=50)
 COLOUR = LevelScale("colour noise", low=0, high=100, trained=(0, 75), origin=0, reference=50)
-FOUND = ("onnx", "onnx-map", "baked")  # graphs that a runtime reads, for models that do not enlarge
+FOUND = (
+    "onnx",
+    "onnx-map",
+    "vs-mlrt",
+    "baked",
+)  # graphs that a runtime reads, for models that do not enlarge
 PLAIN = {"Conv", "Relu", "Add", "DepthToSpace", "Identity"}
 SIZES = {"Shape", "Div", "Mul", "Sub", "Mod", "Min", "Max", "Squeeze", "Range", "Gather", "Slice"}
 
@@ -256,9 +261,10 @@ REFUSED = [
     ("unet", "png", (), False, "form 'png' is unknown"),
     ("unet", "baked", (), False, "is for one level; give it, in the unit sigma"),
     ("unet", "onnx", (5.0,), False, "takes its level when it runs"),
-    ("unet", "pt2", (), True, "form pt2 has no half precision; onnx, onnx-map, baked have"),
+    ("unet", "pt2", (), True, "form pt2 has no half precision; onnx, onnx-map, vs-mlrt, baked have"),
     ("unet", "baked", (5.0, 6.0), False, "2 levels were given; unet takes up to 1: sigma"),
     ("subpixel", "onnx-map", (), False, "its level is the size of the result"),
+    ("subpixel", "vs-mlrt", (), False, "its level is the size of the result"),
     ("subpixel", "baked", (2.5,), False, "scale 2.5 cannot be exported: .* a whole number from 2 to 4"),
     ("subpixel", "baked", (1.0,), False, "scale 1 cannot be exported"),
     ("subpixel", "ncnn", (2.0,), False, "ncnn cannot be given a model that enlarges"),

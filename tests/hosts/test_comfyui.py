@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -190,6 +191,22 @@ def test_the_pack_is_one_that_the_registry_takes():
     assert project["project"]["dependencies"] == (PACK / "requirements.txt").read_text().split("\n")[:-1]
     assert not {"torch", "torchvision", "numpy"} & set(project["project"]["dependencies"])
     assert {"PublisherId", "DisplayName"} <= set(project["tool"]["comfy"])
+    named = project["project"]
+    assert re.fullmatch(r"[A-Za-z](?:[A-Za-z0-9]|[-_.](?=[A-Za-z0-9])){0,98}", named["name"])
+    assert "comfyui" not in named["name"].lower()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", named["version"])
+    assert set(named["license"]) in ({"text"}, {"file"}) and named["description"]
+    assert named["urls"]["Repository"].startswith("https://")
+
+
+def test_what_a_publisher_must_replace_is_named():
+    """The nodes are published by nobody yet: nothing looks like an address or a publisher that exists."""
+    project = tomllib.loads((PACK / "pyproject.toml").read_text())
+    assert ".invalid/" in project["project"]["urls"]["Repository"]
+    assert project["tool"]["comfy"]["PublisherId"] == "your-publisher-id"
+    for page in (PACK / "README.md", PACK.parent / "docs" / "guide" / "hosts.md"):
+        text = page.read_text()
+        assert "placeholders" in text and "`Repository`" in text and "`PublisherId`" in text
 
 
 @pytest.mark.skipif(not COMFYUI, reason="needs a ComfyUI: COMFYUI=/its/folder make test-hosts")

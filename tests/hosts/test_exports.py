@@ -76,6 +76,7 @@ def test_onnx_runtime_restores_as_we_do_by_a_baked_graph(exported, restorers, na
 def test_onnx_runtime_restores_as_we_do_by_a_live_level_and_by_a_map(exported, restorers, name, half):
     live = session(exported(name, "onnx", half=half))
     mapped = session(exported(name, "onnx-map", half=half))
+    stacked = session(exported(name, "vs-mlrt", half=half))  # vs-mlrt stacks its clips so
     tolerance = 2e-3 if half else 1e-5
     for height, width in SIZES:
         picture = photo(height, width)
@@ -85,6 +86,9 @@ def test_onnx_runtime_restores_as_we_do_by_a_live_level_and_by_a_map(exported, r
             np.testing.assert_allclose(result[0].clip(0, 1), wanted, atol=tolerance)
             same = np.full((1, 1, height, width), level, np.float32)
             (result,) = mapped.run(None, {"image": picture[None], "level_map": same})
+            np.testing.assert_allclose(result[0].clip(0, 1), wanted, atol=tolerance)
+            clips = np.concatenate([picture[None], same], axis=1)
+            (result,) = stacked.run(None, {"image_and_level": clips})
             np.testing.assert_allclose(result[0].clip(0, 1), wanted, atol=tolerance)
 
 

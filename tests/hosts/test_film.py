@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,8 +18,8 @@ import pytest
 import hyperrestore.film.restore
 from hyperrestore import Picture, PictureInfo, Restorer, read_picture, write_picture
 from hyperrestore.cli.main import main
-from hyperrestore.errors import HyperrestoreError, PictureError
 from hyperrestore.film.frames import frame_of, layout_of
+from hyperrestore.film.hdr import hdr_of, lost_hdr, with_hdr
 from hyperrestore.film.levels import MOST_CHANGE, findings_along, followed
 from hyperrestore.film.restore import restore_film
 from hyperrestore.film.siting import siting_name
@@ -253,6 +256,76 @@ def test_the_shape_of_pixels_is_kept_without_a_loss_too(tmp_path, tiny_model, as
     assert len(frames_of(tmp_path / "out.mkv")) == 2
 
 
+# The display in x265's words: green, blue, red and white in units of 0.00002; the luminances of 0.0001 cd/m2.
+DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+HDR10 = {
+    "libx265": {"x265-params": f"log-level=error:master-display={DISPLAY}:max-cll=1000,400"},
+    "libx264": {"x264-params": f"mastering-display={DISPLAY}:cll=1000,400"},
+}
+
+
+def brightness(path):
+    """The HDR metadata of every frame, as FFmpeg gives them."""
+    names = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
+    with av.open(str(path)) as container:
+        return [
+            [bytes(frame.side_data.get(name) or b"") for name in names] for frame in container.decode(video=0)
+        ]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov"])
+@pytest.mark.parametrize(("codec", "format_name"), [("libx265", "yuv420p10le"), ("libx264", "yuv420p")])
+def test_hdr_metadata_are_kept(tmp_path, capsys, tiny_model, suffix, codec, format_name):
+    colours = {"color_primaries": 9, "color_trc": 16, "colorspace": 9}
+    film, target = tmp_path / f"film.{suffix}", tmp_path / f"out.{suffix}"
+    make_film(film, 5, codec=codec, format_name=format_name, options=HDR10[codec], **colours)
+    restorer = Restorer.load(tiny_model)
+    done = restore_film([restorer], [repair_at(restorer, 5.0)], film, target, segment=2)
+    assert not done.notes
+    said = brightness(film)[0]
+    assert all(said)
+    every = range(5) if codec == "libx265" else (0, 2, 4)  # H.264 says it in whole pictures only
+    assert [brightness(target)[number] for number in every] == [said] * len(every)
+    numbers = np.frombuffer(said[0], np.int32)
+    assert numbers[0] / numbers[1] == 0.68 and numbers[18] / numbers[19] == 1000
+
+
+def test_hdr_metadata_that_are_lost_are_named(tmp_path, capsys, tiny_model):
+    film = make_film(
+        tmp_path / "film.mkv", 2, codec="libx265", format_name="yuv420p10le", options=HDR10["libx265"]
+    )
+    assert denoise(film, tmp_path / "out.mkv", "--lossless", model=tiny_model) == 0
+    lost = "of the HDR metadata, the mastering display and the content light level cannot be kept in ffv1\n"
+    assert lost in capsys.readouterr().err
+    assert brightness(tmp_path / "out.mkv") == [[b"", b""]] * 2
+
+
+def test_what_cannot_be_written_of_hdr():
+    """Dynamic metadata, and a display of which only the luminances are known."""
+    partly = [50000, 50000] * 10 + [0, 1]
+    data = {
+        "DOVI_METADATA": b"",
+        "DOVI_RPU_BUFFER": b"",
+        "MASTERING_DISPLAY_METADATA": np.int32(partly).tobytes(),
+    }
+    frame = SimpleNamespace(side_data=[Data(SimpleNamespace(name=name), each) for name, each in data.items()])
+    hdr = hdr_of(frame)
+    assert hdr == (None, None, ("Dolby Vision", "an incomplete mastering display"))
+    assert with_hdr(hdr, "libx265", {"crf": "16"}) == {"crf": "16"}
+    (sentence,) = lost_hdr(hdr, "libx265")
+    assert sentence.endswith("Dolby Vision and an incomplete mastering display cannot be kept in libx265")
+
+
+class Data(NamedTuple):
+    """Side data, as far as it is looked at."""
+
+    type: SimpleNamespace
+    content: bytes
+
+    def __bytes__(self):
+        return self.content
+
+
 def make_rich_film(path):
     """Pictures with sound, subtitles, an attached file, chapters and titles."""
     with av.open(str(path), "w") as container:
@@ -476,22 +549,21 @@ def test_what_is_no_film_is_refused(tmp_path, capsys):
         assert code == 1 and message.startswith(f"{film}: {reason}"), message
 
 
-def test_a_damaged_film_leaves_nothing_under_the_final_name(tmp_path, capsys, tiny_model):
+def test_a_damaged_film_is_refused_where_it_is_damaged(tmp_path, capsys, tiny_model):
+    """The words are ours, with the place; nothing is left under the final name."""
     film = make_film(tmp_path / "film.mkv", 24)
-    data = bytearray(film.read_bytes())
     with av.open(str(film)) as container:
-        place = [packet.pos for packet in container.demux(container.streams.video[0]) if packet.size][15]
-    data[place + 20 : place + 60] = bytes(40)
+        packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size]
+        data = bytearray(film.read_bytes())
+        place = data.index(bytes(packets[15]))
+        data[place : place + packets[15].size] = b"\xff" * packets[15].size
     film.write_bytes(data)
     target = tmp_path / "out.mkv"
-    try:
-        restorer = Restorer.load(tiny_model)
-        restore_film([restorer], [repair_at(restorer, 5.0)], film, target)
-    except HyperrestoreError as error:
-        assert isinstance(error, PictureError) and str(film) in str(error)
-        assert not target.exists()
-    else:
-        assert len(frames_of(target)) >= 20
+    assert denoise(film, target, model=tiny_model, level="5") == 1
+    said = capsys.readouterr().err
+    found = re.search(rf"error: {film}: cannot be decoded after (0\.\d\d) s \(.+\); is it damaged\?\n", said)
+    assert found and 0 < float(found[1]) <= 15 / 24, said
+    assert not target.exists()
 
 
 def test_a_film_that_ends_too_soon_is_restored_so_far(tmp_path, tiny_model):

@@ -7,6 +7,7 @@ from conftest import SIGMA, SMALL_PAPER, SUBPIXEL, TINY, randomised
 from safetensors.torch import save_file
 
 from hyperrestore import ExtrapolationWarning, LevelError, Restorer, UsageError, materialize
+from hyperrestore.cli.main import main
 from hyperrestore.hosts.spandrel import register, save_adjustable
 from hyperrestore.network.architectures import NetworkConfig, build, load_network
 from hyperrestore.network.checkpoint import load_checkpoint
@@ -38,6 +39,33 @@ def test_a_baked_model_is_the_command(loader, noisy, by_command, tmp_path, task,
     assert (model.purpose, model.architecture.id) == ("Restoration", "Hyperrestore")
     expected = by_command(noisy, task, "--level", level)
     assert np.abs(run(model, noisy) - expected).max() < STEP
+
+
+@pytest.mark.parametrize(("task", "level"), [("denoise", 25), ("dejpeg", 30)])
+def test_an_exported_file_is_the_command(loader, noisy, by_command, tmp_path, task, level):
+    """What `hyperrestore export --as safetensors` writes, metadata included."""
+    words = [
+        "export",
+        task,
+        "--as",
+        "safetensors",
+        "--level",
+        str(level),
+        "-o",
+        str(tmp_path / "a.safetensors"),
+    ]
+    assert main(words) == 0
+    model = loader.load_from_file(tmp_path / "a.safetensors")
+    assert (model.purpose, model.architecture.id) == ("Restoration", "Hyperrestore")
+    expected = by_command(noisy, task, "--level", level, "--precision", "fp32")
+    assert np.abs(run(model, noisy) - expected).max() < 0.01 * STEP
+
+
+def test_an_exported_file_that_enlarges_is_refused(spandrel, loader, tmp_path):
+    file = tmp_path / "a.safetensors"
+    assert main(["export", "upscale", "--as", "safetensors", "--level", "2", "-o", str(file)]) == 0
+    with pytest.raises(spandrel.UnsupportedModelError):
+        loader.load_from_file(file)
 
 
 @pytest.mark.parametrize("task", ["denoise", "dejpeg"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.film.hdr import with_hdr
 from hyperrestore.film.kinds import MATROSKA
 from hyperrestore.film.library import pyav
 from hyperrestore.film.source import Film
@@ -56,7 +57,8 @@ def choose_codec(film: Film, target: Path, width: int, height: int, *, lossless:
         name = "bgr0" if layout.name == "gbrp" else layout.name  # FFV1 knows RGB of 8 bits only so
         return Codec(LOSSLESS[0], _supported(film, LOSSLESS[0], name), dict(LOSSLESS[1]))
     encoder, options = LOSSY[layout.bits > 8 or layout.kind == "rgb"]
-    codec = Codec(encoder, _supported(film, encoder, layout.name), dict(options))
+    known = _supported(film, encoder, layout.name)
+    codec = Codec(encoder, known, with_hdr(film.hdr, encoder, options))
     if any(side % apart for side, apart in zip((height, width), layout.apart, strict=True)):
         raise UsageError(
             f"{film.path}: a result of {width} x {height} pixels cannot be encoded, since {layout.name} "

@@ -15,6 +15,7 @@ from hyperrestore.arrays import StoredRows
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.film.codec import Codec, choose_codec
 from hyperrestore.film.encode import write_segment
+from hyperrestore.film.hdr import lost_hdr
 from hyperrestore.film.join import check_streams, join_film
 from hyperrestore.film.kinds import check_container
 from hyperrestore.film.library import pyav
@@ -98,6 +99,7 @@ def restore_film(
             job = _Job(restorers, repairs, film, plan, codec, (height, width), tile)
             segments = _segments(work, job, segment, progress)
             lost = join_film(result, film, segments, job.size, suffix=target.suffix.lower(), codec=codec.name)
+            lost += lost_hdr(film.hdr, codec.name)
             notes = (*notes, *plan.notes, *_missing(film, segments), *lost)
         rename(result, target, target, overwrite, None)
         work.remove()

@@ -16,6 +16,7 @@ from hyperrestore.errors import PictureError
 from hyperrestore.film.chroma import Grid
 from hyperrestore.film.colour import FULL, Coding, matrix_of, siting_of
 from hyperrestore.film.frames import Layout, layout_of, planes_of
+from hyperrestore.film.hdr import Hdr, hdr_of
 from hyperrestore.film.library import pyav
 from hyperrestore.film.siting import siting_name
 
@@ -44,6 +45,7 @@ class Film:
         range: 1 for that of television, 2 for full, 0 where the film does not say.
         siting: FFmpeg's name of the place of colour samples; None where the film does not say.
         display: Nine numbers that turn or mirror the pictures when they are shown; None for none.
+        hdr: What the film says of its brightness.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Film:
     range: int
     siting: str | None
     display: tuple[int, ...] | None
+    hdr: Hdr
 
 
 class Frame(NamedTuple):
@@ -128,6 +131,7 @@ def _film(path: Path, stream: Any, first: Any, times: tuple[int, ...], last_dura
         range=FULL if full and layout.kind == "yuv" else int(said),
         siting=siting,
         display=_display(first),
+        hdr=hdr_of(first),
     )
 
 

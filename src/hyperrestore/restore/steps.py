@@ -10,6 +10,9 @@ from hyperrestore.level import Task
 from hyperrestore.restore.assembly import Model, Step
 from hyperrestore.restore.repair import Repair, Size
 
+# What a person gives where one command repairs several kinds of damage; with the option of `restore`.
+GIVEN = {Task.DENOISE: "a level of the noise (`--noise`)", Task.DEJPEG: "a JPEG quality (`--jpeg-quality`)"}
+
 
 def steps_of(
     models: Sequence[Model],
@@ -96,10 +99,8 @@ def _nothing(repairs: Sequence[Repair], findings: Findings) -> str:
     """Why nothing was repaired, and what to do if something should be."""
     estimated = [repair for repair in repairs if repair.is_automatic]
     found = "; ".join(findings.sentence(repair.task) for repair in estimated)
-    with_level = "a level"
-    if len(estimated) > 1:
-        with_level = " or ".join(f"`{repair.task}`" for repair in estimated) + " with a level"
-    return f"nothing was repaired: {found}; {with_level} repairs it anyway"
+    given = " or ".join(GIVEN[repair.task] for repair in estimated) if len(estimated) > 1 else "a level"
+    return f"nothing was repaired: {found}; {given} repairs it anyway"
 
 
 def _large_enough(width: int, height: int, size: Size) -> str:

@@ -115,9 +115,23 @@ def find_device(name: str, *, given: str | None = None) -> torch.device:
         import torch
     except ImportError as error:
         raise MissingExtraError(f"device {given!r} needs torch: pip install 'hyperrestore[torch]'") from error
+    known = f"this machine has {', '.join(devices_here())}"
     try:
         device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"device {given!r} cannot be used here: {known}") from error
+    try:
         torch.empty(1, device=device).cpu()  # some devices have a name but cannot be used
     except (RuntimeError, AssertionError, ImportError) as error:
-        raise UsageError(f"device {given!r} cannot be used here: {first_line(error)}") from error
+        raise UsageError(f"device {given!r} cannot be used here ({first_line(error)}): {known}") from error
     return device
+
+
+def devices_here() -> list[str]:
+    """The devices that a person can give on this machine, by the names that `placement` knows."""
+    import torch
+
+    graphics = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    apple = ["mps"] if torch.backends.mps.is_available() else []
+    intel = [f"xpu:{number}" for number in range(torch.xpu.device_count())]
+    return ["cpu", "torch", *graphics, *apple, *intel]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hyperrestore.cli.arguments.shared import Commands
 from hyperrestore.cli.arguments.values import local, numbers, path
 
-FORMS = ("onnx", "onnx-map", "baked", "pt2", "safetensors", "ncnn", "darktable", "page")
+FORMS = ("onnx", "onnx-map", "vs-mlrt", "baked", "pt2", "safetensors", "ncnn", "darktable", "page")
 
 
 def add_export(commands: Commands) -> None:
@@ -25,10 +25,10 @@ def add_export(commands: Commands) -> None:
     )  # fmt: skip
     command.add_argument(
         "--as", choices=FORMS, dest="form",
-        help="onnx: level as an input; onnx-map: a level for each pixel; baked: ONNX for one level, plain "
-        "convolutions; pt2: torch.export; safetensors: state dict for one level; ncnn: for one level; "
-        "darktable: a package that darktable installs; page: a folder with a page that restores photos in "
-        "the browser",
+        help="onnx: level as an input; onnx-map: a level for each pixel; vs-mlrt: the same with one input, "
+        "for VapourSynth; baked: ONNX for one level, plain convolutions; pt2: torch.export; safetensors: "
+        "state dict for one level; ncnn: for one level; darktable: a package that darktable installs; page: "
+        "a folder with a page that restores photos in the browser",
     )  # fmt: skip
     command.add_argument(
         "-o", "--out", type=local, metavar="FILE_OR_FOLDER",
@@ -41,7 +41,9 @@ def add_export(commands: Commands) -> None:
         "for each, with commas between them: those left out have no effect. Upscaling takes the scale, 2, 3 "
         "or 4, then the softness",
     )  # fmt: skip
-    command.add_argument("--half", action="store_true", help="compute in fp16; for onnx, onnx-map and baked")
+    command.add_argument(
+        "--half", action="store_true", help="compute in fp16; for onnx, onnx-map, vs-mlrt and baked"
+    )
     command.add_argument(
         "--runtime", type=path, metavar="FILE",
         help="for a page: the npm package onnxruntime-web, a .tgz file, which is put beside the page; "

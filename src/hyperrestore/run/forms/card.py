@@ -11,10 +11,11 @@ from hyperrestore.level import LevelScale, Task
 from hyperrestore.run.forms.model import Model
 from hyperrestore.run.forms.onnx_geometry import interpolation
 
-Form = Literal["onnx", "onnx-map", "baked", "pt2", "safetensors", "ncnn", "darktable", "page"]
+Form = Literal["onnx", "onnx-map", "vs-mlrt", "baked", "pt2", "safetensors", "ncnn", "darktable", "page"]
 FIXED: tuple[Form, ...] = ("baked", "safetensors", "ncnn")  # for one level
-HALVED: tuple[Form, ...] = ("onnx", "onnx-map", "baked")  # which can compute in fp16
-ANY_SIZE: tuple[Form, ...] = ("onnx", "onnx-map", "baked", "page")  # which pad a picture by themselves
+MAPPED: tuple[Form, ...] = ("onnx-map", "vs-mlrt")  # a level for each pixel
+HALVED: tuple[Form, ...] = ("onnx", *MAPPED, "baked")  # which can compute in fp16
+ANY_SIZE: tuple[Form, ...] = ("onnx", *MAPPED, "baked", "page")  # which pad a picture by themselves
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,10 @@ def _inputs(request: Request, multiple: int) -> list[dict[str, Any]]:
         return [image, _level("level", [axes], levels, meaning)]
     if request.form == "onnx-map":
         return [image, _level("level_map", per_pixel, levels, "for each pixel, in the units of `levels`")]
+    if request.form == "vs-mlrt":
+        stacked = {**image, "name": "image_and_level", "shape": [batch, 3 + axes, "height", "width"]}
+        meaning = "sRGB; then levels for each pixel, in the units of `levels`"
+        return [{**stacked, "range": [[0, 1], *levels], "meaning": meaning}]
     if request.form == "darktable" and not request.levels and _denoises(request):
         return [image, _level("noise_map", per_pixel, [[0, 1]], "sigma / 255 for each pixel")]
     return [image]

@@ -21,7 +21,7 @@ from hyperrestore.run.forms.check import (
 )
 from hyperrestore.run.forms.darktable import ENLARGED, SIGMA_OF_ONE, darktable_config
 from hyperrestore.run.forms.model import checked_levels
-from hyperrestore.run.forms.runs import run_ncnn, run_onnx, run_pt2, run_tensors
+from hyperrestore.run.forms.runs import run_ncnn, run_onnx, run_pt2, run_stacked, run_tensors
 
 
 def check_against_engine(request: Request, contents: Mapping[str, bytes], name: str) -> Compared:
@@ -61,6 +61,8 @@ def compared_with_engine(request: Request, file: Path) -> Compared:
         difference = _difference_of_package(request, file)
     elif form == "onnx-map":
         difference = difference_of_maps(model, run_onnx(file, "level_map"), sizes)
+    elif form == "vs-mlrt":
+        difference = difference_of_maps(model, run_stacked(file), sizes)
     elif form == "baked" and model.config.subpixels > 1:
         difference = difference_of_enlarged(model, run_onnx(file), request.levels, sizes)
     else:

@@ -11,12 +11,12 @@ from hyperrestore.atomic import write_atomically
 from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
 from hyperrestore.network.checkpoint import graph_path
-from hyperrestore.run.forms.card import FIXED, HALVED, Form, Request, card
+from hyperrestore.run.forms.card import FIXED, HALVED, MAPPED, Form, Request, card
 from hyperrestore.run.forms.comparison import check_against_engine
 from hyperrestore.run.forms.darktable import darktable_config, darktable_graphs, darktable_package
 from hyperrestore.run.forms.model import Model, checked_levels, open_model
 from hyperrestore.run.forms.ncnn_form import ncnn_files
-from hyperrestore.run.forms.onnx_forms import baked_onnx, live_onnx, mapped_onnx
+from hyperrestore.run.forms.onnx_forms import baked_onnx, live_onnx, mapped_onnx, stacked_onnx
 from hyperrestore.run.forms.pt2 import pt2_file
 from hyperrestore.run.forms.static_page import write_page
 from hyperrestore.run.forms.target import refuse_others
@@ -25,6 +25,7 @@ from hyperrestore.run.forms.tensors import tensors_file
 SUFFIXES: Mapping[Form, str] = {
     "onnx": ".onnx",
     "onnx-map": ".onnx",
+    "vs-mlrt": ".onnx",
     "baked": ".onnx",
     "pt2": ".pt2",
     "safetensors": ".safetensors",
@@ -101,8 +102,8 @@ def _request(model: Model, form: Form, levels: tuple[float, ...], *, half: bool)
         raise UsageError(f"form {form} takes its level when it runs; give no level, or form baked")
     if form == "page" and task == Task.UPSCALE:
         raise UsageError("form page is not for enlarging; give a model for denoise or dejpeg")
-    if form == "onnx-map" and task == Task.UPSCALE:
-        raise UsageError("form onnx-map is not for enlarging: its level is the size of the result; use baked")
+    if form in MAPPED and task == Task.UPSCALE:
+        raise UsageError(f"form {form} is not for enlarging: its level is the size of the result; use baked")
     return Request(model, form, checked_levels(model, levels) if levels else (), half)
 
 
@@ -129,7 +130,7 @@ def _usual_name(request: Request, given: tuple[float, ...]) -> str:
     """The name of a file that was given none."""
     if request.form == "darktable":
         return f"{darktable_config(request.model, request.levels)['id']}.dtmodel"
-    kind = {"onnx": ["live"], "onnx-map": ["level-map"]}.get(request.form, [])
+    kind = {"onnx": ["live"], "onnx-map": ["level-map"], "vs-mlrt": ["vs-mlrt"]}.get(request.form, [])
     parts = [
         request.model.name,
         *kind,
@@ -149,6 +150,8 @@ def _contents(request: Request) -> dict[str, bytes]:
         content = live_onnx(model, half=half)
     elif request.form == "onnx-map":
         content = mapped_onnx(model, half=half)
+    elif request.form == "vs-mlrt":
+        content = stacked_onnx(model, half=half)
     elif request.form == "baked":
         content = baked_onnx(model, levels, half=half)
     elif request.form == "pt2":

@@ -54,10 +54,34 @@ def mapped_onnx(
         name: Of the input with the map.
         any_size: Whether the graph pads the image to a multiple of its stride.
     """
-    graph, precision = Graph(), _precision(half)
+    graph = Graph()
     image = graph.input("image", IMAGE)
-    scales = model.description.scales
-    level = graph.input(name, ("batch", len(scales), "height", "width"))
+    level = graph.input(name, ("batch", len(model.description.scales), "height", "width"))
+    return _mapped(graph, model, image, level, half=half, factor=factor, any_size=any_size)
+
+
+def stacked_onnx(model: Model, *, half: bool = False) -> bytes:
+    """Input `image_and_level` (b, 3 + axes, h, w): the image, then a map of each level. Output `restored`."""
+    graph = Graph()
+    channels = 3 + len(model.description.scales)
+    stacked = graph.input("image_and_level", ("batch", channels, "height", "width"))
+    axis = graph.integers(1)
+    image = graph.add("Slice", stacked, graph.integers(0), graph.integers(3), axis)
+    level = graph.add("Slice", stacked, graph.integers(3), graph.integers(channels), axis)
+    return _mapped(graph, model, image, level, half=half)
+
+
+def _mapped(
+    graph: Graph,
+    model: Model,
+    image: str,
+    level: str,
+    *,
+    half: bool,
+    factor: float = 1,
+    any_size: bool = True,
+) -> bytes:
+    scales, precision = model.description.scales, _precision(half)
     if any_size:
         level = mirrored_to_multiple(graph, level, model.description.multiple)
     if factor != 1:

@@ -21,11 +21,17 @@ def run_onnx(path: Path, level: str | None = None) -> Run:
     compiled = openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def run(images: Float32, levels: Float32) -> Float32:
-        inputs = {"image": images} if level is None else {"image": images, level: levels}
+        inputs = images if level is None else {"image": images, level: levels}
         (result,) = compiled(inputs).values()
         return np.asarray(result)
 
     return run
+
+
+def run_stacked(path: Path) -> Run:
+    """An ONNX file whose only input is the image and the map of levels, one behind the other."""
+    run = run_onnx(path)
+    return lambda images, levels: run(np.concatenate([images, levels], axis=1), levels)
 
 
 def run_pt2(path: Path) -> Run:
