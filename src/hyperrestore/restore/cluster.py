@@ -23,7 +23,10 @@ AUTO = "auto"  # that of the cluster that runs on this machine, or that RAY_ADDR
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 _WAIT = 1.0  # seconds, after which the room in the cluster is looked at
 _ALLOWED = "give HOST:PORT of a running cluster's head, auto on one of its machines, or local"
+_FRAME, _SETTINGS = 9, 4  # HTTP/2, which a head speaks: bytes before a frame, and the kind it begins with
 _REACH = 5.0  # seconds in which a head must answer
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -50,6 +53,7 @@ def connected(address: str) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _send_messages_to_log()
             ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False, **here)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
@@ -62,21 +66,32 @@ def connected(address: str) -> Iterator[None]:
         ray.shutdown()
 
 
+def _send_messages_to_log() -> None:
+    """Keep the messages of Ray off standard output, where results are named; it has no option for that."""
+    import ray._private.worker as theirs
+
+    theirs.print_to_stdstream = lambda data, **options: logger.info("Ray: %s", " ".join(data["lines"]))
+
+
 def _check_address(address: str) -> None:
-    """Refuse an address where nothing answers; Ray would try for a minute.
+    """Refuse an address where no cluster answers; Ray would try for minutes.
 
     Raises:
-        UsageError: It is none, or nothing answers.
+        UsageError: It is none, nothing answers, or something else does.
     """
     if address in (LOCAL, AUTO):
         return
+    encrypted = os.environ.get("RAY_USE_TLS", "0") != "0"  # then the client speaks first
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdecimal() or "/" in address:
         raise UsageError(f"cluster {address}: is no address; {_ALLOWED}")
     try:
-        socket.create_connection((host, int(port)), _REACH).close()
+        with socket.create_connection((host, int(port)), _REACH) as connection:
+            greeting = b"" if encrypted else connection.recv(_FRAME)
     except (OSError, OverflowError) as error:
         raise UsageError(f"cluster {address}: nothing answers there ({error}); {_ALLOWED}") from error
+    if not encrypted and greeting[3:4] != bytes([_SETTINGS]):
+        raise UsageError(f"cluster {address}: what answers there is no cluster; {_ALLOWED}")
 
 
 def restore_stream(found: Ahead, crew: Crew) -> Iterator[tuple[Found, Outcome | None]]:

@@ -168,8 +168,8 @@ class Crew:
         if _is_foreign(error):
             wanted = self._order["versions"]["hyperrestore"]
             raise UsageError(
-                f"a machine of the cluster cannot import hyperrestore {wanted} ({_last_line(error)}); install "
-                "the same version on all machines"
+                f"a machine of the cluster cannot import hyperrestore {wanted} ({_last_line(error)}); "
+                "install the same version on all machines"
             )
         if self._bad_starts >= MOST_BAD_STARTS:
             raise PictureError(
