@@ -1,6 +1,6 @@
 """Machines of a Ray cluster, all on this one: prints its address and their processes, then obeys lines.
 
-`add NAME VARIABLE=VALUE ...` adds one with these in its environment; `kill NAME` kills it as a power cut does.
+`add NAME VARIABLE=VALUE ...` adds one with these in its environment; `kill NAME` kills it like a power cut.
 """
 
 import os

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hyperrestore.restore.worker import Recipe
 
 LEFTOVERS = "removed unfinished pictures left by killed processes"
+DYING = 5.0  # seconds that killed workers have to end
 GPU_SHARE = 0.25  # of a GPU for each worker: while one computes on it, others decode and encode
 
 
@@ -94,7 +95,7 @@ def _crew(
     options: argparse.Namespace, models: Mapping[str, str], recipe: Recipe, folder: Place, out: Place
 ) -> Iterator[Crew]:
     """Workers, of which none is left at the end."""
-    from hyperrestore.picture.temporary import remove_leftovers
+    from hyperrestore.picture.temporary import remove_leftovers_of_dying
     from hyperrestore.restore.cluster import LOCAL
     from hyperrestore.restore.crew import Crew
     from hyperrestore.restore.worker import Order, digests, versions
@@ -116,7 +117,7 @@ def _crew(
         finally:
             crew.end()
     for place in crew.died_in:
-        remove_leftovers(place)
+        remove_leftovers_of_dying(place, seconds=DYING)
 
 
 @contextmanager
