@@ -100,24 +100,27 @@ def _crew(
     from hyperrestore.restore.crew import Crew
     from hyperrestore.restore.worker import Order, digests, versions
 
-    with _marked(out) as marker:
-        order = Order(
-            versions=versions(),
-            folder=str(Path.cwd()),
-            keeps=not options.overwrite,
-            threads=max(1, int(options.worker_cpus)),
-            models=digests(models.values()),
-            places=pickle.dumps((folder, out, marker)),
-            recipe=pickle.dumps(recipe),
-        )
-        gpus = GPU_SHARE if options.device == "cuda" else 0
-        crew = Crew(order, cpus=options.worker_cpus, gpus=gpus, grows=options.cluster != LOCAL)
-        try:
-            yield crew
-        finally:
-            crew.end()
-    for place in crew.died_in:
-        remove_leftovers_of_dying(place, seconds=DYING)
+    crew = None
+    try:
+        with _marked(out) as marker:
+            order = Order(
+                versions=versions(),
+                folder=str(Path.cwd()),
+                keeps=not options.overwrite,
+                threads=max(1, int(options.worker_cpus)),
+                models=digests(models.values()),
+                places=pickle.dumps((folder, out, marker)),
+                recipe=pickle.dumps(recipe),
+            )
+            gpus = GPU_SHARE if options.device == "cuda" else 0
+            crew = Crew(order, cpus=options.worker_cpus, gpus=gpus, grows=options.cluster != LOCAL)
+            try:
+                yield crew
+            finally:
+                crew.end()
+    finally:
+        for place in crew.died_in if crew else ():
+            remove_leftovers_of_dying(place, seconds=DYING)
 
 
 @contextmanager
