@@ -54,7 +54,7 @@ def run_plan(
             with closing(made):
                 for result in made:
                     results.append(result)
-                    _show(result, as_json=as_json)
+                    show_result(result, as_json=as_json)
     finally:
         finish(results)
     return results
@@ -68,7 +68,7 @@ def _labels(plan: Plan) -> list[str]:
     return [f"{number}/{len(names)} {name}" for number, name in enumerate(names, 1)]
 
 
-def _show(result: Success | Failure, *, as_json: bool) -> None:
+def show_result(result: Success | Failure, *, as_json: bool) -> None:
     """Report on a picture."""
     from hyperrestore.restore.batch import Failure
     from hyperrestore.run.backend import level_text

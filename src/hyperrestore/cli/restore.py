@@ -7,11 +7,12 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hyperrestore.cli.arguments.restore import check_choice
 from hyperrestore.cli.arguments.values import Dial
 from hyperrestore.cli.batch import run_plan, sum_up
+from hyperrestore.cli.cluster import check_cluster, run_cluster
 from hyperrestore.cli.film import run_film, takes_films
 from hyperrestore.cli.plan import Plan, check_mask, make_plan
 from hyperrestore.cli.restorers import load_restorers
@@ -21,6 +22,7 @@ from hyperrestore.restore.place import StoredPath
 if TYPE_CHECKING:
     from hyperrestore.restore.batch import Failure
     from hyperrestore.restore.file import Success
+    from hyperrestore.restore.ledger import Ledger
     from hyperrestore.restore.repair import Level, Repair
     from hyperrestore.restore.restorer import Restorer
 
@@ -47,6 +49,8 @@ def run_restore(options: argparse.Namespace) -> int:
     check_choice(options)
     if takes_films(options):
         return _restore_film(options)
+    if options.cluster:
+        return _restore_on_cluster(options, start)
     max_pixels = options.max_pixels or MAX_PIXELS
     plan = make_plan(
         options.inputs,
@@ -63,9 +67,7 @@ def run_restore(options: argparse.Namespace) -> int:
         check_mask(options.level_map, plan.every, max_pixels)
     models = _models(options)
     restorers = load_restorers(models, device=options.device, precision=options.precision)
-    make, result_size = (_making_sheets if options.sweep else _restoring)(
-        options, restorers, plan, max_pixels
-    )
+    make, result_size = _making(options, restorers, is_batch=plan.is_batch, local=plan.local)
     if plan.is_stored:
         make = through_spool(make, size=result_size, overwrite=options.overwrite)
     if options.report:
@@ -81,6 +83,53 @@ def run_restore(options: argparse.Namespace) -> int:
         finish=functools.partial(_write_report, options, models, plan, start),
     )
     return sum_up(results, plan, keeps_existing=keeps_existing)
+
+
+def _restore_on_cluster(options: argparse.Namespace, start: float) -> int:
+    """Restore a folder on a cluster. What is wrong everywhere is found here, before any worker starts."""
+    from hyperrestore.restore.place import place_of
+    from hyperrestore.restore.report import check_report
+
+    check_cluster(options)
+    (folder,), out = options.inputs, place_of(options.out)
+    if isinstance(folder, StoredPath) or isinstance(out, StoredPath):
+        _check_stored(options)
+    models = _models(options)
+    device = options.device if options.device in ("auto", "cpu", "torch") else "auto"  # this machine's
+    _making(options, load_restorers(models, device=device, precision=options.precision), is_batch=True)
+    if options.report:
+        check_report(options.report)
+
+    def write_report(ledger: Ledger, complete: bool) -> None:
+        if options.report:
+            ledger.write_report(
+                options.report,
+                models=models,
+                settings=_settings(options),
+                seconds=time.perf_counter() - start,
+                complete=complete,
+            )
+
+    return run_cluster(options, models, functools.partial(on_worker, options), write_report)
+
+
+def on_worker(options: argparse.Namespace, again: bool) -> tuple[Callable[..., Success], ResultSize]:
+    """The function that restores a picture on a machine of a cluster, and the one for the size of its result.
+
+    Args:
+        options: Of the command.
+        again: Whether the result may exist, finished by a worker that died.
+
+    Raises:
+        UsageError: An option does not fit the machine.
+        CheckpointError: A model is missing or damaged.
+    """
+    from hyperrestore.restore.spool import through_spool
+
+    own = argparse.Namespace(**{**vars(options), "overwrite": options.overwrite or again})
+    restorers = load_restorers(_models(own), device=own.device, precision=own.precision)
+    make, size = _making(own, restorers, is_batch=True)
+    return through_spool(make, size=size, overwrite=own.overwrite), size
 
 
 def _check_stored(options: argparse.Namespace) -> None:
@@ -145,8 +194,31 @@ def _repairs(options: argparse.Namespace, restorers: Sequence[Restorer]) -> list
     )
 
 
+def _making(
+    options: argparse.Namespace,
+    restorers: Sequence[Restorer],
+    *,
+    is_batch: bool,
+    local: Sequence[tuple[Path, Path]] = (),
+) -> tuple[Callable[..., Success], ResultSize]:
+    """The function that makes a result of a picture, and the one for the size of the result.
+
+    Args:
+        options: Of the command.
+        restorers: By which the picture is repaired.
+        is_batch: Whether it is one of several.
+        local: Pictures and results on this machine.
+    """
+    from hyperrestore.picture.reader import MAX_PIXELS
+
+    max_pixels = options.max_pixels or MAX_PIXELS
+    if options.sweep:
+        return _making_sheets(options, restorers, local, max_pixels)
+    return _restoring(options, restorers, is_batch, max_pixels)
+
+
 def _restoring(
-    options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
+    options: argparse.Namespace, restorers: Sequence[Restorer], is_batch: bool, max_pixels: int
 ) -> tuple[Callable[..., Success], ResultSize]:
     """The function that restores a picture, and the one for the size of its result."""
     from hyperrestore.restore.file import repair_file
@@ -156,18 +228,21 @@ def _restoring(
         repair_file,
         restorers,
         repairs,
-        keep_larger=plan.is_batch,
+        keep_larger=is_batch,
         keep_times=options.keep_times,
         tile=options.tile,
         quality=options.quality,
         overwrite=options.overwrite,
         max_pixels=max_pixels,
     )
-    return restore, functools.partial(repairs[-1].result_size, keep_larger=plan.is_batch)
+    return restore, functools.partial(repairs[-1].result_size, keep_larger=is_batch)
 
 
 def _making_sheets(
-    options: argparse.Namespace, restorers: Sequence[Restorer], plan: Plan, max_pixels: int
+    options: argparse.Namespace,
+    restorers: Sequence[Restorer],
+    local: Sequence[tuple[Path, Path]],
+    max_pixels: int,
 ) -> tuple[Callable[..., Success], ResultSize]:
     """The same for a sheet of several levels; it refuses and warns as `_repairs` does."""
     from hyperrestore.restore.sheet import check_singles, repairs_at, sweep_file
@@ -179,7 +254,7 @@ def _making_sheets(
         region = Region(left, top, left + width, top + height)
     repairs = repairs_at(restorers[0], options.sweep)
     if options.singles:
-        check_singles(plan.local, repairs)
+        check_singles(local, repairs)
     make_sheet = functools.partial(
         sweep_file,
         restorers[0],
@@ -203,15 +278,10 @@ def _write_report(
     results: Sequence[Success | Failure],
 ) -> None:
     """Write the report, if one was requested."""
-    from hyperrestore.restore.place import place_of
     from hyperrestore.restore.report import write_report
 
     if not options.report:
         return
-    asked = {name: getattr(options, name) for name in SETTINGS}
-    # Shards of one batch agree on them, however the names were typed.
-    asked |= {"inputs": [str(place) for place in options.inputs], "out": place_of(options.out)}
-    as_text = Path | StoredPath | Dial
     write_report(
         options.report,
         plan.pairs,
@@ -221,7 +291,18 @@ def _write_report(
         foreign=plan.found.foreign,
         others=plan.found.others,
         models=models,
-        settings={name: str(value) if isinstance(value, as_text) else value for name, value in asked.items()},
+        settings=_settings(options),
         seconds=time.perf_counter() - start,
         complete=len(results) == len(plan.pairs) and not plan.found.unreadable,
     )
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that the report contains."""
+    from hyperrestore.restore.place import place_of
+
+    asked = {name: getattr(options, name) for name in SETTINGS}
+    # Shards of one batch agree on them, however the names were typed.
+    asked |= {"inputs": [str(place) for place in options.inputs], "out": place_of(options.out)}
+    as_text = Path | StoredPath | Dial
+    return {name: str(value) if isinstance(value, as_text) else value for name, value in asked.items()}

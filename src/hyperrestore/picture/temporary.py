@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,6 +68,23 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> int:
                 shutil.rmtree(left)
                 removed += 1
     return removed
+
+
+def remove_leftovers_of_dying(folder: Path, *, seconds: float) -> None:
+    """Remove what processes leave in a folder that were killed just now: they may take a moment to end.
+
+    Args:
+        folder: Where they wrote pictures.
+        seconds: How long to wait, at most.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        remove_leftovers(folder)
+        with suppress(OSError):
+            if any(_LEFT_OVER.fullmatch(left.name) for left in folder.iterdir()) and time.monotonic() < end:
+                time.sleep(0.1)
+                continue
+        return
 
 
 @contextmanager

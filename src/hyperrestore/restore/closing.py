@@ -35,7 +35,13 @@ def count_results(
         >>> count_results([], skipped=2, left=0, foreign=1, others=3)
         '0 restored, 0 copied, 2 skipped, 0 failed, 1 not read, 3 not pictures'
     """
-    counts = Counter(_outcome(result) for result in results)
+    counts = Counter(outcome_of(result) for result in results)
+    return count_line(counts, skipped=skipped, left=left, foreign=foreign, others=others)
+
+
+def count_line(outcomes: Mapping[str, int], *, skipped: int, left: int, foreign: int, others: int) -> str:
+    """The same from counts of `outcome_of`."""
+    counts = Counter(outcomes)
     counts.update({"skipped": skipped, "not begun": left, "not read": foreign, "not pictures": others})
     order = (
         "restored",
@@ -50,7 +56,8 @@ def count_results(
     return ", ".join(f"{counts[name]} {name}" for name in order if counts[name] or name in ALWAYS)
 
 
-def _outcome(result: Success | Failure) -> str:
+def outcome_of(result: Success | Failure) -> str:
+    """What became of a picture, in the words of the closing line."""
     if isinstance(result, Failure):
         return "failed"
     if result.levels:

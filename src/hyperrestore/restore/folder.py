@@ -15,6 +15,7 @@ from hyperrestore.picture.kinds import READ_SUFFIXES, foreign_kind, is_picture, 
 from hyperrestore.restore.place import Place, StoredPath, local_text, place_of
 from hyperrestore.restore.storage import is_folder, list_files, read_head
 
+NO_PICTURES = f"holds no pictures ({', '.join(suffix[1:] for suffix in READ_SUFFIXES)})"
 MOST_SHARDS = 100_000  # into which a batch is cut; reports list those that are missing
 COARSE = 2.0  # seconds, the resolution of times on FAT: with kept times a result may seem that much older
 
@@ -56,7 +57,7 @@ def find_inputs(inputs: Sequence[Place], *, out: Place | None, recursive: bool) 
     foreign: dict[Place, str] = {}
     others: set[Place] = set()
     unreadable: list[Path] = []
-    folders = [path for path in inputs if _is_folder(path)]
+    folders = [path for path in inputs if is_place_folder(path)]
     if folders and not recursive:
         raise UsageError(f"{folders[0]} is a folder; give -r to process all pictures in it")
     for path in inputs:
@@ -64,25 +65,26 @@ def find_inputs(inputs: Sequence[Place], *, out: Place | None, recursive: bool) 
             pictures[path, Path(path.name)] = None
             continue
         for file, place in _files(path, out, unreadable):
-            if is_picture(*_seen(file)):
+            if is_picture(*seen(file)):
                 pictures[file, place] = None
-            elif kind := foreign_kind(*_seen(file)):
+            elif kind := foreign_kind(*seen(file)):
                 foreign[file] = kind
             else:
                 others.add(file)
     if folders and not pictures and not unreadable:
         beside = f"; not read: {name_foreign(list(foreign.items()))}" if foreign else ""
-        raise UsageError(f"{folders[0]} holds no pictures ({_without_dots(READ_SUFFIXES)}){beside}")
+        raise UsageError(f"{folders[0]} {NO_PICTURES}{beside}")
     return Inputs(list(pictures), unreadable, list(foreign.items()), len(others), bool(folders))
 
 
-def _is_folder(place: Place) -> bool:
+def is_place_folder(place: Place) -> bool:
+    """Whether a place is a folder that exists, here or in a storage."""
     if isinstance(place, StoredPath):
         return is_folder(place)
     return os.path.isdir(place)  # noqa: PTH112 - no error without permission
 
 
-def _seen(file: Place) -> tuple[Path, Callable[[], bytes] | None]:
+def seen(file: Place) -> tuple[Path, Callable[[], bytes] | None]:
     """A file as the functions of `kinds` take it."""
     if isinstance(file, StoredPath):
         return Path(file.name), functools.partial(read_head, file)
@@ -139,12 +141,11 @@ def plan_targets(
     """
     if not out:
         raise UsageError("the output has no name; give a file or a folder")
-    if suffix is not None and suffix not in SUFFIXES:
-        raise UsageError(f"format {suffix[1:]!r} is unknown; known are {_without_dots(SUFFIXES)}")
+    check_format(suffix)
     folder = place_of(out)
     ends_as_folder = local_text(out).endswith(tuple(filter(None, (os.sep, os.altsep))))
     in_folder = in_folder or len(sources) > 1
-    if not in_folder and sources and not ends_as_folder and not _is_folder(folder):
+    if not in_folder and sources and not ends_as_folder and not is_place_folder(folder):
         if suffix is not None and folder.suffix.lower() != suffix:
             raise UsageError(f"output {out} does not end with the format {suffix}; give one of the two")
         if not folder.suffix:
@@ -152,12 +153,12 @@ def plan_targets(
                 f"output {out} is neither a file with a suffix nor a folder; end a new folder's name with /"
             )
         return [(sources[0][0], folder)]
-    if in_folder and folder.suffix.lower() in SUFFIXES and not _is_folder(folder):
+    if in_folder and folder.suffix.lower() in SUFFIXES and not is_place_folder(folder):
         several = f"{len(sources)} pictures" if len(sources) > 1 else "a folder"
         raise UsageError(f"{several} cannot be written to one file {out}; give a folder")
     if isinstance(folder, Path) and folder.exists() and not folder.is_dir():
         raise UsageError(f"output {out} is a file, where a folder is needed")
-    pairs = [(source, folder / _result_name(source, place, suffix)) for source, place in sources]
+    pairs = [(source, folder / result_name(source, place, suffix)) for source, place in sources]
     _refuse_shared_targets(pairs)
     return pairs
 
@@ -180,12 +181,12 @@ def real(place: Place) -> str:
     return place.url if isinstance(place, StoredPath) else os.path.realpath(place)
 
 
-def _result_name(source: Place, place: Path, suffix: str | None) -> Path:
+def result_name(source: Place, place: Path, suffix: str | None) -> Path:
     """The name of a result in a folder: that of its picture, with the suffix of its format."""
     if place.suffix.lower() in SUFFIXES:
         return place.with_suffix(suffix) if suffix else place
     if suffix is None:
-        known = picture_format(*_seen(source))
+        known = picture_format(*seen(source))
         suffix = known.suffixes[0] if known else ""
     # A camera may have written a.mpo beside a.jpg, so an unsupported suffix is kept as a part of the name.
     return place.with_name(place.name + suffix)
@@ -224,10 +225,10 @@ def find_existing(targets: Sequence[Place], out: str) -> dict[Place, float | Non
 
 
 def _existing_here(targets: Sequence[Place]) -> dict[Place, float | None]:
-    return {target: _changed(target) for target in targets if isinstance(target, Path) and target.is_file()}
+    return {target: changed(target) for target in targets if isinstance(target, Path) and target.is_file()}
 
 
-def _changed(place: Place) -> float | None:
+def changed(place: Place) -> float | None:
     """When a file was last changed; None where that is not known, or it has vanished."""
     try:
         return place.changed if isinstance(place, StoredPath) else place.stat().st_mtime
@@ -263,10 +264,15 @@ def find_finished(
                 f"{source} would be replaced by its own result; give --overwrite or another output"
             )
         finished.append((source, target))
-        result_time, source_time = made[target], _changed(source)
-        if result_time is not None and source_time is not None and result_time + COARSE < source_time:
+        if is_older(made[target], source):
             older.append(target)
     return finished, older
+
+
+def is_older(result_time: float | None, source: Place) -> bool:
+    """Whether a result, last changed at that time, is older than its picture, as far as that is known."""
+    source_time = changed(source)
+    return result_time is not None and source_time is not None and result_time + COARSE < source_time
 
 
 def make_folder(folder: Path) -> None:
@@ -279,6 +285,16 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PictureError(f"{folder}: cannot create this folder ({error.strerror})") from error
+
+
+def check_format(suffix: str | None) -> None:
+    """Refuse a suffix that no supported format has.
+
+    Raises:
+        UsageError: It is unknown.
+    """
+    if suffix is not None and suffix not in SUFFIXES:
+        raise UsageError(f"format {suffix[1:]!r} is unknown; known are {_without_dots(SUFFIXES)}")
 
 
 def _without_dots(suffixes: Sequence[str]) -> str:

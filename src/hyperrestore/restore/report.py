@@ -79,34 +79,82 @@ def write_report(
         OSError: It cannot be written.
         PictureError: It cannot be written to its storage.
     """
-    pictures: list[dict[str, Any]] = []
-    for result in results:
-        if isinstance(result, Success):
-            pictures.append({"status": "restored" if result.levels else "unchanged", **asdict(result)})
-        else:
-            error = {"kind": type(result.error).__name__, "message": str(result.error)}
-            pictures.append(
-                {"status": "failed", "source": result.source, "target": result.target, "error": error}
-            )
+    pictures = [picture_entry(result) for result in results]
     reached = {entry["target"] for entry in pictures}
     left = [pair for pair in pairs if str(pair[1]) not in reached]
     for status, rest in (("skipped", skipped), ("left", left)):
-        pictures += [
-            {"status": status, "source": str(source), "target": str(target)} for source, target in rest
-        ]
-    counts = Counter(entry["status"] for entry in pictures)
-    packages = ("numpy", "openvino", "pyvips")
-    document = {
-        "complete": complete,
-        "seconds": round(seconds, 3),
-        "totals": {
-            "pictures": len(pictures),
-            **{status: counts[status] for status in STATUSES},
+        pictures += [rest_entry(status, source, target) for source, target in rest]
+    document = report_document(
+        Counter(entry["status"] for entry in pictures),
+        not_read=[foreign_entry(source, kind) for source, kind in foreign],
+        pictures=pictures,
+        totals={
             "not_read": len(foreign),
             "not_pictures": others,
             "megapixels": sum(r.width * r.height for r in results if isinstance(r, Success)) / 1e6,
         },
-        "not_read": [{"source": str(source), "kind": kind} for source, kind in foreign],
+        unreadable=unreadable,
+        models=models,
+        settings=settings,
+        seconds=seconds,
+        complete=complete,
+    )
+    _write(path, json.dumps(document, indent=1).encode() + b"\n")
+
+
+def picture_entry(result: Success | Failure) -> dict[str, Any]:
+    """What a report says of a picture that was started."""
+    if isinstance(result, Success):
+        return {"status": "restored" if result.levels else "unchanged", **asdict(result)}
+    error = {"kind": type(result.error).__name__, "message": str(result.error)}
+    return {"status": "failed", "source": result.source, "target": result.target, "error": error}
+
+
+def rest_entry(status: str, source: Place, target: Place) -> dict[str, Any]:
+    """What a report says of a picture that was not started: it was "skipped" or "left"."""
+    return {"status": status, "source": str(source), "target": str(target)}
+
+
+def foreign_entry(source: Place, kind: str) -> dict[str, Any]:
+    """What a report says of a picture of an unsupported kind."""
+    return {"source": str(source), "kind": kind}
+
+
+def report_document(
+    counts: Mapping[str, int],
+    *,
+    not_read: Any,
+    pictures: Any,
+    totals: Mapping[str, Any],
+    unreadable: Sequence[Path],
+    models: Mapping[str, str | Path],
+    settings: Mapping[str, Any],
+    seconds: float,
+    complete: bool,
+) -> dict[str, Any]:
+    """A report.
+
+    Args:
+        counts: Of pictures, by status.
+        not_read: The entries of pictures of an unsupported kind, or what stands for them.
+        pictures: The entries of all others, or what stands for them.
+        totals: Further totals.
+        unreadable: As for `write_report`.
+        models: As for `write_report`.
+        settings: As for `write_report`.
+        seconds: As for `write_report`.
+        complete: As for `write_report`.
+    """
+    packages = ("numpy", "openvino", "pyvips")
+    return {
+        "complete": complete,
+        "seconds": round(seconds, 3),
+        "totals": {
+            "pictures": sum(counts.values()),
+            **{status: counts.get(status, 0) for status in STATUSES},
+            **totals,
+        },
+        "not_read": not_read,
         "unreadable_folders": [str(folder) for folder in unreadable],
         "settings": dict(settings),
         "models": [
@@ -120,7 +168,6 @@ def write_report(
         },
         "pictures": pictures,
     }
-    _write(path, json.dumps(document, indent=1).encode() + b"\n")
 
 
 def _write(path: Place, content: bytes) -> None:

@@ -50,6 +50,15 @@ def is_folder(path: StoredPath) -> bool:
     return path == path.bucket or _ask(path, lambda files: bool(files.isdir(path.url)))
 
 
+def exists(path: StoredPath) -> bool:
+    """Tell whether there is such a file.
+
+    Raises:
+        PictureError: The storage refuses or does not answer.
+    """
+    return bool(_ask(path, lambda files: files.isfile(path.url)))
+
+
 def list_files(path: StoredPath) -> Iterator[StoredPath]:
     """All files below a folder, or the file itself, by name; none where there is nothing.
 
@@ -77,6 +86,66 @@ def list_files(path: StoredPath) -> Iterator[StoredPath]:
         if below and {"", ".", ".."} & set(below.split("/")):
             raise UsageError(f"{path}/{below}: no file of a folder can have this name; rename it")
         yield StoredPath(f"{path}/{below}" if below else path.url, _changed(about))
+
+
+def walk_folders(path: StoredPath) -> Iterator[tuple[StoredPath, list[StoredPath]]]:
+    """A folder and all folders below it, each with its files by name; one request reads one folder.
+
+    `list_files` needs fewer requests, but answers only when it has read everything.
+
+    Raises:
+        PictureError: There is no such bucket, or the storage refuses or does not answer.
+        MissingExtraError: A package that reaches it is not installed.
+        UsageError: As for `list_files`.
+    """
+    files: list[StoredPath] = []
+    folders: list[StoredPath] = []
+    for name, about in sorted(_entries(path).items()):
+        (files if about["type"] == "file" else folders).append(StoredPath(f"{path}/{name}", _changed(about)))
+    yield path, files
+    for folder in folders:
+        yield from walk_folders(folder)
+
+
+def files_in(path: StoredPath) -> dict[str, StoredPath]:
+    """The files that lie in a folder itself, by name; none where there is no such folder.
+
+    Raises:
+        PictureError: There is no such bucket, or the storage refuses or does not answer.
+        MissingExtraError: A package that reaches it is not installed.
+        UsageError: As for `list_files`.
+    """
+    found = _entries(path).items()
+    return {
+        name: StoredPath(f"{path}/{name}", _changed(about))
+        for name, about in found
+        if about["type"] == "file"
+    }
+
+
+def _entries(path: StoredPath) -> dict[str, dict[str, Any]]:
+    """What lies in a folder itself, by name."""
+
+    def ask(files: Any) -> list[dict[str, Any]]:
+        try:
+            found: list[dict[str, Any]] = files.ls(path.url, detail=True)
+        except FileNotFoundError:
+            if not files.exists(path.bucket.url):
+                raise
+            return []
+        return found
+
+    root = _filesystem(path)._strip_protocol(path.url)
+    entries = {}
+    for about in _ask(path, ask):
+        below = about["name"].removeprefix(root).removeprefix("/")
+        if about["type"] == "file" and (not below or below.endswith("/")):  # an empty file marks a folder
+            continue
+        name = below.removesuffix("/")
+        if name in ("", ".", ".."):
+            raise UsageError(f"{path}/{below}: no file of a folder can have this name; rename it")
+        entries[name] = about
+    return entries
 
 
 def read_head(path: StoredPath) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from hyperrestore.cli.arguments.values import place, shard, whole
+from hyperrestore.cli.arguments.values import place, positive, shard, whole
 
 PICTURES = "PNG, JPEG, WebP, TIFF or AVIF file"
 
@@ -45,9 +45,24 @@ def add_files(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--report", type=place, metavar="FILE", help="write a JSON file with the outcome for each picture"
     )
+    _add_cluster(command)
     _add_films(command)
     add_limit(command)
     add_running(command)
+
+
+def _add_cluster(command: argparse.ArgumentParser) -> None:
+    """Add the options for a cluster."""
+    command.add_argument(
+        "--cluster", nargs="?", const="auto", metavar="ADDRESS",
+        help="restore a folder on a Ray cluster: HOST:PORT of its head; auto (default) for the one that this "
+        "machine belongs to; local starts one on this machine",
+    )  # fmt: skip
+    command.add_argument(
+        "--worker-cpus", type=positive, default=1.0, metavar="COUNT",
+        help="with --cluster: CPUs for each worker, which restores one picture at a time (default 1); 0.5 "
+        "lets two workers share a CPU, so that one can wait for a slow storage",
+    )  # fmt: skip
 
 
 def _add_films(command: argparse.ArgumentParser) -> None:
