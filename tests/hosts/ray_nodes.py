@@ -8,8 +8,6 @@ import signal
 import sys
 from pathlib import Path
 
-from ray.cluster_utils import Cluster
-
 
 def workers_of(raylet):
     """The processes in which a raylet, which is a machine, restores pictures."""
@@ -25,6 +23,8 @@ def workers_of(raylet):
 
 def main(names):
     """Run the cluster until the input ends."""
+    from ray.cluster_utils import Cluster
+
     nodes = {}
     cluster = Cluster()
 
