@@ -101,9 +101,7 @@ def tables(one: Comparison) -> Iterator[str]:
         [
             ["PSNR of dedicated networks", *(f"{mean(found):.2f}" for found in own.values()),
              spread(own.values())],
-            *([name, *(f"{mean(gap):+.2f}" for gap in gaps), spread(gaps)]
-              for name in names
-              for gaps in [[gap(psnr[name, level], found) for level, found in own.items()]]),
+            *gap_rows(psnr, names),
         ],
     )  # fmt: skip
     levels = sorted({score.level for score in one.scores})
@@ -130,6 +128,14 @@ def by_seed(one: Comparison) -> dict[tuple[str, float], dict[int, float]]:
 def gap(psnr: dict[int, float], dedicated: dict[int, float]) -> dict[int, float]:
     """The difference for each seed that both have."""
     return {seed: value - dedicated[seed] for seed, value in psnr.items() if seed in dedicated}
+
+
+def gap_rows(psnr: dict[tuple[str, float], dict[int, float]], names: Iterable[str]) -> Iterator[list[str]]:
+    """For each method the mean gap at each level that has a dedicated network, and the spread."""
+    own = {level: found for (method, level), found in psnr.items() if method == DEDICATED}
+    for name in names:
+        gaps = [gap(psnr[name, level], found) for level, found in own.items()]
+        yield [name, *(f"{mean(seeds):+.2f}" for seeds in gaps), spread(gaps)]
 
 
 def mean(values: dict[int, float]) -> float:

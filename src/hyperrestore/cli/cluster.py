@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from hyperrestore.cli.batch import show_result
 from hyperrestore.cli.output import progress_bar, say
+from hyperrestore.cli.plan import LEFTOVERS, dotted_suffix
 from hyperrestore.errors import HyperrestoreError, UsageError
 from hyperrestore.restore.place import Place, place_of
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from hyperrestore.restore.stream import Found
     from hyperrestore.restore.worker import Recipe
 
-LEFTOVERS = "removed unfinished pictures left by killed processes"
 DYING = 5.0  # seconds that killed workers have to end
 GPU_SHARE = 0.25  # of a GPU for each worker: while one computes on it, others decode and encode
 
@@ -63,7 +63,7 @@ def run_cluster(
     from hyperrestore.restore.stream import Ahead, check_stream, stream_folder
 
     (folder,), out = options.inputs, place_of(options.out)
-    suffix = None if options.format is None else f".{options.format.lower().removeprefix('.')}"
+    suffix = dotted_suffix(options.format)
     check_stream(folder, out, suffix)
     ledger = Ledger()
     with connected(options.cluster), _crew(options, models, recipe, folder, out) as crew:

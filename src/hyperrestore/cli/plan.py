@@ -14,6 +14,8 @@ from hyperrestore.restore.place import Place, place_of
 if TYPE_CHECKING:
     from hyperrestore.restore.folder import Inputs
 
+LEFTOVERS = "removed unfinished pictures left by killed processes"
+
 
 class Plan(NamedTuple):
     """Which results are made from which pictures.
@@ -78,7 +80,7 @@ def make_plan(
     from hyperrestore.picture.temporary import remove_leftovers
     from hyperrestore.restore.folder import find_existing, find_inputs, in_shard, plan_targets
 
-    dotted = None if suffix is None else f".{suffix.lower().removeprefix('.')}"
+    dotted = dotted_suffix(suffix)
     found = find_inputs(inputs, out=place_of(out), recursive=recursive)
     pairs = every = plan_targets(found.pictures, out, suffix=dotted, in_folder=found.in_folder)
     if shard is not None:
@@ -89,7 +91,7 @@ def make_plan(
         say(f"error: {folder}: cannot read this folder")
     folders = {target.parent for _, target in pairs if isinstance(target, Path)}
     if sum(remove_leftovers(folder) for folder in folders):
-        say("removed unfinished pictures left by killed processes")
+        say(LEFTOVERS)
     skipped: list[tuple[Place, Place]] = []
     made = {} if overwrite else find_existing([target for _, target in pairs], out)
     if not overwrite and (recursive or skip_existing):
@@ -148,3 +150,8 @@ def say_what_is_not_read(found: Inputs) -> None:
 
     if found.foreign:
         say(f"not read: {name_foreign(found.foreign)}")
+
+
+def dotted_suffix(format_name: str | None) -> str | None:
+    """The suffix of a format as a person names it: "png", ".PNG"; None stays None."""
+    return None if format_name is None else f".{format_name.lower().removeprefix('.')}"

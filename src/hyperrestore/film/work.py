@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hyperrestore.atomic import flush_to_disk, write_atomically
 from hyperrestore.errors import UsageError
+from hyperrestore.picture.temporary import lock
 
 SETTINGS, LEVELS = "settings.json", "levels.json"
 
@@ -56,18 +57,12 @@ class Work:
             UsageError: Another command holds it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = None
         try:
-            import fcntl  # not on Windows
-
-            descriptor = os.open(self.folder, os.O_RDONLY)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            descriptor = lock(self.folder, alone=True)
         except BlockingIOError as error:
             raise UsageError(
                 f"{self.folder}: another command is working on this film; wait for it, or give another output"
             ) from error
-        except (ImportError, OSError):
-            pass
         try:
             yield
         finally:

@@ -96,7 +96,10 @@ def _locked(folder: Path, *, alone: bool = False) -> Iterator[bool]:
     Yields:
         Whether it is held: not on a system without such locks, nor `alone` while others hold the folder.
     """
-    descriptor = _lock(folder, alone)
+    try:
+        descriptor = lock(folder, alone=alone)
+    except BlockingIOError:
+        descriptor = None
     try:
         yield descriptor is not None
     finally:
@@ -104,8 +107,16 @@ def _locked(folder: Path, *, alone: bool = False) -> Iterator[bool]:
             os.close(descriptor)
 
 
-def _lock(folder: Path, alone: bool) -> int | None:
-    """Lock a folder until the descriptor is closed; None where that cannot be done."""
+def lock(folder: Path, *, alone: bool) -> int | None:
+    """Lock a folder until the descriptor is closed; None where the system cannot do that.
+
+    Args:
+        folder: It exists.
+        alone: Whether nobody else may hold it.
+
+    Raises:
+        BlockingIOError: It is to be held alone, and another process holds it.
+    """
     try:
         import fcntl  # not on Windows
 
@@ -114,6 +125,9 @@ def _lock(folder: Path, alone: bool) -> int | None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
     except OSError:
         os.close(descriptor)
         return None

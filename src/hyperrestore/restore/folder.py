@@ -153,11 +153,8 @@ def plan_targets(
                 f"output {out} is neither a file with a suffix nor a folder; end a new folder's name with /"
             )
         return [(sources[0][0], folder)]
-    if in_folder and folder.suffix.lower() in SUFFIXES and not is_place_folder(folder):
-        several = f"{len(sources)} pictures" if len(sources) > 1 else "a folder"
-        raise UsageError(f"{several} cannot be written to one file {out}; give a folder")
-    if isinstance(folder, Path) and folder.exists() and not folder.is_dir():
-        raise UsageError(f"output {out} is a file, where a folder is needed")
+    several = f"{len(sources)} pictures" if len(sources) > 1 else "a folder"
+    check_results(folder, out, several=several if in_folder else None)
     pairs = [(source, folder / result_name(source, place, suffix)) for source, place in sources]
     _refuse_shared_targets(pairs)
     return pairs
@@ -285,6 +282,23 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PictureError(f"{folder}: cannot create this folder ({error.strerror})") from error
+
+
+def check_results(folder: Place, out: str, *, several: str | None) -> None:
+    """Refuse a file where results need a folder.
+
+    Args:
+        folder: Where results are to lie.
+        out: The same as it was typed.
+        several: What is written there, in words, if a name like that of a picture cannot be a new folder's.
+
+    Raises:
+        UsageError: It is a file, or has the name of one.
+    """
+    if several and folder.suffix.lower() in SUFFIXES and not is_place_folder(folder):
+        raise UsageError(f"{several} cannot be written to one file {out}; give a folder")
+    if isinstance(folder, Path) and folder.exists() and not folder.is_dir():
+        raise UsageError(f"output {out} is a file, where a folder is needed")
 
 
 def check_format(suffix: str | None) -> None:

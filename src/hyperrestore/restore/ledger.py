@@ -41,13 +41,12 @@ class Ledger:
         others: How many files are not pictures.
         unreadable: Folders that cannot be read.
         older: How many results are older than their pictures.
-        leftovers: How many folders had unfinished pictures of killed processes.
     """
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
         self.statuses: Counter[str] = Counter()
-        self.foreign = self.others = self.older = self.leftovers = 0
+        self.foreign = self.others = self.older = 0
         self.unreadable: list[Path] = []
         self._pixels = 0
         # A database without a name is a temporary file, which is gone with the process.
@@ -71,8 +70,6 @@ class Ledger:
             self.others += 1
         elif found.kind == "unreadable" and isinstance(found.source, Path):
             self.unreadable.append(found.source)
-        elif found.kind == "leftovers":
-            self.leftovers += 1
 
     def _note_picture(self, found: Found, outcome: Outcome) -> None:
         if isinstance(outcome, Success | Failure):

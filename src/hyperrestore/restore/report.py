@@ -24,6 +24,7 @@ from hyperrestore.restore.restorer import model_path
 from hyperrestore.restore.storage import write
 
 SUFFIX = ".json"
+PACKAGES = ("numpy", "openvino", "pyvips")  # whose version may change a result
 STATUSES = ("restored", "unchanged", "failed", "skipped", "left")  # of pictures
 
 
@@ -145,7 +146,6 @@ def report_document(
         seconds: As for `write_report`.
         complete: As for `write_report`.
     """
-    packages = ("numpy", "openvino", "pyvips")
     return {
         "complete": complete,
         "seconds": round(seconds, 3),
@@ -164,7 +164,7 @@ def report_document(
         "versions": {
             "hyperrestore": __version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in packages},
+            **{name: version(name) for name in PACKAGES},
         },
         "pictures": pictures,
     }

@@ -67,17 +67,7 @@ def list_files(path: StoredPath) -> Iterator[StoredPath]:
         MissingExtraError: A package that reaches it is not installed.
         UsageError: A name has an empty part, or "." or "..", so that a folder could not have such a file.
     """
-
-    def find(files: Any) -> dict[str, dict[str, Any]]:
-        try:
-            found: dict[str, dict[str, Any]] = files.find(path.url, detail=True)
-        except FileNotFoundError:
-            if not files.exists(path.bucket.url):
-                raise
-            return {}
-        return found
-
-    found = _ask(path, find)
+    found = _listed(path, lambda files: files.find(path.url, detail=True)) or {}
     root = _filesystem(path)._strip_protocol(path.url)
     for name, about in sorted(found.items()):
         if about["type"] != "file" or name.endswith("/"):  # an empty file marks a folder
@@ -123,21 +113,25 @@ def files_in(path: StoredPath) -> dict[str, StoredPath]:
     }
 
 
-def _entries(path: StoredPath) -> dict[str, dict[str, Any]]:
-    """What lies in a folder itself, by name."""
+def _listed(path: StoredPath, read: Callable[[Any], Any]) -> Any:
+    """What a folder's storage lists; None where there is no such folder, but a bucket."""
 
-    def ask(files: Any) -> list[dict[str, Any]]:
+    def ask(files: Any) -> Any:
         try:
-            found: list[dict[str, Any]] = files.ls(path.url, detail=True)
+            return read(files)
         except FileNotFoundError:
             if not files.exists(path.bucket.url):
                 raise
-            return []
-        return found
+            return None
 
+    return _ask(path, ask)
+
+
+def _entries(path: StoredPath) -> dict[str, dict[str, Any]]:
+    """What lies in a folder itself, by name."""
     root = _filesystem(path)._strip_protocol(path.url)
     entries = {}
-    for about in _ask(path, ask):
+    for about in _listed(path, lambda files: files.ls(path.url, detail=True)) or ():
         below = about["name"].removeprefix(root).removeprefix("/")
         if about["type"] == "file" and (not below or below.endswith("/")):  # an empty file marks a folder
             continue

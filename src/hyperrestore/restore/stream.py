@@ -18,6 +18,7 @@ from hyperrestore.picture.temporary import remove_leftovers
 from hyperrestore.restore.folder import (
     changed,
     check_format,
+    check_results,
     in_shard,
     is_older,
     is_place_folder,
@@ -67,10 +68,7 @@ def check_stream(folder: Place, out: Place, suffix: str | None) -> None:
     check_format(suffix)
     if not is_place_folder(folder):
         raise UsageError(f"{folder}: is no folder; a cluster restores one folder with -r")
-    if out.suffix.lower() in SUFFIXES and not is_place_folder(out):
-        raise UsageError(f"a folder cannot be written to one file {out}; give a folder")
-    if isinstance(out, Path) and out.exists() and not out.is_dir():
-        raise UsageError(f"output {out} is a file, where a folder is needed")
+    check_results(out, str(out), several="a folder")
     pictures, results = Path(real(folder)), Path(real(out))
     if type(folder) is type(out) and pictures.is_relative_to(results):
         raise UsageError(f"{out}: holds the pictures themselves; give another folder for the results")

@@ -19,6 +19,7 @@ import hyperrestore
 from hyperrestore.errors import ExtrapolationWarning, HyperrestoreError, PictureError, UsageError
 from hyperrestore.network.checkpoint import graph_path
 from hyperrestore.restore.place import Place
+from hyperrestore.restore.report import PACKAGES
 from hyperrestore.restore.restorer import model_path
 from hyperrestore.restore.storage import exists, is_folder
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     # Whether a picture is done again -> the function that restores it, and the one for its result's size.
     Recipe = Callable[[bool], tuple[Callable[..., Success], ResultSize]]
 
-PACKAGES = ("numpy", "openvino", "pyvips")  # whose version may change a result
 _SHARED = "all machines of a cluster must see the same files by the same path"
 
 

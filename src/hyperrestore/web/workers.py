@@ -216,10 +216,17 @@ def _answer(pipe: Connection, run: Callable[..., Any], values: tuple[Any, ...]) 
     pipe.send(result)
 
 
+# What pickling raises: by itself, and for classes that cannot be found, or take other arguments.
+_NOT_PORTABLE = (
+    *(pickle.PickleError, AttributeError, EOFError, ImportError),
+    *(LookupError, RuntimeError, TypeError, ValueError),
+)
+
+
 def _portable(error: Exception) -> Exception:
     """An error, or its words where it cannot be sent: an answer that does not come is waited for for ever."""
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # a foreign class may raise anything
+    except _NOT_PORTABLE:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
