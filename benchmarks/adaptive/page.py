@@ -190,7 +190,8 @@ def draw_comparison(one: Comparison, path: Path) -> None:
         axes.fill_between(levels, least, most, color=color, alpha=0.15)
     axes.axhline(0, color="grey", linewidth=1)
     axes.set(xlabel=UNITS[one.run.task], ylabel="PSNR minus the dedicated network, dB (cut at -2)")
-    axes.set_ylim(max(-2.0, axes.get_ylim()[0]), min(0.3, axes.get_ylim()[1]))
+    # What is cut below must not leave room above.
+    axes.set_ylim(max(-2.0, axes.get_ylim()[0]), axes.dataLim.y1 + 0.1)
     axes.grid(alpha=0.3)
     drawing.legend(loc="outside upper center", ncols=6, fontsize=7.5, handlelength=3)
     save(drawing, path)
