@@ -84,6 +84,21 @@ def test_kernels_half_way_are_the_mean(layer, scale, rank):
         assert not torch.equal(first, second)
 
 
+@layers
+@scales
+@ranks
+def test_kernels_and_their_gradients_are_the_same_in_training(layer, scale, rank):
+    found = []
+    for training in (True, False):
+        network = make(layer, scale, rank).network.train(training)
+        phi = torch.linspace(0.3, 0.7, sum_of_powers(scale), dtype=torch.float64)
+        kernels = [part for part in network.kernel(phi) if part is not None]
+        sum((part * torch.linspace(-1, 1, part.numel()).view_as(part)).sum() for part in kernels).backward()
+        found.append(kernels + [parameter.grad for parameter in network.parameters()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
 def sum_of_powers(scale):
     return sum(len(one.powers) for one in network_scales(scale))
 

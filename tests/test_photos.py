@@ -135,6 +135,14 @@ def test_every_place_is_equally_likely(photos):
     np.testing.assert_allclose(counts / 14000, np.array([14, 13, 1]) / 28, atol=0.02)
 
 
+def test_slices_are_what_single_pixels_are(photos):
+    drawn = Photos(photos[0], crop=7, device=CPU, drawn_share=0.2)
+    generator = torch.Generator().manual_seed(2)
+    chosen = torch.randint(len(drawn.height), (40,), generator=generator)
+    top, left = ((torch.rand(40) * (side[chosen] - 6)).long() for side in (drawn.height, drawn.width))
+    assert torch.equal(drawn._sliced(chosen, top, left), drawn._gathered(chosen, top, left))
+
+
 def test_crops_depend_on_the_generator_alone(photos):
     drawn = Photos(photos[0], crop=8, device=CPU)
     a, b = (drawn.crops(20, torch.Generator().manual_seed(3)) for _ in range(2))

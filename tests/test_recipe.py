@@ -78,6 +78,7 @@ def test_a_recipe_says_what_the_file_says(tmp_path):
         ("validate_at = [15, 50]", "validate_at = [15]\nlevels = [50, 90]", r"levels.*\[90"),
         ("validate_at = [15, 50]", "validate_at = [15, 15.0000001]", "validate_at.*twice"),
         ("validate_at = [15, 50]", "validate_at = [15]\nema = 1", "ema"),
+        ("validate_at = [15, 50]", "validate_at = [15]\nweight_decay = -1", "weight_decay"),
         ("validate_at = [15, 50]", "validate_at = [15]\nslope_rate = 0", "slope_rate"),
         ("validate_at = [15, 50]", "validate_at = [15]\nweaker_share = 1", "weaker_share"),
         ("validate_at = [15, 50]", "validate_at = [15]\ngrey_share = 1.1", "grey_share"),

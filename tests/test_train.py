@@ -147,6 +147,18 @@ def test_slope_rate_is_the_share_of_the_rate_that_w_moves_by(optimizer):
         )
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_weight_decay_shrinks_kernels_and_no_biases(optimizer):
+    recipe = tiny_recipe(WIDE, optimizer=optimizer, slope_rate=0.5)
+    decayed = replace(recipe, training=replace(recipe.training, weight_decay=0.1))
+    plain, less = move_of(recipe), move_of(decayed)
+    for name, parameter in Run(recipe, CPU, {}).network.named_parameters():
+        share = 0.0 if "bias" in name else 0.5 if "slope" in name else 1.0
+        torch.testing.assert_close(
+            less[name], plain[name] - 1e-3 * 0.1 * share * parameter, rtol=0, atol=2e-7, msg=name
+        )
+
+
 def test_the_same_recipe_gives_the_same_model(photos, tmp_path):
     for name in ("a", "b"):
         run(photos, tmp_path / name)

@@ -26,37 +26,42 @@ class Optimizer:
         parameters: Names and parameters, in the memory where they stay.
         kind: "adamw" for all of them, or "muon".
         slope_rate: Rate of W and the slopes of biases, as a share of the others' rate.
+        weight_decay: Each step shrinks kernels, not biases, by this times their rate (decoupled weight decay,
+            I. Loshchilov and F. Hutter, arXiv 1711.05101).
     """
 
     def __init__(
-        self, parameters: Iterable[tuple[str, nn.Parameter]], kind: Kind, slope_rate: float = 1.0
+        self,
+        parameters: Iterable[tuple[str, nn.Parameter]],
+        kind: Kind,
+        slope_rate: float = 1.0,
+        weight_decay: float = 0.0,
     ) -> None:
         parameters = list(parameters)
         self._parameters = [parameter.detach() for _, parameter in parameters]
         on_cuda = any(parameter.is_cuda for parameter in self._parameters)
         self._held: dict[str, Tensor] = {}  # what has a state of its own, by name
         self._matrices: list[tuple[nn.Parameter, list[Tensor]]] = []  # in their parameter's memory
-        rest: dict[float, list[Tensor]] = {}  # by their share of the rate
-        every_matrix: dict[float, list[Tensor]] = {}
+        rest: dict[tuple[float, float], list[Tensor]] = {}  # by their share of the rate, and weight decay
+        every_matrix: dict[tuple[float, float], list[Tensor]] = {}
         for name, parameter in parameters:
             share = slope_rate if "slope" in name.rpartition(".")[2] else 1.0
+            decay = 0.0 if name.rpartition(".")[2].startswith("bias") else weight_decay
             hidden = not ENDS.intersection(name.split("."))
             stack = _as_matrices(parameter.detach()) if kind == "muon" and hidden else None
             if stack is None:
                 self._held[name] = parameter
-                rest.setdefault(share, []).append(parameter)
+                rest.setdefault((share, decay), []).append(parameter)
                 continue
             matrices = [matrix.requires_grad_(parameter.requires_grad) for matrix in stack]
             self._matrices.append((parameter, matrices))
-            every_matrix.setdefault(share, []).extend(matrices)
+            every_matrix.setdefault((share, decay), []).extend(matrices)
             self._held |= {f"{name}.{index}": matrix for index, matrix in enumerate(matrices)}
         self._optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(_groups(rest), weight_decay=0.0, fused=True, capturable=on_cuda)
+            torch.optim.AdamW(_groups(rest), fused=True, capturable=on_cuda)
         ]
         if every_matrix:
-            self._optimizers.append(
-                torch.optim.Muon(_groups(every_matrix), weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-            )
+            self._optimizers.append(torch.optim.Muon(_groups(every_matrix), adjust_lr_fn="match_rms_adamw"))
 
     @torch.no_grad()
     def step(self, rate: float | Tensor) -> None:
@@ -108,8 +113,8 @@ class Optimizer:
                     }
 
 
-def _groups(tensors: Mapping[float, list[Tensor]]) -> list[dict[str, Any]]:
-    return [{"params": held, "lr": share} for share, held in tensors.items()]
+def _groups(tensors: Mapping[tuple[float, float], list[Tensor]]) -> list[dict[str, Any]]:
+    return [{"params": held, "lr": share, "weight_decay": decay} for (share, decay), held in tensors.items()]
 
 
 def _as_matrices(tensor: Tensor) -> tuple[Tensor, ...] | None:

@@ -156,21 +156,36 @@ class Photos:
         Returns:
             (count, 3, crop, crop), float32, values in [0, 1].
         """
-        device, side = self.pixels.device, self.crop
+        device = self.pixels.device
         chosen = torch.multinomial(self.weight, count, replacement=True, generator=generator)
-        random = torch.rand(5, count, 1, 1, generator=generator, device=device)
-        height, width = self.height[chosen].view(-1, 1, 1), self.width[chosen].view(-1, 1, 1)
-        step = torch.arange(side, device=device)
-        down, right = step.view(1, -1, 1), step.view(1, 1, -1)
-        transpose, flip_down, flip_right = random[2] < 0.5, random[3] < 0.5, random[4] < 0.5
-        down, right = torch.where(transpose, right, down), torch.where(transpose, down, right)
-        down = torch.where(flip_down, side - 1 - down, down)
-        right = torch.where(flip_right, side - 1 - right, right)
-        y = (random[0] * (height - side + 1)).long() + down
-        x = (random[1] * (width - side + 1)).long() + right
-        first = self.offset[chosen].view(-1, 1, 1) + y * width + x  # (count, crop, crop)
-        channel = (height * width).unsqueeze(1) * torch.arange(3, device=device).view(1, 3, 1, 1)
-        return self.pixels[first.unsqueeze(1) + channel].float() / 255
+        random = torch.rand(5, count, generator=generator, device=device)
+        top = (random[0] * (self.height[chosen] - self.crop + 1)).long()
+        left = (random[1] * (self.width[chosen] - self.crop + 1)).long()
+        # Slices are several times as fast, but a GPU would have to be asked, and waited for, where they lie.
+        crops = (self._sliced if device.type == "cpu" else self._gathered)(chosen, top, left)
+        transpose, flip_down, flip_right = (random[2:] < 0.5).view(3, -1, 1, 1, 1)
+        crops = torch.where(flip_down, crops.flip(2), crops)
+        crops = torch.where(flip_right, crops.flip(3), crops)
+        return torch.where(transpose, crops.mT, crops).float() / 255
+
+    def _sliced(self, chosen: Tensor, top: Tensor, left: Tensor) -> Tensor:
+        """Crops of the chosen files from these places on, (count, 3, crop, crop), 8 bits."""
+        side = self.crop
+
+        def cut(file: int, top: int, left: int) -> Tensor:
+            first, height, width = (int(values[file]) for values in (self.offset, self.height, self.width))
+            picture = self.pixels[first : first + 3 * height * width].view(3, height, width)
+            return picture[:, top : top + side, left : left + side]
+
+        return torch.stack([cut(*place) for place in torch.stack([chosen, top, left], dim=1).tolist()])
+
+    def _gathered(self, chosen: Tensor, top: Tensor, left: Tensor) -> Tensor:
+        """The same, by the place of every single pixel."""
+        step = torch.arange(self.crop, device=chosen.device)
+        height, width = self.height[chosen].view(-1, 1, 1, 1), self.width[chosen].view(-1, 1, 1, 1)
+        row, column = top.view(-1, 1, 1, 1) + step.view(-1, 1), left.view(-1, 1, 1, 1) + step
+        channel = height * width * torch.arange(3, device=chosen.device).view(3, 1, 1)
+        return self.pixels[self.offset[chosen].view(-1, 1, 1, 1) + channel + row * width + column]
 
 
 def validation_crops(files: Sequence[PhotoFile], *, count: int, size: int) -> npt.NDArray[np.float32]:

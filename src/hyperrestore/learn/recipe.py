@@ -31,6 +31,8 @@ class Training:
         optimizer: "adamw", or "muon" for the kernels and AdamW for the rest (see `optimizer.Optimizer`).
         slope_rate: Learning rate of W, or of its factors, as a share of that of B. At equal rates a step of a
             full W moves kernels at phi = 1 as far as one of B, which can be too far for strong levels.
+        weight_decay: Each step shrinks kernels (B, W or its factors, not biases) by this times their rate,
+            so that in a long training at a high rate the network's inner values stay small, which int8 needs.
         loss: "l1", the mean absolute error, as in the paper; or "rms", the root of the mean squared error of
             each crop, which is what PSNR measures, scaled so that levels and crops stay balanced.
         warmup: Steps.
@@ -77,6 +79,7 @@ class Training:
     validate_at: tuple[float | tuple[float, ...], ...]
     optimizer: Literal["adamw", "muon"] = "adamw"
     slope_rate: float = 1.0
+    weight_decay: float = 0.0
     loss: Literal["l1", "rms"] = "l1"
     warmup: int = 200
     clip: float = 1.0
@@ -114,6 +117,8 @@ class Training:
             raise RecipeError("ema, drawn_share and weaker_share must lie in 0..1, below 1")
         if not (self.clip > 0 and self.level_power > 0 and 0 < self.slope_rate < math.inf):
             raise RecipeError("clip, level_power and slope_rate must be above 0")
+        if not 0 <= self.weight_decay < 1 / self.learning_rate:
+            raise RecipeError("weight_decay must be at least 0, and below 1 / learning_rate")
         if self.protocol not in get_args(Protocol):
             raise RecipeError(
                 f"protocol {self.protocol!r} is unknown; known are {', '.join(get_args(Protocol))}"

@@ -43,7 +43,9 @@ class Run:
         torch.manual_seed(recipe.training.seed)
         self.network = build(recipe.network, recipe.scales).to(device)
         training = recipe.training
-        self.optimizer = Optimizer(self.network.named_parameters(), training.optimizer, training.slope_rate)
+        self.optimizer = Optimizer(
+            self.network.named_parameters(), training.optimizer, training.slope_rate, training.weight_decay
+        )
         self.average = [parameter.detach().clone() for parameter in self.network.parameters()]
         self.generator = torch.Generator(device).manual_seed(recipe.training.seed)
         self.step = 0
