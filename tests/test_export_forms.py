@@ -296,11 +296,11 @@ def test_an_export_that_differs_is_an_error_and_leaves_no_file(models, tmp_path,
     monkeypatch.setattr(export, "baked_onnx", wrong)
     earlier = {"old.onnx", "old.onnx.json"}
     for name in earlier:
-        (tmp_path / name).write_bytes(b"before")
+        (tmp_path / name).write_bytes(b'{"form": "baked", "weights_sha256": "before"}')
     with pytest.raises(CheckpointError, match="differs from the engine by 0"):
         export_form(models["unet"], "baked", tmp_path / "old.onnx", levels=(25.0,))
     assert {path.name for path in tmp_path.iterdir()} == earlier
-    assert (tmp_path / "old.onnx").read_bytes() == b"before"
+    assert b"before" in (tmp_path / "old.onnx").read_bytes()
 
 
 def test_a_model_that_gives_no_numbers_is_not_exported(models, tmp_path, monkeypatch):
@@ -331,6 +331,20 @@ def test_only_an_earlier_export_is_replaced(models, tmp_path, form, name):
     (tmp_path / name).unlink()
     for level in (25.0, 30.0):
         export_form(models["unet"], form, tmp_path / name, levels=(level,))
+
+
+@pytest.mark.parametrize("content", [b"mine", b"[1]", b'{"form": "of mine"}', None])
+def test_a_description_that_no_export_has_written_is_kept(models, tmp_path, content):
+    """None for a folder."""
+    description = tmp_path / "a.onnx.json"
+    if content is None:
+        description.mkdir()
+    else:
+        description.write_bytes(content)
+    with pytest.raises(UsageError, match=r"a\.onnx\.json: already exists, and was not exported"):
+        export_form(models["unet"], "baked", tmp_path / "a.onnx", levels=(25.0,))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx.json"]
+    assert content is None or description.read_bytes() == content
 
 
 def test_an_output_without_a_name_is_refused(models, tmp_path, monkeypatch):
