@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -109,6 +111,18 @@ def test_exporting_again_gives_the_same_bytes(models, tmp_path, name, form):
         export_form(models[name], form, tmp_path, levels=levels_for(name, form))
         contents.append({path.name: path.read_bytes() for path in tmp_path.iterdir()})
     assert contents[0] == contents[1]
+
+
+def test_a_program_of_torch_is_the_same_from_every_process(models, tmp_path):
+    """The seeds of hashes, and so the order of sets, differ from process to process."""
+    contents = set()
+    for seed in "123":
+        file = tmp_path / f"{seed}.pt2"
+        words = [sys.executable, "-m", "hyperrestore", "export", models["unet"], "--as", "pt2", "-o", file]
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        subprocess.run(words, check=True, capture_output=True, env=environment)
+        contents.add(file.read_bytes())
+    assert len(contents) == 1
 
 
 def test_a_baked_graph_holds_plain_convolutions_of_opset_17(models, tmp_path):
