@@ -1,4 +1,4 @@
-"""Hosts that are not installed: every file of `hosts` is imported all the same, and a line says what to install."""
+"""Hosts that are not installed: the files of `hosts` are imported all the same, and say what to install."""
 
 import os
 import subprocess
@@ -10,7 +10,16 @@ import pytest
 import hyperrestore.hosts
 
 FILES = sorted(path.stem for path in Path(hyperrestore.hosts.__file__).parent.glob("[!_]*.py"))
-HOSTS = ("deepinv", "skimage", "spandrel", "torchvision", "huggingface_hub", "comfy", "comfy_api", "vapoursynth")
+HOSTS = (
+    "deepinv",
+    "skimage",
+    "spandrel",
+    "torchvision",
+    "huggingface_hub",
+    "comfy",
+    "comfy_api",
+    "vapoursynth",
+)
 NEED_TORCH = ("deepinv", "tensors")
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys({names!r}))\n{program}"
 NAMED = "try:\n    {call}\nexcept MissingExtraError as error:\n    print(error)"
@@ -47,7 +56,9 @@ def test_a_host_that_is_missing_is_named(host):
 
 
 def test_the_denoiser_for_deepinv_needs_torch_alone():
-    program = "from hyperrestore import MissingExtraError\n" + NAMED.format(call="import hyperrestore.hosts.deepinv")
+    program = "from hyperrestore import MissingExtraError\n" + NAMED.format(
+        call="import hyperrestore.hosts.deepinv"
+    )
     assert printed(program, *HOSTS, "torch") == "this denoiser needs torch: pip install 'hyperrestore[torch]'"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hyperrestore.arrays import StoredRows
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.film.codec import LOSSLESS, Codec
 from hyperrestore.film.frames import frame_of
@@ -37,10 +38,12 @@ def check_size(film: Film, codec: Codec, *, width: int, height: int) -> None:
     """
     av = pyav()
     layout = film.layout
-    dtype = np.uint8 if layout.bits == 8 else np.uint16
     few = tuple(-(-side // apart) for side, apart in zip((height, width), layout.apart, strict=True))
     shapes = [(height, width)] if layout.kind == "grey" else [(height, width), few, few]
-    black = Frame(film.times[0], [np.zeros(shape, dtype) for shape in shapes])
+    planes: list[StoredRows] = [
+        np.zeros(shape, np.uint8) if layout.bits == 8 else np.zeros(shape, np.uint16) for shape in shapes
+    ]
+    black = Frame(film.times[0], planes)
     try:
         with av.open(os.devnull, "w", format="null") as container:
             stream = _stream(container, film, codec, width, height)

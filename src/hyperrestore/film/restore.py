@@ -90,8 +90,8 @@ def restore_film(
     work = Work.beside(target)
     with work.held():
         begun_again = work.begin(asked)
-        notes = ("what another command had begun of it was removed",) if begun_again else ()
-        notes += _incomplete(film)
+        begun = ("what another command had begun of it was removed",) if begun_again else ()
+        notes = (*begun, *_incomplete(film))
         plan = _plan(work, restorers, repairs, film, follow=follow)
         result = work.folder / "result"
         if not plan.treatments and not lossless and source.suffix.lower() == target.suffix.lower():

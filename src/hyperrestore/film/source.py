@@ -21,7 +21,11 @@ from hyperrestore.film.hdr import Hdr, hdr_of
 from hyperrestore.film.library import pyav
 from hyperrestore.film.siting import siting_name
 
-TELLING = ("matroska", "mov", "avi")  # containers whose header tells how long the film is; others are estimated
+TELLING = (
+    "matroska",
+    "mov",
+    "avi",
+)  # containers whose header tells how long the film is
 MICROSECONDS = 10**6  # in a second
 USUAL_RATE = Fraction(25)  # frames a second where a film does not say; only encoders look at it
 
@@ -50,8 +54,8 @@ class Film:
         display: Nine numbers that turn or mirror the pictures when they are shown; None for none.
         hdr: What the film says of its brightness.
         beside: Names of what its frames hold beside their samples, and is not kept.
-        ends_early: When the last packet of the file ends, and when it should by its header, seconds; None where
-            these agree.
+        ends_early: When the last packet of the file ends, and when it should by its header, seconds; None
+            where these agree.
     """
 
     path: Path

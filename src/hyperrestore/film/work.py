@@ -51,8 +51,8 @@ class Work:
     def held(self) -> Iterator[None]:
         """Make the folder, and hold it against other commands, where the system has such locks.
 
-        A lock ends with its process, however that ends. What is refused before a segment is finished leaves no
-        folder behind.
+        A lock ends with its process, however that ends. What is refused before a segment is finished leaves
+        no folder behind.
 
         Raises:
             UsageError: Another command holds it.
