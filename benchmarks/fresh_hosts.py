@@ -26,6 +26,7 @@ from markdown import grid
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "guide" / "hosts.md"
 STEP = 1 / 255
+OWN = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")  # of who runs this program, not of a newcomer
 
 # What a host makes of the noisy picture `pixels`, (h, w, 3), at sigma 25.
 RESTORED = {
@@ -104,9 +105,10 @@ except RuntimeError:
 
 
 class Told(NamedTuple):
-    """What the page tells of a host: the packages to install, and an example."""
+    """What the page tells of a host: the packages to install, options for that, and an example."""
 
     packages: list[str]
+    options: list[str]
     example: str
 
 
@@ -124,7 +126,9 @@ def told(page: str, host: str) -> Told:
     section = re.split(r"^## ", page.split(f"\n## {host}\n")[1], flags=re.MULTILINE)[0]
     (line,) = re.findall(r"^pip install (.+)$", section, re.MULTILINE)
     (example,) = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return Told(shlex.split(line, comments=True), example)
+    words = shlex.split(line, comments=True)
+    options = [word for word in words if word.startswith("-")]
+    return Told([word for word in words if word not in options], options, example)
 
 
 def try_host(host: str, wheel: Path, python: str, folder: Path) -> Tried:
@@ -133,7 +137,7 @@ def try_host(host: str, wheel: Path, python: str, folder: Path) -> Tried:
     Raises:
         subprocess.CalledProcessError: A step fails.
     """
-    packages, example = told(PAGE.read_text(encoding="utf-8"), host)
+    packages, options, example = told(PAGE.read_text(encoding="utf-8"), host)
     (folder / "constraints.txt").write_text(
         f"hyperrestore=={wheel.name.split('-')[1]}\n{(ROOT / 'constraints.txt').read_text()}"
     )
@@ -146,7 +150,7 @@ def try_host(host: str, wheel: Path, python: str, folder: Path) -> Tried:
     pip = [binaries / "pip", "--quiet", "--disable-pip-version-check"]
     download = timed([*pip, "wheel", "--wheel-dir", packed, *packages], folder, constrained)
     offline = {**constrained, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packed)}
-    install = timed([*pip, "install", *packages], folder, offline)
+    install = timed([*pip, "install", *options, *packages], folder, offline)
     run([binaries / "python", "-c", NOISY.replace("noisy.png", "photo.png")], folder)  # for the example
     first = timed([binaries / "python", "-c", f"{ONLY_CPU}\n{example}"], folder)
     run([binaries / "python", "-c", NOISY], folder)
@@ -165,8 +169,8 @@ def timed(words: list[object], folder: Path, environment: dict[str, str] | None 
 
 
 def run(words: list[object], folder: Path, environment: dict[str, str] | None = None) -> str:
-    """Run a program without this checkout on its path; what it prints."""
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    """Run a program as a newcomer would, without this checkout on its path; what it prints."""
+    inherited = {name: value for name, value in os.environ.items() if name not in OWN}
     done = subprocess.run(
         list(map(str, words)), cwd=folder, env={**inherited, **(environment or {})}, check=True,
         stdout=subprocess.PIPE, text=True,

@@ -250,6 +250,21 @@ def test_what_cannot_be_read_is_counted_and_named(run, words):
     assert code == 2 and "in holds no pictures" in err[0] and "not read: 5 GIF (" in err[0]
 
 
+def test_films_in_a_folder_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    for name in ("a.mkv", "b.MP4"):
+        Path("in", name).write_bytes(b"")
+    words = ["denoise", "in", "-r", "-o", "out"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "in holds no pictures (" in said
+    assert said.endswith("; not read: 2 film (in/a.mkv, in/b.MP4); give each film by itself\n")
+    Path("in", "c.gif").write_bytes(b"GIF89a")
+    assert main(words) == 2
+    assert "1 GIF (in/c.gif); convert them first, and give each film by itself\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", BEGINNINGS)
 def test_kinds_are_told_by_how_files_begin(tmp_path, kind):
     path = tmp_path / "a"

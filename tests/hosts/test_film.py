@@ -36,8 +36,9 @@ TURNED = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)  # a display matrix: a quart
 
 
 def scenes(count, height=48, width=64, sigma=8):
-    """Frames (3, h, w) of a photo that moves, with noise."""
+    """Frames (3, h, w) of a photo that moves, with noise; of wide ones the photo is repeated."""
     photo = example_photo("coffee", 40, 100)
+    photo = np.tile(photo, (1, 1, -(-width // photo.shape[2])))
     generator = np.random.default_rng(0)
     for index in (index % 200 for index in range(count)):
         noise = generator.normal(0, sigma / 255, (3, height, width))
@@ -316,6 +317,32 @@ def test_what_cannot_be_written_of_hdr():
     assert sentence.endswith("Dolby Vision and an incomplete mastering display cannot be kept in libx265")
 
 
+def captioned(packet):
+    """A packet of H.264 with closed captions (ATSC A/53) in front of the picture."""
+    pairs = b"\xff" + bytes([0xFC, 0x94, 0x2C]) * 2 + b"\xff"
+    payload = b"\xb5\x00\x31GA94\x03" + bytes([0x40 | 2]) + pairs
+    unit = b"\x06\x04" + bytes([len(payload)]) + payload + b"\x80"
+    result = av.Packet(b"\0\0\0\1" + unit + bytes(packet))
+    result.pts, result.dts, result.time_base = packet.pts, packet.dts, packet.time_base
+    result.is_keyframe, result.stream = packet.is_keyframe, packet.stream
+    return result
+
+
+def test_closed_captions_in_the_pictures_are_named_as_lost(tmp_path, capsys, tiny_model):
+    film = tmp_path / "film.mp4"
+    with av.open(str(film), "w") as container:
+        stream = add_pictures(container, "libx264", "yuv420p", base=Fraction(1, 24), options={"bf": "0"})
+        layout = layout_of("yuv420p")
+        for number, pixels in enumerate(scenes(3)):
+            frame = frame_of(samples(pixels, layout), layout)
+            frame.pts, frame.time_base = number, Fraction(1, 24)
+            container.mux([captioned(packet) for packet in stream.encode(frame)])
+        container.mux([captioned(packet) for packet in stream.encode(None)])
+    assert read_film(film).beside == ("closed captions",)
+    assert denoise(film, tmp_path / "out.mp4", model=tiny_model) == 0
+    assert "of its frames, closed captions cannot be kept\n" in capsys.readouterr().err
+
+
 class Data(NamedTuple):
     """Side data, as far as it is looked at."""
 
@@ -566,11 +593,23 @@ def test_a_damaged_film_is_refused_where_it_is_damaged(tmp_path, capsys, tiny_mo
     assert not target.exists()
 
 
-def test_a_film_that_ends_too_soon_is_restored_so_far(tmp_path, tiny_model):
-    film = make_film(tmp_path / "film.mkv", 24)
+@pytest.mark.parametrize(("suffix", "codec"), [("mkv", "ffv1"), ("mp4", "libx264")])
+def test_a_film_that_ends_too_soon_is_restored_so_far(tmp_path, capsys, tiny_model, suffix, codec):
+    """And told, from what its header says of its duration."""
+    film = tmp_path / f"film.{suffix}"
+    base, fast = Fraction(1, 24), {"movflags": "faststart"} if suffix == "mp4" else {}
+    with av.open(str(film), "w", container_options=fast) as container:
+        stream = add_pictures(container, codec, "yuv420p", base=base, options={"g": "6"})
+        encode(container, stream, scenes(96), range(96), base)
+    assert denoise(film, tmp_path / "whole.mkv", "--lossless", model=tiny_model) == 0
+    assert capsys.readouterr().err == ""
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     assert denoise(film, tmp_path / "out.mkv", "--lossless", model=tiny_model) == 0
-    assert 5 < len(frames_of(tmp_path / "out.mkv")) == len(frames_of(film)) < 24
+    assert 5 < len(frames_of(tmp_path / "out.mkv")) == len(frames_of(film)) < 90
+    said = capsys.readouterr().err
+    assert re.search(
+        r"film\.\w+: ends after \d\.\d\d s, and its header says 4\.0\d s; is the file complete\?", said
+    )
 
 
 def test_existing_files_are_kept(tmp_path, capsys, tiny_model):
@@ -603,8 +642,42 @@ def test_what_the_codecs_do_not_take_is_refused(tmp_path, capsys):
     assert code == 1 and "without transparency" in message
 
 
-def test_odd_sizes_are_restored_without_a_loss(tmp_path, tiny_model):
-    film = make_film(tmp_path / "odd.mkv", 2, size=(47, 63))
+@pytest.mark.parametrize(
+    ("size", "format_name", "reason"),
+    [
+        ((12, 40), "yuv420p10le", "libx265 does not take a result of 40 x 12 pixels; give --lossless and"),
+        ((16, 16400), "yuv420p", "libx264 does not take a result of 16400 x 16 pixels"),
+    ],
+)
+def test_a_size_that_the_encoder_does_not_take_is_told_before_the_work(
+    tmp_path, capsys, size, format_name, reason
+):
+    film = make_film(tmp_path / "film.mkv", 1, format_name=format_name, size=size)
+    code, message = refused(capsys, film, tmp_path / "out.mkv")
+    assert code == 2 and reason in message and message.endswith("or give another size")
+
+
+def test_a_level_that_the_model_does_not_accept_leaves_nothing(tmp_path, capsys, upscale_model):
+    film = make_film(tmp_path / "film.mkv", 1)
+    words = [
+        "upscale",
+        str(film),
+        "-o",
+        str(tmp_path / "out.mkv"),
+        "--long-side",
+        "600",
+        "--model",
+        str(upscale_model),
+    ]
+    assert main(words) == 2
+    assert "scale 9.375 is not accepted" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mkv"]
+
+
+@pytest.mark.parametrize("format_name", ["yuv420p", "yuv410p"])
+@pytest.mark.parametrize("size", [(47, 63), (5, 3), (3, 5), (1, 1), (64, 2), (7, 64)])
+def test_odd_sizes_are_restored_without_a_loss(tmp_path, tiny_model, size, format_name):
+    film = make_film(tmp_path / "odd.mkv", 2, codec="rawvideo", size=size, format_name=format_name)
     assert denoise(film, tmp_path / "out.mkv", "--lossless", model=tiny_model, level="0") == 0
     for (_, before), (_, after) in zip(frames_of(film), frames_of(tmp_path / "out.mkv"), strict=True):
         assert same_planes(before, after)

@@ -34,6 +34,7 @@ LOSSY = (
     ("libx265", {"crf": CRF, "x265-params": "log-level=error"}),
 )
 LOSSLESS = ("ffv1", {"level": "3", "slicecrc": "1", "g": "1"})
+LEAST_SLICED = 16  # pixels: of a picture with a shorter side, FFV1 may not manage to make several slices
 
 
 def choose_codec(film: Film, target: Path, width: int, height: int, *, lossless: bool) -> Codec:
@@ -55,7 +56,8 @@ def choose_codec(film: Film, target: Path, width: int, height: int, *, lossless:
     layout = film.layout
     if lossless:
         name = "bgr0" if layout.name == "gbrp" else layout.name  # FFV1 knows RGB of 8 bits only so
-        return Codec(LOSSLESS[0], _supported(film, LOSSLESS[0], name), dict(LOSSLESS[1]))
+        whole = {"slices": "1"} if min(width, height) < LEAST_SLICED else {}
+        return Codec(LOSSLESS[0], _supported(film, LOSSLESS[0], name), {**LOSSLESS[1], **whole})
     encoder, options = LOSSY[layout.bits > 8 or layout.kind == "rgb"]
     known = _supported(film, encoder, layout.name)
     codec = Codec(encoder, known, with_hdr(film.hdr, encoder, options))

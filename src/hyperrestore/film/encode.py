@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from hyperrestore.errors import PictureError
-from hyperrestore.film.codec import Codec
+import numpy as np
+
+from hyperrestore.arrays import StoredRows
+from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.film.codec import LOSSLESS, Codec
 from hyperrestore.film.frames import frame_of
+from hyperrestore.film.kinds import MATROSKA
 from hyperrestore.film.library import pyav
 from hyperrestore.film.source import Film, Frame
 from hyperrestore.film.work import Segment
@@ -17,6 +22,40 @@ from hyperrestore.film.work import Segment
 # Matroska counts milliseconds, too coarse for some films: in a segment its times are the numbers of frames.
 COUNTED = Fraction(1, 1000)
 EARLY = 64  # frames by which they are decoded earlier than shown, more than any encoder needs
+
+
+def check_size(film: Film, codec: Codec, *, width: int, height: int) -> None:
+    """Encode a black frame, so that an encoder that does not take its size refuses before the work begins.
+
+    Args:
+        film: The film.
+        codec: How its frames are encoded.
+        width: Of the result, pixels.
+        height: Of the result, pixels.
+
+    Raises:
+        UsageError: The encoder does not take it.
+    """
+    av = pyav()
+    layout = film.layout
+    few = tuple(-(-side // apart) for side, apart in zip((height, width), layout.apart, strict=True))
+    shapes = [(height, width)] if layout.kind == "grey" else [(height, width), few, few]
+    planes: list[StoredRows] = [
+        np.zeros(shape, np.uint8) if layout.bits == 8 else np.zeros(shape, np.uint16) for shape in shapes
+    ]
+    black = Frame(film.times[0], planes)
+    try:
+        with av.open(os.devnull, "w", format="null") as container:
+            stream = _stream(container, film, codec, width, height)
+            for frame in (_prepared(black, film, codec), None):
+                for packet in stream.encode(frame):
+                    container.mux(packet)
+    except (av.FFmpegError, OverflowError) as error:
+        lossless = f"give --lossless and a name that ends with {MATROSKA}, or "
+        raise UsageError(
+            f"{film.path}: {codec.name} does not take a result of {width} x {height} pixels; "
+            f"{'' if codec.name == LOSSLESS[0] else lossless}give another size"
+        ) from error
 
 
 def write_segment(

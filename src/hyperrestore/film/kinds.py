@@ -5,20 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from hyperrestore.errors import UsageError
+from hyperrestore.picture.kinds import FILM_SUFFIXES
 from hyperrestore.restore.place import Place
 
 MATROSKA = ".mkv"
 WRITTEN = (MATROSKA, ".mp4", ".m4v", ".mov")
-READ = (
-    *WRITTEN,
-    *(".webm", ".avi", ".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts"),
-    *(".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".y4m"),
-)
 
 
 def is_film(path: Place) -> bool:
     """Whether a file is a film, by its suffix."""
-    return path.suffix.lower() in READ
+    return path.suffix.lower() in FILM_SUFFIXES
 
 
 def check_container(source: Path, target: Path, *, lossless: bool) -> None:

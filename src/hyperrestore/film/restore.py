@@ -14,7 +14,7 @@ import hyperrestore
 from hyperrestore.arrays import StoredRows
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.film.codec import Codec, choose_codec
-from hyperrestore.film.encode import write_segment
+from hyperrestore.film.encode import check_size, write_segment
 from hyperrestore.film.hdr import lost_hdr
 from hyperrestore.film.join import check_streams, join_film
 from hyperrestore.film.kinds import check_container
@@ -80,6 +80,7 @@ def restore_film(
     film = read_film(source)
     width, height = repairs[-1].result_size(film.width, film.height)
     codec = choose_codec(film, target, width, height, lossless=lossless)
+    check_size(film, codec, width=width, height=height)
     check_streams(film, suffix=target.suffix.lower())
     asked = {
         **(settings or {}), "source": _identity(source), "repairs": repr(repairs), "follow": follow,
@@ -89,7 +90,8 @@ def restore_film(
     work = Work.beside(target)
     with work.held():
         begun_again = work.begin(asked)
-        notes = ("what another command had begun of it was removed",) if begun_again else ()
+        begun = ("what another command had begun of it was removed",) if begun_again else ()
+        notes = (*begun, *_incomplete(film))
         plan = _plan(work, restorers, repairs, film, follow=follow)
         result = work.folder / "result"
         if not plan.treatments and not lossless and source.suffix.lower() == target.suffix.lower():
@@ -100,12 +102,21 @@ def restore_film(
             segments = _segments(work, job, segment, progress)
             lost = join_film(result, film, segments, job.size, suffix=target.suffix.lower(), codec=codec.name)
             lost += lost_hdr(film.hdr, codec.name)
+            lost += tuple(f"of its frames, {name} cannot be kept" for name in film.beside)
             notes = (*notes, *plan.notes, *_missing(film, segments), *lost)
         rename(result, target, target, overwrite, None)
         work.remove()
     levels = {str(repairs[each.number].task): each.reported for each in plan.treatments}
     seconds = round(time.perf_counter() - start, 3)
     return Success(str(source), str(target), levels, width, height, seconds, notes)
+
+
+def _incomplete(film: Film) -> tuple[str, ...]:
+    """A sentence on a film that is shorter than it says."""
+    if film.ends_early is None:
+        return ()
+    end, told = film.ends_early
+    return (f"ends after {end:.2f} s, and its header says {told:.2f} s; is the file complete?",)
 
 
 def _missing(film: Film, segments: Sequence[Segment]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hyperrestore.arrays import StoredRows
 from hyperrestore.errors import PictureError
+from hyperrestore.film.beside import lost_beside
 from hyperrestore.film.chroma import Grid
 from hyperrestore.film.colour import FULL, Coding, matrix_of, siting_of
 from hyperrestore.film.frames import Layout, layout_of, planes_of
@@ -20,6 +21,12 @@ from hyperrestore.film.hdr import Hdr, hdr_of
 from hyperrestore.film.library import pyav
 from hyperrestore.film.siting import siting_name
 
+TELLING = (
+    "matroska",
+    "mov",
+    "avi",
+)  # containers whose header tells how long the film is
+MICROSECONDS = 10**6  # in a second
 USUAL_RATE = Fraction(25)  # frames a second where a film does not say; only encoders look at it
 
 
@@ -46,6 +53,9 @@ class Film:
         siting: FFmpeg's name of the place of colour samples; None where the film does not say.
         display: Nine numbers that turn or mirror the pictures when they are shown; None for none.
         hdr: What the film says of its brightness.
+        beside: Names of what its frames hold beside their samples, and is not kept.
+        ends_early: When the last packet of the file ends, and when it should by its header, seconds; None
+            where these agree.
     """
 
     path: Path
@@ -66,6 +76,8 @@ class Film:
     siting: str | None
     display: tuple[int, ...] | None
     hdr: Hdr
+    beside: tuple[str, ...]
+    ends_early: tuple[float, float] | None
 
 
 class Frame(NamedTuple):
@@ -83,7 +95,8 @@ def read_film(path: Path) -> Film:
     """
     with opened(path) as container:
         stream = _pictures(container, path)
-        times, last_duration = _times(container, stream)
+        times, last_duration, end = _times(container, stream)
+        ends_early = _ends_early(container, end)
     if not times:
         raise PictureError(f"{path}: holds no frames; nothing to restore")
     with opened(path) as container:
@@ -100,10 +113,17 @@ def read_film(path: Path) -> Film:
             raise PictureError(
                 f"{path}: is interlaced, and the models know whole pictures; deinterlace it first"
             )
-        return _film(path, stream, first, times, last_duration)
+        return _film(path, stream, first, times, last_duration, ends_early)
 
 
-def _film(path: Path, stream: Any, first: Any, times: tuple[int, ...], last_duration: int) -> Film:
+def _film(
+    path: Path,
+    stream: Any,
+    first: Any,
+    times: tuple[int, ...],
+    last_duration: int,
+    ends_early: tuple[float, float] | None,
+) -> Film:
     try:
         layout = layout_of(first.format.name)
         said = first.color_range or stream.codec_context.color_range
@@ -132,6 +152,8 @@ def _film(path: Path, stream: Any, first: Any, times: tuple[int, ...], last_dura
         siting=siting,
         display=_display(first),
         hdr=hdr_of(first),
+        beside=lost_beside(first),
+        ends_early=ends_early,
     )
 
 
@@ -233,15 +255,29 @@ def _pictures(container: Any, path: Path) -> Any:
     return best
 
 
-def _times(container: Any, stream: Any) -> tuple[tuple[int, ...], int]:
-    """The times of all frames, ascending, and the duration of the last, from the packets."""
-    durations = {}
-    for packet in container.demux(stream):
+def _times(container: Any, stream: Any) -> tuple[tuple[int, ...], int, float]:
+    """What the packets say: the times of all frames, ascending, the duration of the last, and the end of all.
+
+    The end is that of the last packet of any stream, in seconds.
+    """
+    durations, end = {}, 0.0
+    for packet in container.demux():
         time = packet.pts if packet.pts is not None else packet.dts
-        if time is not None and packet.size and not packet.is_discard:
+        if time is None or not packet.size:
+            continue
+        end = max(end, float((time + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index == stream.index and not packet.is_discard:
             durations[time] = packet.duration or 0
     times = tuple(sorted(durations))
-    return times, durations[times[-1]] if times else 0
+    return times, durations[times[-1]] if times else 0, end
+
+
+def _ends_early(container: Any, end: float) -> tuple[float, float] | None:
+    """The end of a file and the one that its header tells, seconds, if it ends clearly earlier."""
+    if not container.format.name.startswith(TELLING) or not container.duration:
+        return None
+    told = ((container.start_time or 0) + container.duration) / MICROSECONDS
+    return (end, told) if told - end > max(1.0, 0.02 * told) else None
 
 
 def _display(frame: Any) -> tuple[int, ...] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hyperrestore.atomic import flush_to_disk, write_atomically
-from hyperrestore.errors import UsageError
+from hyperrestore.errors import HyperrestoreError, UsageError
 from hyperrestore.picture.temporary import lock
 
 SETTINGS, LEVELS = "settings.json", "levels.json"
@@ -51,7 +51,8 @@ class Work:
     def held(self) -> Iterator[None]:
         """Make the folder, and hold it against other commands, where the system has such locks.
 
-        A lock ends with its process, however that ends.
+        A lock ends with its process, however that ends. What is refused before a segment is finished leaves
+        no folder behind.
 
         Raises:
             UsageError: Another command holds it.
@@ -65,6 +66,10 @@ class Work:
             ) from error
         try:
             yield
+        except HyperrestoreError:
+            if next(self.finished(), None) is None:
+                self.remove()
+            raise
         finally:
             if descriptor is not None:
                 os.close(descriptor)

@@ -11,6 +11,11 @@ from hyperrestore.picture.formats import SUFFIXES, Format, format_of
 
 READ_SUFFIXES = (*SUFFIXES, ".mpo")  # MPO is JPEG with further images behind it; it is not written
 NAMED, KINDS_NAMED = 3, 8  # files of a kind, and kinds, that a line for people names
+FILM_SUFFIXES = (
+    *(".mkv", ".mp4", ".m4v", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".vob"),
+    *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".y4m"),
+)
+_FILM = "film"
 _RENAMED = " under another suffix"  # ends the kind of a file that would be read under its right name
 _HEAD = 64  # bytes; the longest signature ends before
 _NEVER = rb"(?!)"
@@ -18,7 +23,7 @@ _NO_SUFFIX = ("", ".")  # the second from Python 3.14 on
 
 
 class Foreign(NamedTuple):
-    """A kind of picture that is not read here."""
+    """A kind of picture that is not read here, or films, which are not read in folders."""
 
     name: str
     suffixes: tuple[str, ...]
@@ -66,6 +71,7 @@ FOREIGN = (
     Foreign("Krita", (".kra",)),
     Foreign("SGI", (".sgi", ".rgb"), rb"\x01\xda[\0\1][\1\2]"),
     Foreign("DPX or Cineon", (".dpx", ".cin"), rb"SDPX|XPDS|\x80\x2a\x5f\xd7"),
+    Foreign(_FILM, FILM_SUFFIXES),
 )  # fmt: skip
 
 
@@ -122,6 +128,8 @@ def name_foreign(found: Sequence[tuple[object, str]]) -> str:
     Example:
         >>> name_foreign([(Path("a.gif"), "GIF"), (Path("b.gif"), "GIF"), (Path("c.bmp"), "BMP")])
         '2 GIF (a.gif, b.gif), 1 BMP (c.bmp); convert them first'
+        >>> name_foreign([(Path("a.mkv"), "film")])
+        '1 film (a.mkv); give each film by itself'
     """
     kinds: dict[str, list[object]] = {}
     for path, kind in found:
@@ -133,10 +141,15 @@ def name_foreign(found: Sequence[tuple[object, str]]) -> str:
         more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
         parts.append(f"{len(paths)} {kind} ({names}{more})")
     others = sum(len(paths) for _, paths in most_first[KINDS_NAMED:])
-    advice = "rename" if all(kind.endswith(_RENAMED) for kind in kinds) else "convert"
-    if advice == "convert" and any(kind.endswith(_RENAMED) for kind in kinds):
-        advice = "convert or rename"
-    return ", ".join(parts) + (f", {others} of other kinds" if others else "") + f"; {advice} them first"
+    return ", ".join(parts) + (f", {others} of other kinds" if others else "") + f"; {_advice(set(kinds))}"
+
+
+def _advice(kinds: set[str]) -> str:
+    """What to do about files of these kinds."""
+    renamed = {kind for kind in kinds if kind.endswith(_RENAMED)}
+    verbs = [verb for verb, some in (("convert", kinds - renamed - {_FILM}), ("rename", renamed)) if some]
+    advice = [f"{' or '.join(verbs)} them first"] if verbs else []
+    return ", and ".join(advice + ["give each film by itself"] * (_FILM in kinds))
 
 
 def _head(path: Path, read_head: Callable[[], bytes] | None) -> bytes | None:

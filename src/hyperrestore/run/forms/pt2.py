@@ -44,6 +44,9 @@ def pt2_file(model: Model) -> bytes:
     for node in program.graph.nodes:
         for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node"):
             node.meta.pop(key, None)  # where in the source on this machine each node came from
+    ranges = sorted(program.range_constraints.items(), key=lambda entry: str(entry[0]))
+    program.range_constraints.clear()  # from a set, whose order differs from process to process
+    program.range_constraints.update(ranges)
     content = io.BytesIO()
     torch.export.save(program, content)
     return content.getvalue()
