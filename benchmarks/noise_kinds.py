@@ -129,7 +129,6 @@ KINDS: dict[str, Callable[[Floats, float, Random], Floats]] = {
     "coarse": coarse,
     "coarse, then JPEG": coarse_compressed,
 }
-WHITE = (floating, clipped, demosaiced, signal_dependent, brightness_only)  # best restored at their sigma
 INDEPENDENT = (floating, clipped, compressed, signal_dependent)  # noise of its own in each channel
 
 
