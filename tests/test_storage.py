@@ -133,7 +133,9 @@ class Bucket:
         root = self._strip_protocol(url)
         below = [key.removeprefix(f"{root}/") for key in self._keys if key.startswith(f"{root}/")]
         here = [(name, "file") for name in below if "/" not in name]
-        here += [(name, "directory") for name in dict.fromkeys(key.split("/")[0] for key in below if "/" in key)]
+        here += [
+            (name, "directory") for name in dict.fromkeys(key.split("/")[0] for key in below if "/" in key)
+        ]
         if not here and root in self._keys:
             return [{"name": root, "type": "file"}]
         return [{"name": f"{root}/{name}", "type": kind} for name, kind in here]
@@ -159,7 +161,11 @@ def test_both_listings_find_the_same_files(bucket):
     bucket("bucket/", "bucket/z/", *(f"bucket/{name}" for name in names))
     root = StoredPath("memory://bucket")
     walked = [file for _, files in storage.walk_folders(root) for file in files]
-    assert sorted(walked, key=str) == list(storage.list_files(root)) == sorted((root / Path(name) for name in names), key=str)
+    assert (
+        sorted(walked, key=str)
+        == list(storage.list_files(root))
+        == sorted((root / Path(name) for name in names), key=str)
+    )
     assert sorted(storage.files_in(root)) == ["a.png", "b"]
     assert storage.files_in(root / Path("a.png")) == {} == storage.files_in(root / Path("missing"))
     assert list(storage.list_files(root / Path("a.png"))) == [root / Path("a.png")]
