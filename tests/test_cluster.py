@@ -419,6 +419,34 @@ def test_without_ray_the_command_says_what_to_install(scans, tmp_path, monkeypat
     assert said == "hyperrestore: error: --cluster needs Ray: pip install 'hyperrestore[cluster]'\n"
 
 
+@pytest.mark.parametrize("named", ["word", "variable"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "nonsense",
+        ":6379",
+        "host:",
+        "host:port",
+        "ray://host:10001",
+        "127.0.0.1:0",
+        "127.0.0.1:99999",
+        "a..b:1",
+    ]
+    + [f"{'a' * 70}:6379"],
+)
+def test_an_address_where_no_cluster_can_be(scans, tmp_path, monkeypatch, capsys, address, named):
+    if named == "variable" and address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        address = "auto"
+    words = ["denoise", str(scans), "-r", "-l", "5", "-o", str(tmp_path / "out"), "--cluster", address]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("hyperrestore: error: cluster ") and error.count("\n") == 1
+    assert "give HOST:PORT of a running cluster's head" in error
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -43,11 +43,11 @@ def connected(address: str) -> Iterator[None]:
         MissingExtraError: Ray is not installed.
         UsageError: There is no cluster at the address, or it is of another version.
     """
+    _check_address((os.environ.get("RAY_ADDRESS") or AUTO) if address == AUTO else address)
     try:
         import ray
     except ImportError as error:
         raise MissingExtraError("--cluster needs Ray: pip install 'hyperrestore[cluster]'") from error
-    _check_address(address)
     for name, value in (_QUIET | _OWN if address == LOCAL else _QUIET).items():
         os.environ.setdefault(name, value)
     here = {"num_cpus": cpu_threads(), "include_dashboard": False} if address == LOCAL else {}
@@ -91,7 +91,11 @@ def _check_address(address: str) -> None:
     try:
         with socket.create_connection((host, int(port)), _REACH) as connection:
             greeting = b"" if encrypted else connection.recv(_FRAME)
-    except (OSError, OverflowError) as error:
+    except (
+        OSError,
+        OverflowError,
+        UnicodeError,
+    ) as error:  # the last: a part of the name is too long, or empty
         raise UsageError(f"cluster {address}: nothing answers there ({error}); {_ALLOWED}") from error
     if not encrypted and greeting[3:4] != bytes([_SETTINGS]):
         raise UsageError(f"cluster {address}: what answers there is no cluster; {_ALLOWED}")
