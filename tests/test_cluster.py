@@ -423,17 +423,9 @@ def test_without_ray_the_command_says_what_to_install(scans, tmp_path, monkeypat
 @pytest.mark.parametrize(
     "address",
     [
-        "",
-        "nonsense",
-        ":6379",
-        "host:",
-        "host:port",
-        "ray://host:10001",
-        "127.0.0.1:0",
-        "127.0.0.1:99999",
-        "a..b:1",
-    ]
-    + [f"{'a' * 70}:6379"],
+        *("", "nonsense", ":6379", "host:", "host:port", "ray://host:10001", "a..b:1", f"{'a' * 70}:6379"),
+        *("127.0.0.1:0", "127.0.0.1:99999"),
+    ],
 )
 def test_an_address_where_no_cluster_can_be(scans, tmp_path, monkeypatch, capsys, address, named):
     if named == "variable" and address:
