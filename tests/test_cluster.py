@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import types
 from collections import deque
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hyperrestore.cli.cluster import _sum_up
 from hyperrestore.cli.main import main
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
 from hyperrestore.restore.batch import Failure
-from hyperrestore.restore.cluster import abandon, restore_stream
+from hyperrestore.restore.cluster import abandon, connected, restore_stream
 from hyperrestore.restore.crew import check_room
 from hyperrestore.restore.file import Success
 from hyperrestore.restore.folder import find_inputs, plan_targets
@@ -417,6 +418,24 @@ def test_without_ray_the_command_says_what_to_install(scans, tmp_path, monkeypat
     assert main(["denoise", str(scans), "-r", "-l", "5", "-o", str(tmp_path / "out"), "--cluster"]) == 2
     said = capsys.readouterr().err
     assert said == "hyperrestore: error: --cluster needs Ray: pip install 'hyperrestore[cluster]'\n"
+
+
+@pytest.mark.parametrize("error", [Exception("timed out\nat length"), ConnectionError("timed out")])
+def test_a_cluster_that_does_not_start_is_said(monkeypatch, error):
+    def init(**options):
+        raise error
+
+    ray = types.ModuleType("ray")
+    ray.init, ray.shutdown = init, lambda: None
+    theirs = types.ModuleType("ray._private.worker")
+    modules = {"ray": ray, "ray._private": types.ModuleType("ray._private"), "ray._private.worker": theirs}
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    ray._private, modules["ray._private"].worker = modules["ray._private"], theirs
+    for name in ("RAY_worker_niceness", "RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
+        monkeypatch.setenv(name, "0")
+    with pytest.raises(UsageError, match="^cluster local: timed out; give HOST:PORT"), connected("local"):
+        pass
 
 
 @pytest.mark.parametrize("named", ["word", "variable"])
