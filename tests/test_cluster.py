@@ -434,7 +434,7 @@ def test_a_cluster_that_does_not_start_is_said(monkeypatch, error):
     ray._private, modules["ray._private"].worker = modules["ray._private"], theirs
     for name in ("RAY_worker_niceness", "RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
         monkeypatch.setenv(name, "0")
-    with pytest.raises(UsageError, match="^cluster local: timed out; give HOST:PORT"), connected("local"):
+    with pytest.raises(UsageError, match=r"^cluster local: timed out; give HOST:PORT"), connected("local"):
         pass
 
 
