@@ -5,7 +5,8 @@
     python benchmarks/cluster.py --memory 1000 1000000 # memory of the command's part, by number of pictures
 
 The first prints seconds from the first result to the last, without the starts of Python and Ray, and the CPU
-seconds of the command with all its processes, which other load on the machine influences less. All machines
+seconds of the command with all its processes, which other load on the machine influences less; those of Ray's
+run also by process. All machines
 of the cluster for `--kills` are on this one. `--memory` uses a crew that restores nothing; everything else is
 that of the command: the listing of a real folder, the order of pictures, the report.
 """
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class CpuSeconds:
 
     def __init__(self, process: int) -> None:
         self._seen = {process: 0.0}
+        self._names: dict[int, str] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
@@ -58,10 +60,18 @@ class CpuSeconds:
                 number = int(stat.parent.name)
                 if number in self._seen or int(fields[1]) in self._seen:
                     self._seen[number] = (int(fields[11]) + int(fields[12])) / TICKS
+                    self._names[number] = process_name(stat.parent) or self._names.get(number, "")
 
     def now(self) -> float:
         """The sum so far."""
         return sum(list(self._seen.values()))
+
+    def by_name(self) -> Counter[str]:
+        """The sum so far, by the names of the processes."""
+        sums: Counter[str] = Counter()
+        for number, seconds in list(self._seen.items()):
+            sums[self._names.get(number, "")] += seconds
+        return sums
 
     def total(self) -> float:
         """Stop, and sum up."""
@@ -70,7 +80,21 @@ class CpuSeconds:
         return self.now()
 
 
-def timed(words: list[str]) -> dict[str, float]:
+def process_name(process: Path) -> str:
+    """What a process is, from its command line; empty if it has ended.
+
+    Args:
+        process: Its folder in /proc.
+    """
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    named = [Path(os.fsdecode(word)).name for word in words[:4]]
+    return next((name for name in named if name.endswith(".py")), " ".join(named[:1]))
+
+
+def timed(words: list[str]) -> dict[str, Any]:
     """Seconds of a command and of its CPUs: whole, and from the first result to the last; and its results."""
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -79,7 +103,12 @@ def timed(words: list[str]) -> dict[str, float]:
     )  # fmt: skip
     cpu = CpuSeconds(process.pid)
     assert process.stdout is not None
-    moments = [(time.perf_counter(), cpu.now()) for _ in process.stdout]
+    moments = []
+    for _ in process.stdout:
+        moments.append((time.perf_counter(), cpu.now()))
+        if len(moments) == 1:
+            before = cpu.by_name()
+    after = cpu.by_name()
     _, said = process.communicate()
     whole_cpu = cpu.total()
     if process.returncode:
@@ -88,6 +117,7 @@ def timed(words: list[str]) -> dict[str, float]:
         "whole": time.perf_counter() - start,
         "results": moments[-1][0] - moments[0][0],
         "results_cpu": moments[-1][1] - moments[0][1],
+        "processes": after - before,
         "cpu": whole_cpu,
         "count": len(moments),
     }
@@ -126,6 +156,8 @@ def measure_overhead(options: argparse.Namespace, folder: Path) -> None:
             for name in ("results", "results_cpu", "cpu")
         )
         print(f"{way}: first to last result {results}, of CPUs {results_cpu}; with all starts {cpu} of CPUs")
+    shares = ways["Ray, local"]["processes"].most_common()
+    print("of CPUs, by process: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in shares))
     same = contents(folder / "alone") == contents(folder / "cluster")
     print(f"both give {'the same bytes' if same else 'DIFFERENT BYTES'}", flush=True)
 

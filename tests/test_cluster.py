@@ -1,10 +1,13 @@
 """A folder for a cluster, without one: what is found meanwhile, its report, what workers refuse."""
 
+import argparse
 import gc
+import json
 import os
 import pickle
 import subprocess
 import sys
+import types
 from collections import deque
 from pathlib import Path
 
@@ -13,10 +16,13 @@ import pytest
 from makers import photo
 
 import hyperrestore.restore.worker as worker
+from hyperrestore.cli.arguments.values import worker_cpus
+from hyperrestore.cli.cluster import _sum_up
 from hyperrestore.cli.main import main
-from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.errors import DiskFullError, PictureError, UsageError
 from hyperrestore.restore.batch import Failure
-from hyperrestore.restore.cluster import abandon, restore_stream
+from hyperrestore.restore.cluster import abandon, connected, restore_stream
+from hyperrestore.restore.crew import check_room
 from hyperrestore.restore.file import Success
 from hyperrestore.restore.folder import find_inputs, plan_targets
 from hyperrestore.restore.ledger import Ledger
@@ -119,6 +125,70 @@ def test_shards_of_a_stream_are_disjoint(scans, tmp_path):
     assert sum(map(len, parts)) == len(set.union(*parts)) == 6
 
 
+def test_a_shard_without_pictures_is_done_and_a_folder_without_is_refused(scans, tmp_path, capsys):
+    empty = next(
+        (k, 50)
+        for k in range(1, 51)
+        if not any(one.kind == "picture" for one in stream_folder(scans, tmp_path / "out", shard=(k, 50)))
+    )
+    ledger = Ledger()
+    for one, outcome in restore_stream(
+        Ahead(stream_folder(scans, tmp_path / "out", shard=empty)), Stand(made)
+    ):
+        ledger.note(one, outcome)
+    assert _sum_up(ledger, scans, empty) == 0
+    assert f"part {empty[0]} of 50: 0 of 6 pictures\n" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="holds no pictures"):
+        _sum_up(Ledger(), scans, empty)
+
+
+def test_a_folder_that_changes_while_it_is_read(scans, tmp_path):
+    """What is added or vanishes meanwhile is found or not, but nothing is found twice."""
+    (scans / "a" / "b").mkdir()
+    streamed = []
+    for one in stream_folder(scans, tmp_path / "out"):
+        streamed.append(one)
+        if len(streamed) == 1:
+            photo(scans / "0-new.png")
+            (scans / "new").mkdir()
+            photo(scans / "new" / "1.png")
+            (scans / "z").unlink()
+            (scans / "a" / "b").rmdir()
+            (scans / "b" / "2.png").unlink()
+    sources = [one.source for one in streamed if one.kind == "picture"]
+    assert len(set(sources)) == len(sources)
+    assert {scans / "0.webp", scans / "a" / "3.tif", scans / "b" / "c" / "1.jpg"} <= set(sources)
+
+
+ODD = (
+    "a b",
+    'it\'s "#?%*[x]"',
+    "-l",
+    "~",
+    "$HOME",
+    "line\nbreak",
+    "\u00e9",
+    "\udcff",
+    "n" * 251,
+    "\u6f22" * 83,
+)
+
+
+def test_odd_names_come_through(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for name in ODD:
+        (folder / name[:80]).mkdir(parents=True)
+        photo(folder / "picture.png").rename(folder / name[:80] / f"{name}.png")
+    ledger = Ledger()
+    for one, outcome in restore_stream(Ahead(stream_folder(folder, out)), Stand(made)):
+        assert pickle.loads(pickle.dumps(one)) == one
+        ledger.note(one, outcome)
+    about = {"models": {}, "settings": {}, "seconds": 1, "complete": True}
+    ledger.write_report(tmp_path / "report.json", **about)
+    entries = json.loads((tmp_path / "report.json").read_text())["pictures"]
+    assert {entry["target"] for entry in entries} == {str(out / name[:80] / f"{name}.png") for name in ODD}
+
+
 def test_results_among_the_pictures_are_refused(scans, tmp_path):
     for out in (scans, tmp_path):
         with pytest.raises(UsageError, match="holds the pictures themselves"):
@@ -181,13 +251,35 @@ def test_what_is_not_restored_is_left(scans, tmp_path):
     assert rest == ["left"] * 5
 
 
-def test_an_error_of_the_listing_is_raised():
+@pytest.mark.parametrize("error", [PictureError("no answer"), OSError("no answer"), KeyError("no answer")])
+def test_an_error_of_the_listing_is_raised(error):
     def broken():
         yield from ()
-        raise PictureError("no answer")
+        raise error
 
-    with pytest.raises(PictureError, match="no answer"):
+    with pytest.raises(type(error), match="no answer"):
         list(restore_stream(Ahead(broken()), Stand(made)))
+
+
+def test_a_full_disk_starts_no_further_picture(scans, tmp_path):
+    def restore(picture):
+        full = picture.source.name == "2.png"
+        error = DiskFullError("full")
+        return Failure(str(picture.source), str(picture.target), error) if full else made(picture)
+
+    found = list(restore_stream(Ahead(stream_folder(scans, tmp_path / "out")), Stand(restore)))
+    outcomes = [outcome for _, outcome in found if outcome is not None]
+    first = next(n for n, outcome in enumerate(outcomes) if isinstance(outcome, Failure))
+    assert outcomes[first + 1 :] == ["left"] * (5 - first)
+
+
+def test_a_full_disk_for_temporary_files_is_said():
+    ledger = Ledger()
+    ledger._rows.execute("PRAGMA max_page_count = 4")
+    with pytest.raises(DiskFullError, match="the report does not fit on the disk for temporary files"):
+        for number in range(1000):
+            one = Found("picture", Path(f"in/{number}.png"), number, Path(f"out/{number}.png"))
+            ledger.note(one, made(one))
 
 
 def test_what_is_held_does_not_grow_with_the_number_of_pictures():
@@ -203,7 +295,24 @@ def test_what_is_held_does_not_grow_with_the_number_of_pictures():
     ledger.close()
 
 
-# --- What a worker refuses ------------------------------------------------------------------------------
+# --- What is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "0.001", "nan", "inf", "1e999", "many", ""])
+def test_cpus_that_no_worker_can_have_are_refused(text):
+    assert [worker_cpus(word) for word in ("1", "4", "0.5", "0.01")] == [1, 4, 0.5, 0.01]
+    with pytest.raises(argparse.ArgumentTypeError):
+        worker_cpus(text)
+
+
+def test_workers_for_which_there_will_never_be_room_are_refused():
+    check_room({"CPU": 2, "GPU": 0}, {"CPU": 2.0, "memory": 1e9})
+    with pytest.raises(
+        UsageError, match="this machine has 2 CPU, a worker needs 1000; give fewer --worker-cpus"
+    ):
+        check_room({"CPU": 1000, "GPU": 0}, {"CPU": 2.0})
+    with pytest.raises(UsageError, match=r"this machine has 0 GPU, a worker needs 0\.25; give --device"):
+        check_room({"CPU": 1, "GPU": 0.25}, {"CPU": 2.0})
 
 
 def test_other_versions_are_refused():
@@ -309,6 +418,44 @@ def test_without_ray_the_command_says_what_to_install(scans, tmp_path, monkeypat
     assert main(["denoise", str(scans), "-r", "-l", "5", "-o", str(tmp_path / "out"), "--cluster"]) == 2
     said = capsys.readouterr().err
     assert said == "hyperrestore: error: --cluster needs Ray: pip install 'hyperrestore[cluster]'\n"
+
+
+@pytest.mark.parametrize("error", [Exception("timed out\nat length"), ConnectionError("timed out")])
+def test_a_cluster_that_does_not_start_is_said(monkeypatch, error):
+    def init(**options):
+        raise error
+
+    ray = types.ModuleType("ray")
+    ray.init, ray.shutdown = init, lambda: None
+    theirs = types.ModuleType("ray._private.worker")
+    modules = {"ray": ray, "ray._private": types.ModuleType("ray._private"), "ray._private.worker": theirs}
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    ray._private, modules["ray._private"].worker = modules["ray._private"], theirs
+    for name in ("RAY_worker_niceness", "RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
+        monkeypatch.setenv(name, "0")
+    with pytest.raises(UsageError, match=r"^cluster local: timed out; give HOST:PORT"), connected("local"):
+        pass
+
+
+@pytest.mark.parametrize("named", ["word", "variable"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "nonsense", ":6379", "host:", "host:port", "ray://host:10001", "a..b:1", f"{'a' * 70}:6379"),
+        *("127.0.0.1:0", "127.0.0.1:99999"),
+    ],
+)
+def test_an_address_where_no_cluster_can_be(scans, tmp_path, monkeypatch, capsys, address, named):
+    if named == "variable" and address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        address = "auto"
+    words = ["denoise", str(scans), "-r", "-l", "5", "-o", str(tmp_path / "out"), "--cluster", address]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("hyperrestore: error: cluster ") and error.count("\n") == 1
+    assert "give HOST:PORT of a running cluster's head" in error
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -112,20 +112,63 @@ def test_results_in_a_storage_have_names_as_in_a_folder(files):
         plan_targets([(StoredPath("memory://in/x/a.jpg"), Path("a.jpg")), *pairs], "memory://in/")
 
 
-def test_names_that_no_folder_can_have_are_refused(files):
-    files.store["/bucket/../etc/a.png"] = None
+class Bucket:
+    """The file system of a bucket with these keys, as the drivers of fsspec show it."""
 
-    class Odd:
-        def find(self, url, detail):
-            return {"/bucket/../a.png": {"type": "file"}}
+    def __init__(self, *keys):
+        self._keys = keys
 
-        def _strip_protocol(self, url):
-            return "/bucket"
+    def _strip_protocol(self, url):
+        return url.removeprefix("memory://")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "_filesystem", lambda path: Odd())
-        with pytest.raises(UsageError, match=r"memory://bucket/../a\.png: no file of a folder"):
-            list(storage.list_files(StoredPath("memory://bucket")))
+    def exists(self, url):
+        return True
+
+    def find(self, url, detail):
+        root = self._strip_protocol(url)
+        found = {key: {"name": key, "type": "file"} for key in self._keys if f"{key}/".startswith(f"{root}/")}
+        return {root: found[root]} if root in found else found
+
+    def ls(self, url, detail):
+        root = self._strip_protocol(url)
+        below = [key.removeprefix(f"{root}/") for key in self._keys if key.startswith(f"{root}/")]
+        here = [(name, "file") for name in below if "/" not in name]
+        here += [
+            (name, "directory") for name in dict.fromkeys(key.split("/")[0] for key in below if "/" in key)
+        ]
+        if not here and root in self._keys:
+            return [{"name": root, "type": "file"}]
+        return [{"name": f"{root}/{name}", "type": kind} for name, kind in here]
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """Puts a `Bucket` in place of the storage."""
+    return lambda *keys: monkeypatch.setattr(storage, "_filesystem", lambda path: Bucket(*keys))
+
+
+@pytest.mark.parametrize("name", ["../a.png", "x/../a.png", "./a.png", "x//a.png", "/a.png"])
+def test_names_that_no_folder_can_have_are_refused(bucket, name):
+    bucket(f"bucket/{name}")
+    for find in (storage.list_files, storage.walk_folders):
+        with pytest.raises(UsageError, match=r"memory://bucket/.*: no file of a folder can have this name"):
+            list(find(StoredPath("memory://bucket")))
+
+
+def test_both_listings_find_the_same_files(bucket):
+    """Also where a file and a folder have one name, a marker of a folder, and what sorts before a slash."""
+    names = ["b", "b/1.png", "b/c/2.png", "b-/3.png", "a.png", "z/4.png", "b?*[x]/5#.png"]
+    bucket("bucket/", "bucket/z/", *(f"bucket/{name}" for name in names))
+    root = StoredPath("memory://bucket")
+    walked = [file for _, files in storage.walk_folders(root) for file in files]
+    assert (
+        sorted(walked, key=str)
+        == list(storage.list_files(root))
+        == sorted((root / Path(name) for name in names), key=str)
+    )
+    assert sorted(storage.files_in(root)) == ["a.png", "b"]
+    assert storage.files_in(root / Path("a.png")) == {} == storage.files_in(root / Path("missing"))
+    assert list(storage.list_files(root / Path("a.png"))) == [root / Path("a.png")]
 
 
 # --- Folders ----------------------------------------------------------------------------------------

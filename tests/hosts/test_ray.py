@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -69,6 +70,7 @@ def scans(tmp_path_factory):
         below.mkdir(exist_ok=True)
         suffix = ("png", "jpg", "tif", "webp", "avif")[number % 4 if number < COUNT - 2 else 4]
         photo(below / f"{number:02}.{suffix}", seed=number, width=90 + 7 * number, height=120)
+    (folder / "3" / "03.webp").rename(folder / "3" / 'it\'s "3" #?%[x] \udcff.webp')
     for name in ("bad.png", "4/worse.jpg"):
         (folder / name).write_bytes(b"no picture")
     (folder / "note.txt").write_text("a note")
@@ -88,12 +90,12 @@ def words(scans, out, report):
     return ["denoise", scans, "-r", "-l", 15, "-o", out, "--report", report]
 
 
-def start(address, scans, out, report):
+def start(address, scans, out, report, *more):
     """A command on the cluster; its results are printed when they are finished."""
     return subprocess.Popen(
         [sys.executable, "-m", "hyperrestore", "-v", *map(str, words(scans, out, report)),
-         "--cluster", address],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+         "--cluster", address, *more],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="surrogateescape", env=ENVIRONMENT,
     )  # fmt: skip
 
 
@@ -107,9 +109,9 @@ def contents(folder):
 
 
 def outcomes(report, out):
-    """A report without times, and with results as paths below their folder."""
+    """A report without times and the folder of results, and with results as paths below it."""
     document = json.loads(report.read_text())
-    del document["seconds"]
+    del document["seconds"], document["settings"]["out"]
     for entry in document["pictures"]:
         entry.pop("seconds", None)
         entry["target"] = os.path.relpath(entry["target"], out)
@@ -187,6 +189,37 @@ def test_ctrl_c_leaves_whole_files_and_a_report(nodes, scans, alone, tmp_path):
     assert document["totals"]["restored"] == len(made)
 
 
+def test_two_commands_on_one_folder_restore_each_picture_once(nodes, scans, alone, tmp_path):
+    out, reports = tmp_path / "out", [tmp_path / "1.json", tmp_path / "2.json"]
+    running = [start(nodes.address, scans, out, report, "--worker-cpus", "0.5") for report in reports]
+    for process in running:
+        code, _, said = finish(process)
+        assert code == 1 and "2 failed" in said, said
+    assert contents(out) == contents(alone[0])
+    assert not list(out.rglob(".*"))
+    restored = [
+        entry["target"]
+        for report in reports
+        for entry in json.loads(report.read_text())["pictures"]
+        if entry["status"] == "restored"
+    ]
+    assert len(set(restored)) == len(restored) == COUNT
+
+
+def test_shards_of_a_folder_inside_its_pictures(nodes, scans, alone, tmp_path):
+    """Together they are one run; the results are not taken for pictures."""
+    folder = tmp_path / "scans"
+    shutil.copytree(scans, folder)
+    out = folder / "restored"
+    counts = []
+    for shard in ("1/2", "2/2", "2/2"):
+        code, _, said = finish(start(nodes.address, folder, out, tmp_path / "report.json", "--shard", shard))
+        assert code in (0, 1), said
+        counts.append(re.search(rf"part {shard[0]} of 2: (\d+) of {COUNT + 2} pictures", said)[1])
+    assert int(counts[0]) + int(counts[1]) == COUNT + 2
+    assert contents(out) == contents(alone[0])
+
+
 def _read(process, moment):
     """Read some of what a command prints, and wait a moment more."""
     for _ in range(moment.randint(2, COUNT // 2)):
@@ -246,6 +279,15 @@ def test_a_machine_that_would_make_other_results(nodes, scans, other, tmp_path, 
     assert code == 2, said
     assert len(errors) == 1 and words in errors[0], said
     assert "Traceback" not in said
+
+
+def test_a_worker_that_this_machine_has_no_room_for(nodes, scans, tmp_path):
+    process = start("local", scans, tmp_path / "out", tmp_path / "report.json", "--worker-cpus", "1000")
+    code, printed, said = finish(process)
+    assert (code, printed) == (2, [])
+    assert re.search(
+        r"error: this machine has \d+ CPU, a worker needs 1000; give fewer --worker-cpus\n$", said
+    )
 
 
 def test_where_no_cluster_is(nodes, scans, tmp_path):

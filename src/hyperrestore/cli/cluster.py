@@ -85,7 +85,7 @@ def run_cluster(
         finally:
             found.close()
             report(ledger, complete)
-    code = _sum_up(ledger, folder)
+    code = _sum_up(ledger, folder, options.shard)
     ledger.close()
     return code
 
@@ -180,7 +180,7 @@ def _say(found: Found, outcome: Outcome | None, *, as_json: bool) -> None:
         show_result(outcome, as_json=as_json)
 
 
-def _sum_up(ledger: Ledger, folder: Place) -> int:
+def _sum_up(ledger: Ledger, folder: Place, shard: tuple[int, int] | None) -> int:
     """Summarise a folder at its end, and return the exit code."""
     from hyperrestore.picture.kinds import name_foreign
     from hyperrestore.restore.closing import count_line
@@ -188,11 +188,14 @@ def _sum_up(ledger: Ledger, folder: Place) -> int:
 
     skipped, left, failed = (ledger.statuses[name] for name in ("skipped", "left", "failed"))
     foreign = [(Path(source), kind) for source, kind in ledger.foreign_kinds()]
-    if not ledger.statuses and not ledger.unreadable:
+    own = ledger.statuses.total()
+    if not own and not ledger.elsewhere and not ledger.unreadable:
         beside = f"; not read: {name_foreign(foreign)}" if foreign else ""
         raise UsageError(f"{folder} {NO_PICTURES}{beside}")
+    if shard is not None:
+        say(f"part {shard[0]} of {shard[1]}: {own} of {own + ledger.elsewhere} pictures")
     if skipped:
-        say(f"{skipped} of {ledger.statuses.total()} pictures already exist")
+        say(f"{skipped} of {own} pictures already exist")
     if ledger.older:
         say(f"warning: {ledger.older} results older than their originals, and kept; --overwrite replaces all")
     if foreign:

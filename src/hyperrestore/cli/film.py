@@ -29,6 +29,7 @@ FOR_PICTURES = {
     "region": "--region",
     "singles": "--singles",
     "shard": "--shard",
+    "cluster": "--cluster",
     "report": "--report",
     "format": "--format",
     "quality": "--quality",

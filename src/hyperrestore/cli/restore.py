@@ -49,7 +49,7 @@ def run_restore(options: argparse.Namespace) -> int:
     check_choice(options)
     if takes_films(options):
         return _restore_film(options)
-    if options.cluster:
+    if options.cluster is not None:
         return _restore_on_cluster(options, start)
     max_pixels = options.max_pixels or MAX_PIXELS
     plan = make_plan(

@@ -21,6 +21,9 @@ from hyperrestore.run.device import cpu_threads
 LOCAL = "local"  # the address of a cluster that is started on this machine, for this command
 AUTO = "auto"  # that of the cluster that runs on this machine, or that RAY_ADDRESS names
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# Of a cluster for this command alone: its workers have the priority of the command, where Ray gives them the
+# lowest but a few.
+_OWN = {"RAY_worker_niceness": "0"}
 _WAIT = 1.0  # seconds, after which the room in the cluster is looked at
 _ALLOWED = "give HOST:PORT of a running cluster's head, auto on one of its machines, or local"
 _FRAME, _SETTINGS = 9, 4  # HTTP/2, which a head speaks: bytes before a frame, and the kind it begins with
@@ -40,12 +43,12 @@ def connected(address: str) -> Iterator[None]:
         MissingExtraError: Ray is not installed.
         UsageError: There is no cluster at the address, or it is of another version.
     """
+    _check_address((os.environ.get("RAY_ADDRESS") or AUTO) if address == AUTO else address)
     try:
         import ray
     except ImportError as error:
         raise MissingExtraError("--cluster needs Ray: pip install 'hyperrestore[cluster]'") from error
-    _check_address(address)
-    for name, value in _QUIET.items():
+    for name, value in (_QUIET | _OWN if address == LOCAL else _QUIET).items():
         os.environ.setdefault(name, value)
     here = {"num_cpus": cpu_threads(), "include_dashboard": False} if address == LOCAL else {}
     main = threading.current_thread() is threading.main_thread()
@@ -55,7 +58,7 @@ def connected(address: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             _send_messages_to_log()
             ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False, **here)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # that is what Ray raises where a machine is too slow to start a cluster
         why = next(iter(str(error).splitlines()), type(error).__name__)
         raise UsageError(f"cluster {address}: {why}; {_ALLOWED}") from error
     if main and handler is not None:
@@ -88,7 +91,11 @@ def _check_address(address: str) -> None:
     try:
         with socket.create_connection((host, int(port)), _REACH) as connection:
             greeting = b"" if encrypted else connection.recv(_FRAME)
-    except (OSError, OverflowError) as error:
+    except (
+        OSError,
+        OverflowError,
+        UnicodeError,
+    ) as error:  # the last: a part of the name is too long, or empty
         raise UsageError(f"cluster {address}: nothing answers there ({error}); {_ALLOWED}") from error
     if not encrypted and greeting[3:4] != bytes([_SETTINGS]):
         raise UsageError(f"cluster {address}: what answers there is no cluster; {_ALLOWED}")

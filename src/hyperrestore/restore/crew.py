@@ -7,6 +7,7 @@ import math
 import queue
 import time
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import asdict
@@ -48,6 +49,9 @@ class Crew:
     Attributes:
         waiting: Pictures that need a worker.
         died_in: Folders in which ended workers may have left unfinished files.
+
+    Raises:
+        UsageError: No machine may join, and there is no room for a worker.
     """
 
     def __init__(self, order: Order, *, cpus: float, gpus: float, grows: bool) -> None:
@@ -57,6 +61,8 @@ class Crew:
         self._order = asdict(order)
         self._needs = {"CPU": cpus, "GPU": gpus}
         self._grows = grows
+        if not grows:
+            check_room(self._needs, ray.cluster_resources())
         # Spread: the next worker starts on another machine, as long as it has room.
         self._new = ray.remote(Worker).options(
             num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
@@ -219,6 +225,24 @@ class Crew:
         for workers in (self._busy, self._idle, self._starting):
             workers.clear()
         return ended
+
+
+def check_room(needs: Mapping[str, float], there: Mapping[str, float]) -> None:
+    """Refuse workers that would wait for ever.
+
+    Args:
+        needs: What each takes of a machine, by resource.
+        there: What all machines have.
+
+    Raises:
+        UsageError: It is less.
+    """
+    for name, need in needs.items():
+        if need > there.get(name, 0):
+            less = {"CPU": "give fewer --worker-cpus", "GPU": "give --device auto or cpu"}[name]
+            raise UsageError(
+                f"this machine has {there.get(name, 0):g} {name}, a worker needs {need:g}; {less}"
+            )
 
 
 def _failure(picture: Found, why: str) -> Failure:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from hyperrestore.atomic import atomic_file
+from hyperrestore.errors import DiskFullError
 from hyperrestore.restore.batch import Failure
 from hyperrestore.restore.closing import outcome_of
 from hyperrestore.restore.file import Success
@@ -38,6 +39,7 @@ class Ledger:
         outcomes: How many pictures were restored, copied, ...; see `closing.outcome_of`.
         statuses: How many pictures have each status of a report.
         foreign: How many pictures are of an unsupported kind.
+        elsewhere: How many pictures belong to other shards.
         others: How many files are not pictures.
         unreadable: Folders that cannot be read.
         older: How many results are older than their pictures.
@@ -46,7 +48,7 @@ class Ledger:
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
         self.statuses: Counter[str] = Counter()
-        self.foreign = self.others = self.older = 0
+        self.foreign = self.elsewhere = self.others = self.older = 0
         self.unreadable: list[Path] = []
         self._pixels = 0
         # A database without a name is a temporary file, which is gone with the process.
@@ -60,12 +62,18 @@ class Ledger:
         self._rows.close()
 
     def note(self, found: Found, outcome: Outcome | None) -> None:
-        """Note what was found, and what became of it if it is a picture."""
+        """Note what was found, and what became of it if it is a picture.
+
+        Raises:
+            DiskFullError: There is no room for it.
+        """
         if outcome is not None:
             self._note_picture(found, outcome)
         elif found.kind == "foreign":
             self.foreign += 1
             self._add("not_read", 0, found, foreign_entry(found.source, found.words))
+        elif found.kind == "elsewhere":
+            self.elsewhere += 1
         elif found.kind == "other":
             self.others += 1
         elif found.kind == "unreadable" and isinstance(found.source, Path):
@@ -86,9 +94,14 @@ class Ledger:
         self._add("pictures", rank, found, entry)
 
     def _add(self, name: str, rank: int, found: Found, entry: Mapping[str, Any]) -> None:
-        self._rows.execute(
-            "INSERT INTO entries VALUES (?, ?, ?, ?)", (name, rank, found.order, json.dumps(entry, indent=1))
-        )
+        row = (name, rank, found.order, json.dumps(entry, indent=1))
+        try:
+            self._rows.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", row)
+        except sqlite3.OperationalError as error:
+            raise DiskFullError(
+                f"the report does not fit on the disk for temporary files ({error}); free some space, or set "
+                "SQLITE_TMPDIR"
+            ) from error
 
     def foreign_kinds(self) -> Iterator[tuple[str, str]]:
         """The pictures of an unsupported kind, each with its kind."""

@@ -6,7 +6,7 @@ import errno
 import importlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -67,15 +67,8 @@ def list_files(path: StoredPath) -> Iterator[StoredPath]:
         MissingExtraError: A package that reaches it is not installed.
         UsageError: A name has an empty part, or "." or "..", so that a folder could not have such a file.
     """
-    found = _listed(path, lambda files: files.find(path.url, detail=True)) or {}
-    root = _filesystem(path)._strip_protocol(path.url)
-    for name, about in sorted(found.items()):
-        if about["type"] != "file" or name.endswith("/"):  # an empty file marks a folder
-            continue
-        below = name.removeprefix(root).removeprefix("/")
-        if below and {"", ".", ".."} & set(below.split("/")):
-            raise UsageError(f"{path}/{below}: no file of a folder can have this name; rename it")
-        yield StoredPath(f"{path}/{below}" if below else path.url, _changed(about))
+    files, _ = _listed(path, lambda files: files.find(path.url, detail=True).items())
+    yield from files
 
 
 def walk_folders(path: StoredPath) -> Iterator[tuple[StoredPath, list[StoredPath]]]:
@@ -88,11 +81,10 @@ def walk_folders(path: StoredPath) -> Iterator[tuple[StoredPath, list[StoredPath
         MissingExtraError: A package that reaches it is not installed.
         UsageError: As for `list_files`.
     """
-    files: list[StoredPath] = []
-    folders: list[StoredPath] = []
-    for name, about in sorted(_entries(path).items()):
-        (files if about["type"] == "file" else folders).append(StoredPath(f"{path}/{name}", _changed(about)))
-    yield path, files
+    files, folders = _listed(
+        path, lambda files: [(about["name"], about) for about in files.ls(path.url, detail=True)]
+    )
+    yield path, [file for file in files if file != path]  # a file lists itself
     for folder in folders:
         yield from walk_folders(folder)
 
@@ -105,41 +97,44 @@ def files_in(path: StoredPath) -> dict[str, StoredPath]:
         MissingExtraError: A package that reaches it is not installed.
         UsageError: As for `list_files`.
     """
-    found = _entries(path).items()
-    return {
-        name: StoredPath(f"{path}/{name}", _changed(about))
-        for name, about in found
-        if about["type"] == "file"
-    }
+    _, files = next(walk_folders(path))
+    return {file.name: file for file in files}
 
 
-def _listed(path: StoredPath, read: Callable[[Any], Any]) -> Any:
-    """What a folder's storage lists; None where there is no such folder, but a bucket."""
+def _listed(
+    path: StoredPath, read: Callable[[Any], Iterable[tuple[str, dict[str, Any]]]]
+) -> tuple[list[StoredPath], list[StoredPath]]:
+    """The files and the folders that a storage lists below a folder, by name; none where there is none.
 
-    def ask(files: Any) -> Any:
+    A storage may have a file and a folder of one name.
+
+    Args:
+        path: The folder.
+        read: Takes the file system of fsspec; gives what it lists by name.
+    """
+
+    def ask(files: Any) -> Iterable[tuple[str, dict[str, Any]]]:
         try:
             return read(files)
         except FileNotFoundError:
             if not files.exists(path.bucket.url):
                 raise
-            return None
+            return ()
 
-    return _ask(path, ask)
-
-
-def _entries(path: StoredPath) -> dict[str, dict[str, Any]]:
-    """What lies in a folder itself, by name."""
     root = _filesystem(path)._strip_protocol(path.url)
-    entries = {}
-    for about in _listed(path, lambda files: files.ls(path.url, detail=True)) or ():
-        below = about["name"].removeprefix(root).removeprefix("/")
-        if about["type"] == "file" and (not below or below.endswith("/")):  # an empty file marks a folder
+    files: list[StoredPath] = []
+    folders: list[StoredPath] = []
+    for name, about in sorted(_ask(path, ask), key=lambda item: item[0]):
+        is_file = about["type"] == "file"
+        if is_file and name.endswith("/"):  # an empty file marks a folder
             continue
-        name = below.removesuffix("/")
-        if name in ("", ".", ".."):
+        below = name.removeprefix(root).removeprefix("/")
+        is_itself = is_file and not below
+        if not is_itself and {"", ".", ".."} & set(below.removesuffix("/").split("/")):
             raise UsageError(f"{path}/{below}: no file of a folder can have this name; rename it")
-        entries[name] = about
-    return entries
+        url = path.url if is_itself else f"{path}/{below.removesuffix('/')}"
+        (files if is_file else folders).append(StoredPath(url, _changed(about)))
+    return files, folders
 
 
 def read_head(path: StoredPath) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hyperrestore.errors import HyperrestoreError, UsageError
+from hyperrestore.errors import UsageError
 from hyperrestore.picture.formats import SUFFIXES
 from hyperrestore.picture.kinds import foreign_kind, is_picture
 from hyperrestore.picture.temporary import remove_leftovers
@@ -31,7 +31,7 @@ from hyperrestore.restore.storage import files_in, walk_folders
 
 AHEAD = 1000  # files that are found before they are needed
 
-Kind = Literal["picture", "skipped", "refused", "foreign", "other", "unreadable", "leftovers"]
+Kind = Literal["picture", "skipped", "refused", "elsewhere", "foreign", "other", "unreadable", "leftovers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,9 @@ class Found:
 
     Attributes:
         kind: "picture" is to be restored; "skipped" has a result already; "refused" cannot have one;
-            "foreign" is a picture of a kind that is not read; "other" is none. "unreadable" is a folder,
-            "leftovers" one of results, from which unfinished pictures were removed.
+            "elsewhere" belongs to another shard; "foreign" is a picture of a kind that is not read; "other"
+            is none. "unreadable" is a folder, "leftovers" one of results, from which unfinished pictures
+            were removed.
         source: The file, or the folder.
         order: Where it stands in a report: what is found in a folder is sorted by this.
         target: The result of a picture; else the source.
@@ -115,6 +116,7 @@ def stream_folder(
                 continue
             place = below / source.name
             if shard is not None and not in_shard(place, shard):
+                yield Found("elsewhere", source, order, source)
                 continue
             target = out / result_name(source, place, suffix)
             if others := shared.get(target.name):
@@ -216,7 +218,7 @@ class Ahead(Iterator[Found]):
     """
 
     def __init__(self, found: Iterator[Found]) -> None:
-        self._queue: queue.Queue[Found | HyperrestoreError | OSError | None] = queue.Queue(AHEAD)
+        self._queue: queue.Queue[Found | Exception | None] = queue.Queue(AHEAD)
         self._found = found
         self._closed = threading.Event()
         threading.Thread(target=self._read, name="listing", daemon=True).start()
@@ -240,18 +242,15 @@ class Ahead(Iterator[Found]):
         self._closed.set()
 
     def _read(self) -> None:
-        last: HyperrestoreError | OSError | None = None
         try:
             for one in self._found:
                 if not self._put(one):
                     return
-        except (HyperrestoreError, OSError) as error:
-            last = error
-        if last is not None:
-            self._put(last)
+        except Exception as error:  # whatever it is: who waits for the next one must hear of it
+            self._put(error)
         self._put(None)
 
-    def _put(self, one: Found | HyperrestoreError | OSError | None) -> bool:
+    def _put(self, one: Found | Exception | None) -> bool:
         """Wait until there is room; False if it was closed."""
         while not self._closed.is_set():
             try:

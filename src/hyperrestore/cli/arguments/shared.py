@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from hyperrestore.cli.arguments.values import place, positive, shard, whole
+from hyperrestore.cli.arguments.values import place, shard, whole, worker_cpus
 
 PICTURES = "PNG, JPEG, WebP, TIFF or AVIF file"
 
@@ -59,7 +59,7 @@ def _add_cluster(command: argparse.ArgumentParser) -> None:
         "machine belongs to; local starts one on this machine",
     )  # fmt: skip
     command.add_argument(
-        "--worker-cpus", type=positive, default=1.0, metavar="COUNT",
+        "--worker-cpus", type=worker_cpus, default=1.0, metavar="COUNT",
         help="with --cluster: CPUs for each worker, which restores one picture at a time (default 1); 0.5 "
         "lets two workers share a CPU, so that one can wait for a slow storage",
     )  # fmt: skip

@@ -34,6 +34,14 @@ def positive(text: str) -> float:
     return value
 
 
+def worker_cpus(text: str) -> float:
+    """CPUs of a worker: a whole number, or a part of one CPU, as Ray counts them."""
+    value = number(text)
+    if not (0.01 <= value < 1 or (1 <= value < math.inf and value.is_integer())):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number above 0 nor from 0.01 to 1")
+    return value
+
+
 def share(text: str) -> float:
     """A number from 0 to 1."""
     value = number(text)
