@@ -20,19 +20,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from noise_kinds import KINDS
-from noise_samples import LEVELS, Piece, pieces
+from noise_samples import Piece, pieces
 from safetensors.numpy import save
 
 from hyperrestore import Restorer, run_tiled
 from hyperrestore.arrays import Float32 as Floats
 from hyperrestore.atomic import write_atomically
-from hyperrestore.detect.findings import CLEAN, Compression, Findings
+from hyperrestore.detect.findings import Compression, Findings
 from hyperrestore.detect.noise import (
     FLOOR,
     LEAST_SPREAD,
     LEAST_VARIANCE,
+    LEVELS,
     WEIGHTS,
     Noise,
+    best_levels,
     describe_blocks,
     estimate,
 )
@@ -42,7 +44,8 @@ from hyperrestore.measure.metrics import psnr
 WIDTH, DEEPER, HEADS, HIDDEN = 64, 32, 4, 64  # of the network's layers
 SEEN = (256, 64)  # blocks of a piece, at full and half size
 BATCH, RATE = 64, 2e-3
-REGRET = 2.0  # weight of a dB that a level loses against the best one
+GAINS = 1.0  # weight of the gains' errors, dB
+LEAST_GAIN = -4.0  # dB, below which it does not matter how bad a level is
 HELPS = 0.1  # dB from which on a level is worth applying
 GOOD = 0.05  # dB that a level may lose and be as right as the best one
 NOT_COMPRESSED = Compression(None, "")
@@ -57,34 +60,37 @@ class Lessons(NamedTuple):
     Attributes:
         scales: Some blocks of each of n pieces at full and half size, (n, SEEN, 197).
         sigmas: Their levels, (n,).
-        gains: What each of LEVELS gains, dB, (n, levels); NaN where the level is that of known noise.
+        gains: What each of LEVELS gains, dB, (n, levels).
+        white: Whether sigma is the level that restores best, (n,).
     """
 
     scales: list[Halves]
     sigmas: Floats
     gains: Floats
+    white: npt.NDArray[np.bool_]
 
 
 def collect(samples: Iterable[Piece]) -> Lessons:
     """Look at pieces as the estimator does."""
     random = np.random.default_rng(0)
     scales: list[list[Halves]] = [[] for _ in SEEN]
-    sigmas, gains = [], []
-    unknown = np.full(len(LEVELS), np.nan, np.float32)
+    sigmas, gains, white = [], [], []
     for piece in samples:
         for kept, blocks, most in zip(scales, described(piece.pixels), SEEN, strict=True):
             kept.append(blocks[np.resize(random.permutation(len(blocks)), most)].astype(np.float16))
         sigmas.append(piece.sigma)
-        gains.append(unknown if piece.gains is None else piece.gains)
-    return Lessons([np.stack(kept) for kept in scales], np.array(sigmas, np.float32), np.stack(gains))
+        gains.append(piece.gains)
+        white.append(piece.white)
+    stacked = [np.stack(kept) for kept in scales]
+    return Lessons(stacked, np.array(sigmas, np.float32), np.stack(gains), np.array(white))
 
 
 def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
     """Train the network.
 
-    A known sigma is learnt by its absolute error, the level of a camera's noise by what it loses in dB
-    against the best one; how far off both are, by the likelihood of Laplace; and whether the level is worth
-    applying, by cross-entropy.
+    It learns what each of LEVELS gains, the sigma of white noise, both by their absolute error; whether noise
+    is white, and whether its level is worth applying, by cross-entropy; and how far off the level is, by the
+    likelihood of Laplace.
     """
     import torch
     import torch.nn.functional as F
@@ -92,32 +98,28 @@ def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
 
     torch.manual_seed(0)
     scales = [torch.from_numpy(blocks) for blocks in lessons.scales]
-    target = torch.from_numpy(lessons.sigmas)
-    tried = torch.tensor(LEVELS).log1p()
-    most_gained = torch.from_numpy(lessons.gains.max(axis=1))
-    losses = most_gained[:, None] - torch.from_numpy(lessons.gains)  # (n, levels)
-    known = losses[:, 0].isnan()
-    losses = losses.nan_to_num()
+    sigmas, white = torch.from_numpy(lessons.sigmas), torch.from_numpy(lessons.white)
+    gains = torch.from_numpy(lessons.gains)
+    most_gained = gains.amax(dim=1, keepdim=True)
+    losses = most_gained - gains  # (n, levels)
+    tried = torch.tensor(LEVELS)
     # Between them every level is as right as the best one.
-    right = torch.where(known[:, None], torch.nan, losses) <= GOOD
-    least = torch.where(known, target, torch.tensor(LEVELS)[right.int().argmax(dim=1)])
-    most = torch.where(
-        known, target, torch.tensor(LEVELS)[len(LEVELS) - 1 - right.flip(1).int().argmax(dim=1)]
-    )
+    right = losses <= GOOD
+    least = torch.where(white, sigmas, tried[right.int().argmax(dim=1)])
+    most = torch.where(white, sigmas, tried[len(tried) - 1 - right.flip(1).int().argmax(dim=1)])
 
-    def lost(logarithm: Tensor, batch: Tensor) -> Tensor:
-        """What the levels of a batch lose, dB, linearly between those that were tried."""
-        place = logarithm.clamp(0, float(tried[-1]) - 1e-4)
-        index = (torch.searchsorted(tried, place.detach(), right=True) - 1).clamp(0, len(tried) - 2)
-        share = (place - tried[index]) / (tried[index + 1] - tried[index])
-        some = losses[batch]
-        below, above = (some.gather(1, (index + step)[:, None])[:, 0] for step in (0, 1))
+    def at(levels: Tensor, gains: Tensor) -> Tensor:
+        """What levels (b,) gain, dB, from gains (b, levels), linearly between those that were tried."""
+        index = (torch.searchsorted(tried, levels, right=True) - 1).clamp(0, len(tried) - 2)
+        x = tried.log1p()
+        share = ((levels.log1p() - x[index]) / (x[index + 1] - x[index])).clamp(0, 1)
+        below, above = (gains.gather(1, (index + step)[:, None])[:, 0] for step in (0, 1))
         result: Tensor = below + share * (above - below)
         return result
 
     size = scales[0].shape[-1]
     network = nn.ModuleDict(
-        {"whole": nn.Linear(2 * 2 * HEADS * DEEPER, HIDDEN), "level": nn.Linear(HIDDEN, 3)}
+        {"whole": nn.Linear(2 * 2 * HEADS * DEEPER, HIDDEN), "level": nn.Linear(HIDDEN, 3 + len(LEVELS))}
     )
     centres = []
     for number, blocks in enumerate(scales):
@@ -144,21 +146,28 @@ def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
         prediction: Tensor = network["level"](network["whole"](torch.cat(pooled, dim=1)).relu())
         return prediction
 
-    steps = epochs * (len(target) // BATCH)
+    steps = epochs * (len(sigmas) // BATCH)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=5e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     for step in range(steps):
-        batch = torch.randint(0, len(target), (BATCH,))
-        logarithm, spread, worth = predict(batch).T  # of 1 + sigma
-        factor = logarithm.clamp(0, 6).exp()
-        error = (least[batch] - (factor - 1)).relu() + (factor - 1 - most[batch]).relu()
-        scale = factor.detach() * F.softplus(spread) + LEAST_SPREAD
+        batch = torch.randint(0, len(sigmas), (BATCH,))
+        logarithm, spread, worth, is_white, *estimated = predict(batch).T
+        factor = logarithm.clamp(0, 6).exp()  # 1 + sigma
         # Weak noise is to be known more closely than strong noise. Below 0 the clamp has no slope of its own.
-        regret = lost(logarithm, batch)
-        wrong = torch.where(known[batch], error / (1.5 + 0.08 * target[batch]), REGRET * regret)
-        loss = (wrong + (-logarithm).relu()).mean()
-        loss = loss + 0.2 * (error.detach() / scale + scale.log()).mean()
-        helps = torch.where(known[batch], target[batch] >= CLEAN, most_gained[batch] - regret >= HELPS)
+        error = (factor - 1 - sigmas[batch]).abs() / (1.5 + 0.08 * sigmas[batch])
+        loss = (error * white[batch] + (-logarithm).relu()).mean()
+        # How bad a level is matters the less, the worse it is.
+        missed = (torch.stack(estimated, dim=1) - gains[batch, 1:].clamp(min=LEAST_GAIN)).abs()
+        loss = loss + GAINS * (missed / (0.5 + losses[batch, 1:].clamp(max=4))).mean()
+        loss = loss + 0.2 * F.binary_cross_entropy_with_logits(is_white, white[batch].float())
+
+        by_level = torch.stack([torch.zeros_like(logarithm), *estimated], dim=1).detach().double()
+        by_gains = torch.from_numpy(best_levels(by_level.numpy())).float()
+        level = torch.where(is_white > 0, factor.detach() - 1, by_gains)
+        off = (least[batch] - level).relu() + (level - most[batch]).relu()
+        scale = (1 + level) * F.softplus(spread) + LEAST_SPREAD
+        loss = loss + 0.2 * (off / scale + scale.log()).mean()
+        helps = at(level, gains[batch]) >= HELPS
         loss = loss + 0.5 * F.binary_cross_entropy_with_logits(worth, helps.float())
         optimizer.zero_grad()
         loss.backward()
@@ -185,7 +194,7 @@ def described(pixels: Floats) -> list[Floats]:
     return scales
 
 
-def best_levels(files: Sequence[PhotoFile]) -> str:
+def best_ratios(files: Sequence[PhotoFile]) -> str:
     """The level at which `denoise` restores best over sigma, and what a ratio of 1 loses, in Markdown."""
     restorer = Restorer.load("denoise")
     crops = validation_crops(files, count=8, size=192)
@@ -252,7 +261,7 @@ def main() -> None:
     options = parser.parse_args()
     training, held_out = split_photos(find_photos(options.photos))
     if options.best:
-        print(best_levels(held_out))
+        print(best_ratios(held_out))
         return
     if options.train:
         lessons = collect(pieces(training, options.samples, seed=0, cameras=options.cameras))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from noise_kinds import INDEPENDENT, KINDS, Random, blurred, resized, stored, taken
+import torch
+from noise_kinds import INDEPENDENT, KINDS, WHITE, Random, blurred, resized, stored, taken
 
 from hyperrestore import Restorer, run_tiled
 from hyperrestore.arrays import Float32 as Floats
 from hyperrestore.colour import LUMA, full_range_luma
+from hyperrestore.detect.noise import LEVELS, best_levels
+from hyperrestore.learn.device import is_fast_in_bf16
 from hyperrestore.learn.drawings import draw_pictures
 from hyperrestore.learn.photos import PhotoFile, read_rgb
 from hyperrestore.run.engine import Backend
@@ -23,8 +27,7 @@ CONVERTED = 0.2  # share of those with noise of their own in each channel that b
 DRAWN = 0.1  # share of drawn pictures instead of photos
 CAMERA = len(KINDS)  # number of the kind of noise that a camera makes
 CAMERA_SIDE = 160  # of its pieces, pixels
-JUDGED, MARGIN = 64, 8  # of their middle, by which a level is judged, and around it, pixels
-LEVELS = (0.0, 2.5, 5.0, 9.0, 15.0, 24.0, 38.0)  # that are tried there
+JUDGED, MARGIN = 64, 8  # of a piece's middle, by which a level is judged, and around it, pixels
 COARSER = 1.2, 4.0  # by which scenes are enlarged
 OUT_OF_FOCUS = 2.5  # pixels, the largest standard deviation of a lens's blur
 TOO_MUCH = 1.0  # dB below the best level tried, from where on levels only get worse
@@ -35,15 +38,20 @@ class Piece(NamedTuple):
 
     Attributes:
         pixels: (1 or 3, h, w) on the 8-bit scale.
-        sigma: Level of its noise; with `gains` the level that restores best.
+        sigma: Standard deviation of its noise; of a camera's noise the level that restores best.
         kind: Number of the kind of noise, in `KINDS`, or CAMERA.
-        gains: What `denoise` gains at LEVELS, dB; None where sigma is known.
+        gains: What `denoise` gains at LEVELS, dB.
     """
 
     pixels: Floats
     sigma: float
     kind: int
-    gains: Floats | None = None
+    gains: Floats
+
+    @property
+    def white(self) -> bool:
+        """Whether sigma is the level that restores best."""
+        return self.kind != CAMERA and list(KINDS.values())[self.kind] in WHITE
 
 
 def pieces(files: Sequence[PhotoFile], count: int, seed: int, *, cameras: float = 0.0) -> Iterator[Piece]:
@@ -51,12 +59,13 @@ def pieces(files: Sequence[PhotoFile], count: int, seed: int, *, cameras: float 
     random = np.random.default_rng(seed)
     drawn = draw_pictures(200, size=256, seed=seed + 1)
     photos = [read_rgb(file.path) for file in files]
-    denoisers = load_denoisers() if cameras else []
+    denoisers = load_denoisers()
     for index in range(count):
         if random.random() < cameras:
             yield _camera_piece(photos[random.integers(len(photos))], denoisers, random)
         else:
-            yield _known_piece(drawn if random.random() < DRAWN else photos, index % len(KINDS), random)
+            source = drawn if random.random() < DRAWN else photos
+            yield _known_piece(source, index % len(KINDS), denoisers, random)
 
 
 def _camera_piece(photo: Floats, denoisers: Sequence[Backend], random: Random) -> Piece:
@@ -74,10 +83,10 @@ def _camera_piece(photo: Floats, denoisers: Sequence[Backend], random: Random) -
     if random.random() < GREY:
         noisy, noiseless = _grey(noisy), _grey(noiseless)
     gains = gains_of(denoisers, noisy, noiseless)
-    return Piece(noisy, best_level(gains), CAMERA, gains)
+    return Piece(noisy, float(best_levels(gains[None])[0]), CAMERA, gains)
 
 
-def _known_piece(source: Sequence[Floats], kind: int, random: Random) -> Piece:
+def _known_piece(source: Sequence[Floats], kind: int, denoisers: Sequence[Backend], random: Random) -> Piece:
     clean = source[random.integers(len(source))].astype(np.float32)
     chance = random.random()
     if chance < 0.45:  # detail of another size
@@ -88,10 +97,11 @@ def _known_piece(source: Sequence[Floats], kind: int, random: Random) -> Piece:
         clean = _grey(clean)
     sigma = 0.0 if random.random() < NOISELESS else MOST * random.random() ** 1.3
     degrade = list(KINDS.values())[kind]
+    noiseless = degrade(clean, 0.0, copy.deepcopy(random))  # with the same JPEG, the same enlargement
     pixels = degrade(clean, sigma, random)
     if len(pixels) == 3 and degrade in INDEPENDENT and random.random() < CONVERTED:
-        pixels, sigma = _grey(pixels), sigma * float(np.linalg.norm(LUMA))
-    return Piece(pixels, sigma, kind)
+        pixels, noiseless, sigma = _grey(pixels), _grey(noiseless), sigma * float(np.linalg.norm(LUMA))
+    return Piece(pixels, sigma, kind, gains_of(denoisers, pixels, noiseless))
 
 
 def _cropped(picture: Floats, side: int, random: Random) -> Floats:
@@ -105,8 +115,9 @@ def _cropped(picture: Floats, side: int, random: Random) -> Floats:
 
 
 def load_denoisers() -> list[Backend]:
-    """The denoiser at each of LEVELS but 0."""
-    restorer = Restorer.load("denoise")
+    """The denoiser at each of LEVELS but 0, in bf16 where that is faster."""
+    fast = is_fast_in_bf16(torch.device("cpu"))
+    restorer = Restorer.load("denoise", precision="bf16" if fast else "fp32")
     return [restorer.at(level, bits=8) for level in LEVELS[1:]]
 
 
@@ -115,7 +126,8 @@ def gains_of(denoisers: Sequence[Backend], noisy: Floats, noiseless: Floats) -> 
 
     Levels are tried upwards. Once they only get worse, each further one is said to lose another dB.
     """
-    noisy, noiseless = (_middle(picture, JUDGED + 2 * MARGIN) for picture in (noisy, noiseless))
+    side = min(JUDGED + 2 * MARGIN, *noisy.shape[1:])
+    noisy, noiseless = (_middle(picture, side) for picture in (noisy, noiseless))
     inner = (slice(None), slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
 
     def error(picture: Floats) -> float:
@@ -134,16 +146,6 @@ def gains_of(denoisers: Sequence[Backend], noisy: Floats, noiseless: Floats) -> 
 def _middle(picture: Floats, side: int) -> Floats:
     top, left = ((length - side) // 2 for length in picture.shape[1:])
     return picture[:, top : top + side, left : left + side]
-
-
-def best_level(gains: Floats) -> float:
-    """The level at which a parabola through the best of LEVELS and its neighbours is highest."""
-    best = int(np.argmax(gains))
-    if best in (0, len(gains) - 1):
-        return LEVELS[best]
-    x, y = np.log1p(LEVELS[best - 1 : best + 2]), gains[best - 1 : best + 2]
-    second, first, _ = np.polyfit(x, y, 2)
-    return float(np.expm1(np.clip(-first / (2 * second), x[0], x[-1]))) if second < 0 else LEVELS[best]
 
 
 def _grey(pixels: Floats) -> Floats:

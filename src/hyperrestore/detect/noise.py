@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from hyperrestore.arrays import Float32
+from hyperrestore.arrays import Float32, Float64
 from hyperrestore.detect.blocks import block_dct, cut_blocks
 
 WEIGHTS = Path(__file__).parents[1] / "models" / "noise.safetensors"
@@ -26,6 +26,7 @@ MOST = 85.0  # sigma that is still taken for noise
 DRAWN_VALUES = 16  # different values; a photo has more
 PLAIN = 4  # largest difference within a row of a border, 8-bit scale: JPEG may have touched it
 LEAST_VARIANCE = 1e-4
+LEVELS = (0.0, 2.5, 5.0, 9.0, 15.0, 24.0, 38.0, 60.0)  # of the denoiser whose gains are estimated
 FLOOR = 0.03  # added to squared coefficients, so that flat blocks have a logarithm
 
 
@@ -97,13 +98,38 @@ def estimate(scales: list[Float32]) -> Noise:
         deviation = np.sqrt(np.maximum(shares @ np.square(x) - np.square(mean), 0) + LEAST_VARIANCE)
         pooled += [mean.ravel(), deviation.ravel()]
     x = np.maximum(layer("whole", np.concatenate(pooled)), 0)
-    logarithm, spread, worth = layer("level", x).astype(np.float64)  # of 1 + sigma
-    factor = np.exp(np.clip(logarithm, 0, 6))
+    logarithm, spread, worth, white, *gains = layer("level", x).astype(np.float64)
+    by_gains = best_levels(np.array([[0.0, *gains]]))[0]
+    sigma = float(np.expm1(np.clip(logarithm, 0, 6)) if white > 0 else by_gains)
     return Noise(
-        float(factor - 1),
-        float(factor * np.log1p(np.exp(spread)) + LEAST_SPREAD),
+        sigma,
+        float((1 + sigma) * np.log1p(np.exp(spread)) + LEAST_SPREAD),
         float(1 / (1 + np.exp(-np.clip(worth, -30, 30)))),
     )
+
+
+def best_levels(gains: Float64) -> Float64:
+    """Where a parabola through the best of LEVELS and its neighbours is highest.
+
+    Args:
+        gains: What each of LEVELS gains, dB, (n, levels).
+
+    Returns:
+        One level each, (n,).
+    """
+    x = np.log1p(LEVELS)
+    middle = gains[:, 1:-1].argmax(axis=1) + 1
+    left, centre, right = (
+        np.take_along_axis(gains, (middle + step)[:, None], 1)[:, 0] for step in (-1, 0, 1)
+    )
+    rise = (centre - left) / (x[middle] - x[middle - 1])
+    fall = (right - centre) / (x[middle + 1] - x[middle])
+    bend = (fall - rise) / (x[middle + 1] - x[middle - 1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        top = (x[middle] + x[middle - 1]) / 2 - rise / (2 * bend)
+    inside = (gains.argmax(axis=1) == middle) & (bend < 0)
+    levels: Float64 = np.expm1(np.where(inside, top, x[gains.argmax(axis=1)]))
+    return levels
 
 
 def describe_blocks(pixels: Float32) -> list[Float32] | None:
