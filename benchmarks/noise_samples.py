@@ -21,7 +21,7 @@ from hyperrestore.learn.photos import PhotoFile, read_rgb
 from hyperrestore.run.engine import Backend
 
 MOST = 75.0  # sigma
-NOISELESS = 0.2  # share of samples
+NOISELESS = 0.38  # share of samples without a camera's noise
 GREY = 0.15  # share of grey samples
 CONVERTED = 0.2  # share of those with noise of their own in each channel that become grey with it
 DRAWN = 0.1  # share of drawn pictures instead of photos
