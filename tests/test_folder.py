@@ -412,7 +412,7 @@ def test_inspect_takes_folders_and_ends_with_a_table(run):
 
 
 def test_a_level_above_the_range_is_said_as_it_is_applied(run):
-    values = np.random.default_rng(0).normal(0.5, 85 / 255, (3, 256, 256)).clip(0, 1)
+    values = np.random.default_rng(0).normal(0.5, 80 / 255, (3, 256, 256)).clip(0, 1)
     Image.fromarray((values * 255).astype(np.uint8).transpose(1, 2, 0)).save("wild.png")
     _, out, _ = run("inspect", "wild.png", "--json")
     found = json.loads(out[0])

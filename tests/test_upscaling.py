@@ -45,7 +45,7 @@ SHIPPED = read_recipe(Path(__file__).parents[1] / "recipes" / "upscale.toml")
 TINY = replace(
     SHIPPED,
     network=NetworkConfig("subpixel", widths=(8, 12), blocks=(1, 1), subpixels=4),
-    training=replace(SHIPPED.training, crop=12, warmup=5, validate_at=(2.0, 3.5)),
+    training=replace(SHIPPED.training, crops_per_level=2, crop=12, warmup=5, validate_at=(2.0, 3.5)),
 )
 
 
