@@ -109,9 +109,9 @@ def contents(folder):
 
 
 def outcomes(report, out):
-    """A report without times, and with results as paths below their folder."""
+    """A report without times and the folder of results, and with results as paths below it."""
     document = json.loads(report.read_text())
-    del document["seconds"]
+    del document["seconds"], document["settings"]["out"]
     for entry in document["pictures"]:
         entry.pop("seconds", None)
         entry["target"] = os.path.relpath(entry["target"], out)
