@@ -25,6 +25,7 @@ def main(names):
     """Run the cluster until the input ends."""
     from ray.cluster_utils import Cluster
 
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else workers stand still beside other programs
     nodes = {}
     cluster = Cluster()
 
