@@ -44,7 +44,6 @@ from hyperrestore.measure.metrics import psnr
 WIDTH, DEEPER, HEADS, HIDDEN = 64, 32, 4, 64  # of the network's layers
 SEEN = (256, 64)  # blocks of a piece, at full and half size
 BATCH, RATE = 64, 2e-3
-GAINS = 1.0  # weight of the gains' errors, dB
 LEAST_GAIN = -4.0  # dB, below which it does not matter how bad a level is
 HELPS = 0.1  # dB from which on a level is worth applying
 GOOD = 0.05  # dB that a level may lose and be as right as the best one
@@ -108,15 +107,6 @@ def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
     least = torch.where(white, sigmas, tried[right.int().argmax(dim=1)])
     most = torch.where(white, sigmas, tried[len(tried) - 1 - right.flip(1).int().argmax(dim=1)])
 
-    def at(levels: Tensor, gains: Tensor) -> Tensor:
-        """What levels (b,) gain, dB, from gains (b, levels), linearly between those that were tried."""
-        index = (torch.searchsorted(tried, levels, right=True) - 1).clamp(0, len(tried) - 2)
-        x = tried.log1p()
-        share = ((levels.log1p() - x[index]) / (x[index + 1] - x[index])).clamp(0, 1)
-        below, above = (gains.gather(1, (index + step)[:, None])[:, 0] for step in (0, 1))
-        result: Tensor = below + share * (above - below)
-        return result
-
     size = scales[0].shape[-1]
     network = nn.ModuleDict(
         {"whole": nn.Linear(2 * 2 * HEADS * DEEPER, HIDDEN), "level": nn.Linear(HIDDEN, 3 + len(LEVELS))}
@@ -158,7 +148,7 @@ def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
         loss = (error * white[batch] + (-logarithm).relu()).mean()
         # How bad a level is matters the less, the worse it is.
         missed = (torch.stack(estimated, dim=1) - gains[batch, 1:].clamp(min=LEAST_GAIN)).abs()
-        loss = loss + GAINS * (missed / (0.5 + losses[batch, 1:].clamp(max=4))).mean()
+        loss = loss + (missed / (0.5 + losses[batch, 1:].clamp(max=4))).mean()
         loss = loss + 0.2 * F.binary_cross_entropy_with_logits(is_white, white[batch].float())
 
         by_level = torch.stack([torch.zeros_like(logarithm), *estimated], dim=1).detach().double()
@@ -167,7 +157,8 @@ def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
         off = (least[batch] - level).relu() + (level - most[batch]).relu()
         scale = (1 + level) * F.softplus(spread) + LEAST_SPREAD
         loss = loss + 0.2 * (off / scale + scale.log()).mean()
-        helps = at(level, gains[batch]) >= HELPS
+        gained = [gain_at(one, row) for one, row in zip(level.tolist(), lessons.gains[batch], strict=True)]
+        helps = torch.tensor(gained) >= HELPS
         loss = loss + 0.5 * F.binary_cross_entropy_with_logits(worth, helps.float())
         optimizer.zero_grad()
         loss.backward()
@@ -234,7 +225,7 @@ def table(
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for way, found in estimates.items():
         for number, kind in enumerate(names):
-            if kind not in KINDS or KINDS[kind] not in WHITE:
+            if kind not in WHITE:
                 continue
             of_kind = kinds == number
             cells = [np.abs(found - sigmas)[of_kind].mean()]
@@ -309,7 +300,12 @@ def gain_table(
 
 def gained_by(noise: Noise, gains: Floats) -> tuple[float, float]:
     """What the best level gains, and what the estimated one does if noise is found with certainty, dB."""
-    return float(gains.max()), float(np.interp(np.log1p(found_level(noise)), np.log1p(LEVELS), gains))
+    return float(gains.max()), gain_at(found_level(noise), gains)
+
+
+def gain_at(level: float, gains: Floats) -> float:
+    """What a level gains, dB, linearly between those of LEVELS."""
+    return float(np.interp(np.log1p(level), np.log1p(LEVELS), gains))
 
 
 def found_level(noise: Noise) -> float:

@@ -129,7 +129,7 @@ KINDS: dict[str, Callable[[Floats, float, Random], Floats]] = {
     "coarse": coarse,
     "coarse, then JPEG": coarse_compressed,
 }
-WHITE = (floating, clipped, signal_dependent)  # best restored at their sigma
+WHITE = ("not clipped", "8 bit", "signal-dependent")  # best restored at their sigma
 INDEPENDENT = (floating, clipped, compressed, signal_dependent)  # noise of its own in each channel
 
 

@@ -21,7 +21,7 @@ from hyperrestore.learn.photos import PhotoFile, read_rgb
 from hyperrestore.run.engine import Backend
 
 MOST = 75.0  # sigma
-NOISELESS = 0.38  # share of samples without a camera's noise
+NOISELESS = 0.38  # share without noise, of samples whose noise is not a camera's
 GREY = 0.15  # share of grey samples
 CONVERTED = 0.2  # share of those with noise of their own in each channel that become grey with it
 DRAWN = 0.1  # share of drawn pictures instead of photos
@@ -51,7 +51,7 @@ class Piece(NamedTuple):
     @property
     def white(self) -> bool:
         """Whether sigma is the level that restores best."""
-        return self.kind != CAMERA and list(KINDS.values())[self.kind] in WHITE
+        return [*KINDS, "camera"][self.kind] in WHITE
 
 
 def pieces(files: Sequence[PhotoFile], count: int, seed: int, *, cameras: float = 0.0) -> Iterator[Piece]:

@@ -13,9 +13,11 @@ from hyperrestore.detect.noise import Noise
 from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.level import Task
 from hyperrestore.measure.degrade import jpeg
+from hyperrestore.measure.metrics import psnr
 from hyperrestore.picture.containers.jpeg import quantisation_tables
 from hyperrestore.picture.file import Picture, read_picture, write_picture
 from hyperrestore.picture.info import PictureInfo
+from hyperrestore.run.engine import run_tiled
 
 PHOTOS = example_photos()
 
@@ -29,6 +31,14 @@ def write(path, pixels, bits=8, **options):
 def noisy(pixels, sigma):
     noise = np.random.default_rng(0).normal(0, sigma / 255, pixels.shape)
     return (pixels + noise).clip(0, 1).astype(np.float32)
+
+
+def restored_from(path, sigma, clean):
+    """PSNR of a file restored at a sigma and at JPEG quality 80."""
+    pixels = read_picture(path).pixels
+    for task, level in ((Task.DENOISE, sigma), (Task.DEJPEG, 80)):
+        pixels = run_tiled(hyperrestore.Restorer.load(task).at(level, bits=8), pixels)
+    return psnr(pixels, clean)
 
 
 def test_compression_of_files_of_every_kind(tmp_path, monkeypatch):
@@ -81,7 +91,12 @@ def test_both_are_found_and_noise_comes_first(tmp_path):
     findings = inspect(write(tmp_path / "a.jpg", noisy(PHOTOS["coffee"][:, ::2, ::2], 20), quality=80))
     assert list(findings.levels) == [Task.DENOISE, Task.DEJPEG]
     assert findings.levels[Task.DEJPEG] == 80
-    assert 16 < findings.levels[Task.DENOISE] < 45  # noise in a JPEG is best restored above its sigma
+    assert 16 < findings.levels[Task.DENOISE] < 45  # noise in a JPEG is best restored above its sigma:
+    found, told = (
+        restored_from(tmp_path / "a.jpg", level, PHOTOS["coffee"][:, ::2, ::2])
+        for level in (findings.levels[Task.DENOISE], 20)
+    )
+    assert found > told
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (7, 9), (15, 8), (32, 24)])

@@ -58,7 +58,7 @@ def test_noise_that_varies_is_found(name, sigma):
 
 
 @pytest.mark.parametrize("name", CLEAN)
-@pytest.mark.parametrize("sigma", [20, 30])
+@pytest.mark.parametrize("sigma", [10, 20, 30])
 def test_noise_that_neighbours_share_is_restored_better_than_at_its_sigma(name, sigma):
     clean, random = CLEAN[name], np.random.default_rng(0)
     grey = clean + sigma * random.standard_normal(clean.shape[1:])  # channels share it
@@ -67,12 +67,19 @@ def test_noise_that_neighbours_share_is_restored_better_than_at_its_sigma(name, 
     grain = (fine[:, 1:, 1:] + fine[:, :-1, 1:] + fine[:, 1:, :-1] + fine[:, :-1, :-1])[
         :, : clean.shape[1], : clean.shape[2]
     ]
-    for pixels in (stored(grey), stored(clean + sigma / grain.std() * grain)):
-        found, told = (
-            psnr(run_tiled(RESTORER.at(level, bits=8), pixels / 255), clean / 255)
-            for level in (find_noise(pixels).sigma, sigma)
-        )
-        assert found > told - 0.1
+    assert advantage(stored(grey), clean, sigma) > -0.1
+    grainy = stored(clean + sigma / grain.std() * grain)
+    # Weak grain gets too high a level, and is better all the same than it was.
+    assert advantage(grainy, clean, sigma if sigma > 10 else 0) > -0.1
+
+
+def advantage(pixels, clean, sigma):
+    """By how many dB restoring is better at the level that is found than at sigma."""
+    found, told = (
+        psnr(run_tiled(RESTORER.at(level, bits=8), pixels / 255), clean / 255)
+        for level in (find_noise(pixels).sigma, sigma)
+    )
+    return found - told
 
 
 @pytest.mark.parametrize("name", CLEAN)
@@ -82,7 +89,10 @@ def test_noise_that_a_scanner_softened_is_found(name, sigma):
     soft = np.random.default_rng(0).standard_normal(luma.shape[1:])
     for axis in (0, 1):
         soft = 0.8 * soft + 0.1 * np.roll(soft, 1, axis) + 0.1 * np.roll(soft, -1, axis)
-    assert 0.7 * sigma < find_noise(stored(luma + sigma / soft.std() * soft)).sigma < 2.2 * sigma
+    scanned = stored(luma + sigma / soft.std() * soft)
+    found = find_noise(scanned).sigma
+    assert 0.7 * sigma < found
+    assert found < 1.3 * sigma or advantage(scanned, luma, sigma) > 0.5
 
 
 @pytest.mark.parametrize("quality", [40, 75, 92])

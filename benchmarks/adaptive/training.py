@@ -107,7 +107,9 @@ def train_stage(
     part.requires_grad_(True)
     run = _main_alone(part) if stage.part == "main" else method
     training = recipe.training
-    optimizer = Optimizer(part.named_parameters(), training.optimizer, training.slope_rate)
+    optimizer = Optimizer(
+        part.named_parameters(), training.optimizer, training.slope_rate, training.weight_decay
+    )
     weights = [parameter.detach() for parameter in part.parameters()]
     average = [weight.clone() for weight in weights]
     generator = torch.Generator(device).manual_seed(budget.seed)

@@ -118,7 +118,8 @@ def best_levels(gains: Float64) -> Float64:
         One level each, (n,).
     """
     x = np.log1p(LEVELS)
-    middle = gains[:, 1:-1].argmax(axis=1) + 1
+    best = gains.argmax(axis=1)
+    middle = best.clip(1, len(x) - 2)
     left, centre, right = (
         np.take_along_axis(gains, (middle + step)[:, None], 1)[:, 0] for step in (-1, 0, 1)
     )
@@ -127,8 +128,7 @@ def best_levels(gains: Float64) -> Float64:
     bend = (fall - rise) / (x[middle + 1] - x[middle - 1])
     with np.errstate(divide="ignore", invalid="ignore"):
         top = (x[middle] + x[middle - 1]) / 2 - rise / (2 * bend)
-    inside = (gains.argmax(axis=1) == middle) & (bend < 0)
-    levels: Float64 = np.expm1(np.where(inside, top, x[gains.argmax(axis=1)]))
+    levels: Float64 = np.expm1(np.where((best == middle) & (bend < 0), top, x[best]))
     return levels
 
 

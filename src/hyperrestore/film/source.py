@@ -21,11 +21,7 @@ from hyperrestore.film.hdr import Hdr, hdr_of
 from hyperrestore.film.library import pyav
 from hyperrestore.film.siting import siting_name
 
-TELLING = (
-    "matroska",
-    "mov",
-    "avi",
-)  # containers whose header tells how long the film is
+TELLING = ("matroska", "mov", "avi")  # containers whose header tells how long the film is
 MICROSECONDS = 10**6  # in a second
 USUAL_RATE = Fraction(25)  # frames a second where a film does not say; only encoders look at it
 

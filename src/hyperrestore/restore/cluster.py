@@ -95,7 +95,7 @@ def _check_address(address: str) -> None:
         OSError,
         OverflowError,
         UnicodeError,
-    ) as error:  # the last: a part of the name is too long, or empty
+    ) as error:  # the last for a part of the name, empty or too long
         raise UsageError(f"cluster {address}: nothing answers there ({error}); {_ALLOWED}") from error
     if not encrypted and greeting[3:4] != bytes([_SETTINGS]):
         raise UsageError(f"cluster {address}: what answers there is no cluster; {_ALLOWED}")
