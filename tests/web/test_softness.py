@@ -96,7 +96,7 @@ def test_softness_is_said_saved_and_undone(screen, slider, enlarged):
     turn(screen, 1)
     screen.settle()
     screen.press("Restore the whole photo")
-    download = screen.download("Download, scale 2\N{MULTIPLICATION SIGN}")
+    download = screen.download("Download, scale 2\N{MULTIPLICATION SIGN}", exact=True)
     assert download.suggested_filename == "cup-upscale-2.png"
     screen.press("Undo")
     assert number(screen) == 1.5
