@@ -244,6 +244,19 @@ def test_scale_1_hardly_changes_a_photograph(restorers):
         assert barely.shape == clean.shape and np.abs(barely - clean).mean() * 255 < 0.5
 
 
+@pytest.mark.parametrize("scale", [1.05, 1.1])
+@pytest.mark.parametrize("name", CROPS)
+def test_a_little_enlargement_keeps_more_than_bicubic_interpolation(restorers, name, scale):
+    clean = CROPS[name]
+    ours = restorers[Task.UPSCALE](clean, scale)
+    bicubic = resize_bicubic(clean, *ours.shape[1:], antialias=True)
+
+    def changed(enlarged):
+        return np.square(resize_bicubic(enlarged, *clean.shape[1:], antialias=True) - clean).mean()
+
+    assert changed(ours) < changed(bicubic) / 2
+
+
 # --- Scores of record -------------------------------------------------------------------------------
 
 
