@@ -47,6 +47,8 @@ BATCH, RATE = 64, 2e-3
 LEAST_GAIN = -4.0  # dB, below which it does not matter how bad a level is
 HELPS = 0.1  # dB from which on a level is worth applying
 GOOD = 0.05  # dB that a level may lose and be as right as the best one
+SHARP = 0.2  # dB by which a level is to seem better than another, to be chosen e times as often in training
+MOST_LOST = 4.0  # dB, above which it does not matter how much a level loses
 NOT_COMPRESSED = Compression(None, "")
 RATIOS = (0.5, 0.7, 0.85, 1, 1.2, 1.5, 2)
 LIMITS = (0, 1, 10, 25, 50, 75)  # of the classes of sigma in the table
@@ -148,11 +150,14 @@ def fit(lessons: Lessons, *, epochs: int) -> dict[str, Floats]:
         loss = (error * white[batch] + (-logarithm).relu()).mean()
         # How bad a level is matters the less, the worse it is.
         missed = (torch.stack(estimated, dim=1) - gains[batch, 1:].clamp(min=LEAST_GAIN)).abs()
-        loss = loss + (missed / (0.5 + losses[batch, 1:].clamp(max=4))).mean()
+        lost = losses[batch].clamp(max=MOST_LOST)
+        loss = loss + (missed / (0.5 + lost[:, 1:])).mean()
+        # Gains are there to choose by: what a choice by them loses.
+        by_level = torch.stack([torch.zeros_like(logarithm), *estimated], dim=1)
+        loss = loss + ((by_level / SHARP).softmax(dim=1) * lost).sum(dim=1).mean()
         loss = loss + 0.2 * F.binary_cross_entropy_with_logits(is_white, white[batch].float())
 
-        by_level = torch.stack([torch.zeros_like(logarithm), *estimated], dim=1).detach().double()
-        by_gains = torch.from_numpy(best_levels(by_level.numpy())).float()
+        by_gains = torch.from_numpy(best_levels(by_level.detach().double().numpy())).float()
         level = torch.where(is_white > 0, factor.detach() - 1, by_gains)
         off = (least[batch] - level).relu() + (level - most[batch]).relu()
         scale = (1 + level) * F.softplus(spread) + LEAST_SPREAD
