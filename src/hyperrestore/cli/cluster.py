@@ -79,6 +79,7 @@ def run_cluster(
                     _say(one, outcome, as_json=options.json)
             complete = not ledger.statuses["left"] and not ledger.unreadable
         except KeyboardInterrupt:
+            found.close()  # the rest of a large folder may take minutes
             for one, outcome in abandon(found, crew):
                 ledger.note(one, outcome)
             raise

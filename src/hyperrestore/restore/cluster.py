@@ -136,7 +136,11 @@ def restore_stream(found: Ahead, crew: Crew) -> Iterator[tuple[Found, Outcome | 
 
 
 def abandon(found: Ahead, crew: Crew) -> Iterator[tuple[Found, Outcome | None]]:
-    """Stop at once, after Ctrl-C: unfinished pictures are abandoned.
+    """Stop at once: unfinished pictures are abandoned.
+
+    Args:
+        found: What is found in a folder: to the end, or, if it is closed, what is read already.
+        crew: The workers, who are ended.
 
     Yields:
         Those that are finished, and everything else as `restore_stream` yields it; the pictures are "left".

@@ -229,6 +229,8 @@ class Ahead(Iterator[Found]):
 
     def __next__(self) -> Found:
         """The next one; an error of the listing is raised here."""
+        if self._closed.is_set():
+            return self._next_of_those_read()
         one = self._queue.get()
         if one is None:
             self._queue.put(None)  # the end stays the end
@@ -237,8 +239,17 @@ class Ahead(Iterator[Found]):
             raise one
         return one
 
+    def _next_of_those_read(self) -> Found:
+        try:
+            one = self._queue.get_nowait()
+        except queue.Empty:
+            one = None
+        if not isinstance(one, Found):
+            raise StopIteration
+        return one
+
     def close(self) -> None:
-        """Read no further."""
+        """Read no further; what is read already is still given."""
         self._closed.set()
 
     def _read(self) -> None:
