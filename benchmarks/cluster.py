@@ -31,8 +31,8 @@ from typing import Any
 from folder import KINDS, draw_folder
 from machine import cpu_name, usable_cores
 
-from hyperrestore.restore.cluster import restore_stream
 from hyperrestore.restore.file import Success
+from hyperrestore.restore.hand_out import restore_stream
 from hyperrestore.restore.ledger import Ledger, Outcome
 from hyperrestore.restore.stream import Ahead, Found, stream_folder
 

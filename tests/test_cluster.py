@@ -19,14 +19,15 @@ from makers import photo
 
 import hyperrestore.restore.worker as worker
 from hyperrestore.cli.arguments.values import worker_cpus
-from hyperrestore.cli.cluster import _sum_up
 from hyperrestore.cli.main import main
+from hyperrestore.cli.stream import _sum_up
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
 from hyperrestore.restore.batch import Failure
-from hyperrestore.restore.cluster import abandon, connected, restore_stream
+from hyperrestore.restore.cluster import connected
 from hyperrestore.restore.crew import check_room
 from hyperrestore.restore.file import Success
 from hyperrestore.restore.folder import find_inputs, plan_targets
+from hyperrestore.restore.hand_out import abandon, restore_stream
 from hyperrestore.restore.ledger import Ledger
 from hyperrestore.restore.place import place_of
 from hyperrestore.restore.report import write_report
@@ -259,7 +260,9 @@ def test_what_is_interrupted_lists_no_further():
     def endless():
         yield from (Found("picture", Path(f"in/{n}.png"), n, Path(f"out/{n}.png")) for n in range(AHEAD))
         asked.wait()
-        yield from (Found("picture", Path(f"in/{n}.png"), n, Path(f"out/{n}.png")) for n in itertools.count(AHEAD))
+        yield from (
+            Found("picture", Path(f"in/{n}.png"), n, Path(f"out/{n}.png")) for n in itertools.count(AHEAD)
+        )
 
     asked = threading.Event()
     crew, found = Stand(made), Ahead(endless())

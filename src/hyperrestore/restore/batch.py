@@ -59,30 +59,22 @@ def restore_files(
     Yields:
         The result for each picture, in the order of `pairs`.
     """
-    lock = _StoppableLock()
+    lock = StoppableLock()
     work = _Work([pixel_count(source, size) for source, _ in pairs], progress)
 
-    def attempt(index: int) -> Success | Failure:
-        source, target = pairs[index]
-
+    def make(index: int) -> Success | Failure:
         def step(done: int, tiles: int) -> None:
             lock.raise_if_stopped()
             work.step(index, done / tiles)
 
+        turn = lock if len(pairs) > 1 else None
         try:
-            if make_folders and isinstance(target, Path):
-                make_folder(target.parent)
-            return restore(source, target, progress=step, turn=lock if len(pairs) > 1 else None)
-        except HyperrestoreError as error:
-            return Failure(str(source), str(target), error)
-        except (MemoryError, OSError) as error:  # those of this picture, not of the batch
-            why = error.strerror if isinstance(error, OSError) else "not enough memory"
-            return Failure(str(source), str(target), PictureError(f"{source}: cannot be restored ({why})"))
+            return attempt(restore, *pairs[index], make_folders=make_folders, progress=step, turn=turn)
         finally:
             work.step(index, 1)
 
     if len(pairs) == 1:
-        yield attempt(0)
+        yield make(0)
         return
     results: dict[int, Success | Failure] = {}  # finished, and not yet yielded
     running: dict[Future[Success | Failure], int] = {}
@@ -92,7 +84,7 @@ def restore_files(
         try:
             while running or (begun < len(pairs) and not full):
                 while begun < len(pairs) and not full and work.fits(begun, running.values()):
-                    running[pool.submit(attempt, begun)] = begun
+                    running[pool.submit(make, begun)] = begun
                     begun += 1
                 # Windows hears Ctrl-C only between two waits.
                 for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
@@ -113,7 +105,37 @@ def restore_files(
             lock.stop()
 
 
-class _StoppableLock:
+def attempt(
+    restore: Callable[..., Success],
+    source: Place,
+    target: Place,
+    *,
+    make_folders: bool,
+    progress: Callable[[int, int], None],
+    turn: StoppableLock | None,
+) -> Success | Failure:
+    """Restore a picture of several, of which each may fail.
+
+    Args:
+        restore: As for `restore_files`.
+        source: The picture.
+        target: Its result.
+        make_folders: Whether a missing folder of the target is made.
+        progress: For `restore`.
+        turn: For `restore`.
+    """
+    try:
+        if make_folders and isinstance(target, Path):
+            make_folder(target.parent)
+        return restore(source, target, progress=progress, turn=turn)
+    except HyperrestoreError as error:
+        return Failure(str(source), str(target), error)
+    except (MemoryError, OSError) as error:  # those of this picture, not of the batch
+        why = error.strerror if isinstance(error, OSError) else "not enough memory"
+        return Failure(str(source), str(target), PictureError(f"{source}: cannot be restored ({why})"))
+
+
+class StoppableLock:
     """A lock for the network, which one thread at a time runs; once it is stopped, all threads give up."""
 
     def __init__(self) -> None:
