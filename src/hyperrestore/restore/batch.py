@@ -15,6 +15,7 @@ from hyperrestore.restore.folder import make_folder
 from hyperrestore.restore.place import Place
 
 IN_FLIGHT = 3  # pictures: one in the network, one that is decoded, one that is encoded
+MEASURED_FIRST = 1000  # pictures whose sizes are read before the first is restored; takes a third of a second
 PIXELS_IN_FLIGHT = 2**26  # of all of them together, unless a single one has more
 
 
@@ -60,7 +61,7 @@ def restore_files(
         The result for each picture, in the order of `pairs`.
     """
     lock = StoppableLock()
-    work = _Work([pixel_count(source, size) for source, _ in pairs], progress)
+    work = _Work(len(pairs), lambda index: pixel_count(pairs[index][0], size), progress)
 
     def make(index: int) -> Success | Failure:
         def step(done: int, tiles: int) -> None:
@@ -103,6 +104,7 @@ def restore_files(
             raise
         finally:
             lock.stop()
+            work.stop_measuring()
 
 
 def attempt(
@@ -164,15 +166,45 @@ class StoppableLock:
 
 
 class _Work:
-    """The pixels of a batch: how many are done, and whether more fit into memory."""
+    """The pixels of a batch: how many are done, and whether more fit into memory.
 
-    def __init__(self, pixels: Sequence[int], progress: Callable[[int, float], None]) -> None:
-        self._counts = pixels
-        self._all = sum(pixels)
+    A thread opens the files of a large batch while the first of them are restored. Until it is done, all
+    pixels are estimated from those of the files it has opened.
+    """
+
+    def __init__(
+        self, pictures: int, pixels: Callable[[int], int], progress: Callable[[int, float], None]
+    ) -> None:
+        self._pixels = pixels
+        self._pictures = pictures
         self._progress = progress
+        self._measuring = threading.Lock()
+        self._stopped = threading.Event()
+        self._counts: list[int] = []  # of the first pictures
+        self._sum = 0
         self._lock = threading.Lock()
-        self._shares = [0.0] * len(pixels)
+        self._shares = [0.0] * pictures
         self._done = 0.0  # pixels
+        if pictures > 0:
+            self._measure_to(min(MEASURED_FIRST, pictures) - 1)
+        if pictures > MEASURED_FIRST:
+            threading.Thread(target=self._measure_all, name="measuring", daemon=True).start()
+
+    def _measure_to(self, index: int) -> None:
+        with self._measuring:
+            while len(self._counts) <= index:
+                self._counts.append(self._pixels(len(self._counts)))
+                self._sum += self._counts[-1]
+
+    def _measure_all(self) -> None:
+        for index in range(MEASURED_FIRST, self._pictures):
+            if self._stopped.is_set():
+                return
+            self._measure_to(index)
+
+    def stop_measuring(self) -> None:
+        """Open no more files."""
+        self._stopped.set()
 
     def step(self, index: int, share: float) -> None:
         """Note that a share of a picture is done."""
@@ -180,10 +212,12 @@ class _Work:
             more, self._shares[index] = share - self._shares[index], share
             if more:
                 self._done += more * self._counts[index]
-                self._progress(index, self._done / self._all)
+                self._progress(index, self._done / (self._sum * self._pictures / len(self._counts)))
 
     def fits(self, index: int, running: Collection[int]) -> bool:
         """Tell whether one more picture fits beside those that are running."""
+        if index >= len(self._counts):
+            self._measure_to(index)
         together = self._counts[index] + sum(self._counts[other] for other in running)
         return not running or (len(running) < IN_FLIGHT and together <= PIXELS_IN_FLIGHT)
 
