@@ -6,9 +6,9 @@
 
 The first runs both ways twice, one process first and last. It prints seconds from the first result to the
 last, without the starts of Python and Ray, and the CPU seconds of the command with all its processes, which
-other load on the machine influences less; those of Ray's runs also by process. All machines of the cluster for
-`--kills` are on this one. `--memory` uses a crew that restores nothing; everything else is
-that of the command: the listing of a real folder, the order of pictures, the report.
+other load on the machine influences less; those of Ray's runs also by process. All machines of the cluster
+for `--kills` are on this one. `--memory` uses a crew that restores nothing; everything else is that of the
+command: the listing of a real folder, the order of pictures, the report.
 """
 
 from __future__ import annotations
