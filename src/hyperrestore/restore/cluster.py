@@ -18,14 +18,8 @@ LOCAL = "local"  # the address of a cluster that is started on this machine, for
 AUTO = "auto"  # that of the cluster that runs on this machine, or that RAY_ADDRESS names
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 # Of a cluster for this command alone: its workers have the priority of the command, where Ray gives them the
-# lowest but a few. Nobody asks for statistics of it, nor ten times a second what is free in it.
-_OWN = {
-    "RAY_worker_niceness": "0",
-    "RAY_event_stats": "0",
-    "RAY_enable_metrics_collection": "0",
-    "RAY_task_events_report_interval_ms": "0",
-    "RAY_raylet_report_resources_period_milliseconds": "500",
-}
+# lowest but a few.
+_OWN = {"RAY_worker_niceness": "0"}
 _ALLOWED = "give HOST:PORT of a running cluster's head, auto on one of its machines, or local"
 _FRAME, _SETTINGS = 9, 4  # HTTP/2, which a head speaks: bytes before a frame, and the kind it begins with
 _REACH = 5.0  # seconds in which a head must answer
