@@ -22,7 +22,7 @@ test-web: .venv/ready-web  ## The page, driven by a browser; what its interface 
 	$(DEV)/python -m pytest -m "web and not slow"
 
 test-hosts: .venv/ready-hosts  ## The programs that hyperrestore works in, each with its own libraries.
-	VIPS_CONCURRENCY=1 $(DEV)/python -m pytest -m "hosts and not slow"
+	$(DEV)/python -m pytest -m "hosts and not slow"
 
 test-programs:  ## exiftool and GNU parallel, without which the test suite skips what needs them.
 	test -x /usr/bin/exiftool -a -x /usr/bin/parallel || { \

@@ -1,14 +1,14 @@
 """A folder on a Ray cluster: its cost beside one process, what is lost when things die, the driver's memory.
 
-    python benchmarks/cluster.py                       # 500 pictures: one process, then Ray on the same cores
+    python benchmarks/cluster.py                       # 500 pictures: one process and Ray on the same cores
     python benchmarks/cluster.py --kills --nodes 4     # kills a worker, a machine, the command
     python benchmarks/cluster.py --memory 1000 1000000 # memory of the command's part, by number of pictures
 
-The first prints seconds from the first result to the last, without the starts of Python and Ray, and the CPU
-seconds of the command with all its processes, which other load on the machine influences less; those of Ray's
-run also by process. All machines
-of the cluster for `--kills` are on this one. `--memory` uses a crew that restores nothing; everything else is
-that of the command: the listing of a real folder, the order of pictures, the report.
+The first runs both ways twice, one process first and last. It prints seconds from the first result to the
+last, without the starts of Python and Ray, and the CPU seconds of the command with all its processes, which
+other load on the machine influences less; those of Ray's runs also by process. All machines of the cluster
+for `--kills` are on this one. `--memory` uses a crew that restores nothing; everything else is that of the
+command: the listing of a real folder, the order of pictures, the report.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from typing import Any
 from folder import KINDS, draw_folder
 from machine import cpu_name, usable_cores
 
-from hyperrestore.restore.cluster import restore_stream
 from hyperrestore.restore.file import Success
+from hyperrestore.restore.hand_out import restore_stream
 from hyperrestore.restore.ledger import Ledger, Outcome
 from hyperrestore.restore.stream import Ahead, Found, stream_folder
 
@@ -145,10 +145,26 @@ def command(folder: Path, out: str, *more: str) -> list[str]:
     ]
 
 
+def run_both_ways(folder: Path) -> dict[str, dict[str, Any]]:
+    """Restore the pictures by one process and by Ray, each twice: what `timed` measures, in the sum of both.
+
+    One process is first and last, so that other load that grows or shrinks changes both alike.
+    """
+    runs = [
+        timed(command(folder, "alone")),
+        timed(command(folder, "cluster", "--cluster", "local")),
+        timed(command(folder, "cluster-again", "--cluster", "local")),
+        timed(command(folder, "alone-again")),
+    ]
+    return {
+        "one process": {name: runs[0][name] + runs[3][name] for name in runs[0]},
+        "Ray, local": {name: runs[1][name] + runs[2][name] for name in runs[1]},
+    }
+
+
 def measure_overhead(options: argparse.Namespace, folder: Path) -> None:
     """Print the times of one process and of Ray on the same cores."""
-    ways = {"one process": timed(command(folder, "alone"))}
-    ways["Ray, local"] = timed(command(folder, "cluster", "--cluster", "local"))
+    ways = run_both_ways(folder)
     alone = ways["one process"]
     for way, seconds in ways.items():
         results, results_cpu, cpu = (

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import command, timed
+from cluster import run_both_ways
 from folder import KINDS, draw_folder
 from machine import cpu_name, usable_cores
 from markdown import grid
@@ -143,9 +143,8 @@ def bottleneck(picture: Picture, cores: int, bandwidth: float) -> str:
 def check(picture: Picture, folder: Path, count: int) -> None:
     """Print how far real runs are from the sum of the stages, and Ray from one process."""
     found = {}
-    for way, more in (("one process", ()), ("Ray, local", ("--cluster", "local"))):
-        runs = timed(command(folder, way.partition(",")[0].replace(" ", "-"), *more))
-        found[way] = runs["results_cpu"] / (count - 1)
+    for way, runs in run_both_ways(folder).items():
+        found[way] = runs["results_cpu"] / (2 * (count - 1))
         print(
             f"{way}: {found[way]:.3f} s of CPU a picture between the first result and the last, the stages "
             f"{picture.cpu:.3f} s: {found[way] / picture.cpu - 1:+.0%}; with all starts {runs['cpu']:.1f} s",

@@ -444,6 +444,44 @@ def test_progress_counts_pixels(tmp_path):
     assert steps[0] * 3 == pytest.approx(steps[1]) and steps[2] < 0.01
 
 
+def test_a_large_batch_does_not_wait_for_the_sizes_of_all_its_pictures(monkeypatch):
+    begun, opened = threading.Event(), []
+
+    def opens(source, size):
+        if len(opened) >= 10:
+            assert begun.wait(30)
+        opened.append(source)
+        return 100
+
+    class Begins(Stages):
+        def __call__(self, source, target, **options):
+            if source.name == "0.png":
+                assert len(opened) == 10
+                begun.set()
+            return super().__call__(source, target, **options)
+
+    monkeypatch.setattr(batch, "MEASURED_FIRST", 10)
+    monkeypatch.setattr(batch, "pixel_count", opens)
+    seen, pairs = [], named(40)
+    results = list(restore_files(Begins(), pairs, progress=lambda index, share: seen.append(share)))
+    assert [Path(result.source) for result in results] == [source for source, _ in pairs] == opened
+    assert seen[-1] == pytest.approx(1)
+    np.testing.assert_allclose(seen, np.arange(1, 41) / 40)  # all are as large as the first
+
+
+def test_what_is_closed_opens_no_more_files(monkeypatch):
+    opened = []
+    monkeypatch.setattr(batch, "MEASURED_FIRST", 5)
+    monkeypatch.setattr(batch, "pixel_count", lambda source, size: time.sleep(0.01) or opened.append(1) or 1)
+    running = restore_files(Stages(), named(2000))
+    next(running)
+    running.close()
+    time.sleep(0.1)
+    count = len(opened)
+    time.sleep(0.2)
+    assert count == len(opened) < 2000
+
+
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), MemoryError()])
 def test_what_goes_wrong_with_one_stops_no_other(error):
     class Fails(Stages):

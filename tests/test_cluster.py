@@ -2,11 +2,13 @@
 
 import argparse
 import gc
+import itertools
 import json
 import os
 import pickle
 import subprocess
 import sys
+import threading
 import types
 from collections import deque
 from pathlib import Path
@@ -17,14 +19,15 @@ from makers import photo
 
 import hyperrestore.restore.worker as worker
 from hyperrestore.cli.arguments.values import worker_cpus
-from hyperrestore.cli.cluster import _sum_up
 from hyperrestore.cli.main import main
+from hyperrestore.cli.stream import _sum_up
 from hyperrestore.errors import DiskFullError, PictureError, UsageError
 from hyperrestore.restore.batch import Failure
-from hyperrestore.restore.cluster import abandon, connected, restore_stream
+from hyperrestore.restore.cluster import connected
 from hyperrestore.restore.crew import check_room
 from hyperrestore.restore.file import Success
 from hyperrestore.restore.folder import find_inputs, plan_targets
+from hyperrestore.restore.hand_out import abandon, restore_stream
 from hyperrestore.restore.ledger import Ledger
 from hyperrestore.restore.place import place_of
 from hyperrestore.restore.report import write_report
@@ -251,14 +254,40 @@ def test_what_is_not_restored_is_left(scans, tmp_path):
     assert rest == ["left"] * 5
 
 
+def test_what_is_interrupted_lists_no_further():
+    """However large the rest of the folder is; an error in it is no longer of interest."""
+
+    def endless():
+        yield from (Found("picture", Path(f"in/{n}.png"), n, Path(f"out/{n}.png")) for n in range(AHEAD))
+        asked.wait()
+        yield from (
+            Found("picture", Path(f"in/{n}.png"), n, Path(f"out/{n}.png")) for n in itertools.count(AHEAD)
+        )
+
+    asked = threading.Event()
+    crew, found = Stand(made), Ahead(endless())
+    stream = restore_stream(found, crew)
+    assert [next(stream)[1] is None for _ in range(3)] == [False] * 3
+    found.close()
+    asked.set()
+    left = list(abandon(found, crew))
+    assert 0 < len(left) <= 2 * AHEAD and {outcome for _, outcome in left} == {"left"}
+
+    failing = Ahead(broken(PictureError("no answer")))
+    failing.close()
+    assert list(abandon(failing, Stand(made))) == []
+
+
+def broken(error):
+    """A listing that fails."""
+    yield from ()
+    raise error
+
+
 @pytest.mark.parametrize("error", [PictureError("no answer"), OSError("no answer"), KeyError("no answer")])
 def test_an_error_of_the_listing_is_raised(error):
-    def broken():
-        yield from ()
-        raise error
-
     with pytest.raises(type(error), match="no answer"):
-        list(restore_stream(Ahead(broken()), Stand(made)))
+        list(restore_stream(Ahead(broken(error)), Stand(made)))
 
 
 def test_a_full_disk_starts_no_further_picture(scans, tmp_path):

@@ -18,7 +18,8 @@ from hyperrestore.cli.main import main
 from hyperrestore.errors import UsageError
 from hyperrestore.level import LevelScale
 from hyperrestore.picture.kinds import FOREIGN, KINDS_NAMED, NAMED, foreign_kind, is_picture, name_foreign
-from hyperrestore.restore.folder import find_inputs, plan_targets
+from hyperrestore.restore.folder import find_inputs, plan_targets, real, reals
+from hyperrestore.restore.place import StoredPath
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,27 @@ def run(capsys):
         return code, output.out.splitlines(), output.err.splitlines()
 
     return call
+
+
+def test_many_files_are_found_behind_links_as_one_is(tmp_path):
+    Path("a/b").mkdir(parents=True)
+    Path("a/b/1.png").touch()
+    Path("a/link").symlink_to("b")
+    Path("a/loop.png").symlink_to("loop.png")
+    Path("a/2.png").symlink_to("link/1.png")
+    Path("a/gone.png").symlink_to("missing.png")
+    names = (
+        "a/b/1.png",
+        "a/link/1.png",
+        "a/2.png",
+        "a/loop.png",
+        "a/gone.png",
+        "a/link/../b/1.png",
+        "new/3.png",
+    )
+    places = [Path(name) for name in names] + [tmp_path / name for name in names] + [Path(), Path("..")]
+    places += [Path("a/.."), Path("/"), StoredPath("s3://bucket/a/1.png")]
+    assert reals(places) == [real(place) for place in places]
 
 
 # --- Bad files among good ones ----------------------------------------------------------------------

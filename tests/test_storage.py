@@ -3,6 +3,8 @@
 import errno
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +22,8 @@ from hyperrestore.restore.folder import find_inputs, plan_targets
 from hyperrestore.restore.place import DRIVERS, StoredPath, place_of
 from hyperrestore.restore.spool import _Room
 
+BUCKETS = ("bucket", "nothing", "odd", "out", "results", "there")
+
 
 @pytest.fixture(autouse=True)
 def files(monkeypatch):
@@ -27,7 +31,7 @@ def files(monkeypatch):
     monkeypatch.setattr(storage, "DELAYS", (0.0, 0.0))
     made = fsspec.filesystem("memory")
     made.store.clear()
-    made.pseudo_dirs[:] = [""]
+    made.pseudo_dirs[:] = ["", *(f"/{bucket}" for bucket in BUCKETS)]
     return made
 
 
@@ -195,6 +199,76 @@ def test_a_bucket_is_restored_as_a_folder_is(scans, files, run, tmp_path):
     }
 
 
+def test_pictures_are_restored_while_the_rest_is_listed(scans, files, run, monkeypatch):
+    stored_one = threading.Event()
+    put_file, ls = type(files).put_file, type(files).ls
+
+    def put(self, *arguments, **options):
+        put_file(self, *arguments, **options)
+        stored_one.set()
+
+    def slowly(self, path, **options):
+        assert not path.endswith("/2019") or stored_one.wait(30)
+        return ls(self, path, **options)
+
+    monkeypatch.setattr(type(files), "put_file", put)
+    monkeypatch.setattr(type(files), "ls", slowly)
+    code, put_names, said = run("memory://bucket/scans", "-r", "-l", 5, "-o", "memory://out")
+    assert code == 1 and len(put_names) == 3
+    assert said[-1].endswith("3 restored, 0 copied, 0 skipped, 1 failed, 1 not read, 1 not pictures")
+
+
+@pytest.mark.parametrize("bucket", ["bucket/scans", "out"])
+def test_a_folder_that_cannot_be_listed_does_not_stop_the_others(scans, files, run, monkeypatch, bucket):
+    """Neither one of pictures nor one of results."""
+    ls = type(files).ls
+
+    def broken(self, path, **options):
+        if path.endswith(f"{bucket}/2019"):
+            raise ConnectionError("reset")
+        return ls(self, path, **options)
+
+    monkeypatch.setattr(type(files), "ls", broken)
+    report = "memory://bucket/report.json"
+    code, put, said = run("memory://bucket/scans", "-r", "-l", 5, "-o", "memory://out", "--report", report)
+    assert (code, put) == (1, ["memory://out/a.png"])
+    assert any(line.startswith(f"hyperrestore: error: memory://{bucket}/2019: the storage") for line in said)
+    document = json.loads(files.cat_file(report))
+    assert document["unreadable_folders"] == [f"memory://{bucket}/2019"] and not document["complete"]
+
+
+def test_two_pictures_for_one_result_fail_and_others_are_restored(scans, files, run):
+    files.copy("/bucket/scans/2019/b.jpg", "/bucket/scans/2019/b.jpeg")
+    code, put, said = run("memory://bucket/scans", "-r", "-l", 5, "-o", "memory://out", "-f", "png")
+    assert code == 1 and put == ["memory://out/a.png", "memory://out/2019/c.png"]
+    assert sum("would all be written to memory://out/2019/b.png; rename them" in line for line in said) == 2
+
+
+def test_after_ctrl_c_it_lists_no_further(scans, files, run, monkeypatch):
+    ls, put_file = type(files).ls, type(files).put_file
+    interrupted = threading.Event()
+
+    def forever(self, path, **options):
+        if path.endswith("/2019"):
+            interrupted.wait(30)
+        return ls(self, path, **options)
+
+    def put(self, *arguments, **options):
+        put_file(self, *arguments, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(type(files), "ls", forever)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(files), "put_file", put)
+        code, put_names, said = run("memory://bucket/scans", "-r", "-l", 5, "-o", "memory://out")
+    interrupted.set()
+    assert code == 130 and said[-1] == "hyperrestore: interrupted"
+    assert list(stored(files, "out")) == ["a.png"]
+    code, put_names, said = run("memory://bucket/scans", "-r", "-l", 5, "-o", "memory://out")
+    assert put_names == ["memory://out/2019/b.jpg", "memory://out/2019/c.png"]
+    assert any("1 of 4 pictures already exist" in line for line in said)
+
+
 def test_it_continues_where_it_stopped(scans, files, run):
     words = ("memory://bucket/scans", "-r", "-o", "memory://bucket/scans/restored")
     run(*words)
@@ -348,7 +422,7 @@ def test_a_failing_picture_does_not_stop_the_others(scans, files, run, monkeypat
     monkeypatch.setattr(type(files), "put_file", put)
     code, put_names, said = run("memory://bucket/scans", "-r", "-o", "memory://out")
     assert code == 1
-    assert put_names == ["memory://out/2019/c.png", "memory://out/a.png"]
+    assert put_names == ["memory://out/a.png", "memory://out/2019/c.png"]
     assert any(
         "memory://out/2019/b.jpg: the storage does not answer as it should (reset" in line for line in said
     )

@@ -19,6 +19,7 @@ from makers import photo
 from hosts.conftest import host
 from hosts.ray_nodes import workers_of
 from hyperrestore.cli.main import main
+from hyperrestore.restore.stream import AHEAD
 
 SOURCE = Path(__file__).parents[2] / "src"
 NODES = Path(__file__).with_name("ray_nodes.py")
@@ -187,6 +188,23 @@ def test_ctrl_c_leaves_whole_files_and_a_report(nodes, scans, alone, tmp_path):
     assert not document["complete"]
     assert document["totals"]["left"] and document["totals"]["pictures"] == COUNT + 2
     assert document["totals"]["restored"] == len(made)
+
+
+def test_ctrl_c_while_a_large_folder_is_listed(nodes, tmp_path):
+    """The rest of it stays unlisted."""
+    first = photo(tmp_path / "first.png", width=90, height=60)
+    (tmp_path / "in").mkdir()
+    many = 10 * AHEAD
+    for number in range(many):
+        os.link(first, tmp_path / "in" / f"{number}.png")
+    report = tmp_path / "report.json"
+    process = start(nodes.address, tmp_path / "in", tmp_path / "out", report)
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    code, printed, said = finish(process)
+    assert code == 130 and said.endswith("hyperrestore: interrupted\n"), said
+    totals = json.loads(report.read_text())["totals"]
+    assert totals["pictures"] == totals["restored"] + totals["left"] < len(printed) + 2 * AHEAD < many
 
 
 def test_two_commands_on_one_folder_restore_each_picture_once(nodes, scans, alone, tmp_path):

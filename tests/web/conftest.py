@@ -227,7 +227,7 @@ class Screen:
         return self.page.inner_text(".status [role=status]")
 
     def download(self, name: str = "Download", *, exact: bool = False):
-        """Press a link, and give the file that comes; `exact` waits for one of just this name, without more after it."""
+        """Press a link, and give the file that comes; `exact` waits for one of just this name."""
         with self.page.expect_download() as download:
             self.page.get_by_role("link", name=name, exact=exact).click()
         return download.value

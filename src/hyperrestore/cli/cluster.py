@@ -1,26 +1,23 @@
-"""A folder restored on a Ray cluster, with messages on each picture and on all."""
+"""A folder restored on a Ray cluster."""
 
 from __future__ import annotations
 
 import argparse
 import pickle
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperrestore.cli.batch import show_result
-from hyperrestore.cli.output import progress_bar, say
+from hyperrestore.cli.output import say
 from hyperrestore.cli.plan import LEFTOVERS, dotted_suffix
-from hyperrestore.errors import HyperrestoreError, UsageError
+from hyperrestore.cli.stream import run_stream
+from hyperrestore.errors import UsageError
 from hyperrestore.restore.place import Place, place_of
 
 if TYPE_CHECKING:
     from hyperrestore.restore.crew import Crew
-    from hyperrestore.restore.ledger import Ledger, Outcome
-    from hyperrestore.restore.stream import Found
+    from hyperrestore.restore.ledger import Ledger
     from hyperrestore.restore.worker import Recipe
 
 DYING = 5.0  # seconds that killed workers have to end
@@ -58,36 +55,13 @@ def run_cluster(
     Returns:
         The exit code.
     """
-    from hyperrestore.restore.cluster import abandon, connected, restore_stream
-    from hyperrestore.restore.ledger import Ledger
-    from hyperrestore.restore.stream import Ahead, check_stream, stream_folder
+    from hyperrestore.restore.cluster import connected
+    from hyperrestore.restore.stream import check_stream
 
     (folder,), out = options.inputs, place_of(options.out)
-    suffix = dotted_suffix(options.format)
-    check_stream(folder, out, suffix)
-    ledger = Ledger()
+    check_stream(folder, out, dotted_suffix(options.format))
     with connected(options.cluster), _crew(options, models, recipe, folder, out) as crew:
-        found = Ahead(
-            stream_folder(folder, out, suffix=suffix, overwrite=options.overwrite, shard=options.shard)
-        )
-        complete = False
-        try:
-            with _progress(options, folder, out) as show:
-                for one, outcome in restore_stream(found, crew):
-                    ledger.note(one, outcome)
-                    show(ledger)
-                    _say(one, outcome, as_json=options.json)
-            complete = not ledger.statuses["left"] and not ledger.unreadable
-        except KeyboardInterrupt:
-            for one, outcome in abandon(found, crew):
-                ledger.note(one, outcome)
-            raise
-        finally:
-            found.close()
-            report(ledger, complete)
-    code = _sum_up(ledger, folder, options.shard)
-    ledger.close()
-    return code
+        return run_stream(options, crew, report)
 
 
 @contextmanager
@@ -137,71 +111,3 @@ def _marked(out: Place) -> Iterator[Path | None]:
         say(LEFTOVERS)
     with folder_beside(out, out / "cluster") as marker:
         yield marker
-
-
-@contextmanager
-def _progress(options: argparse.Namespace, folder: Place, out: Place) -> Iterator[Callable[[Ledger], None]]:
-    """A bar on a terminal: another thread counts the pictures, since restoring does not wait for that."""
-    from hyperrestore.restore.stream import count_pictures
-
-    total: list[int] = []
-    stop = threading.Event()
-
-    def count() -> None:
-        with suppress(HyperrestoreError, OSError):  # the listing itself will say so
-            found = count_pictures(folder, out, shard=options.shard, stop=stop)
-            total.extend([] if found is None else [found])
-
-    if sys.stderr.isatty():
-        threading.Thread(target=count, name="counting", daemon=True).start()
-    with progress_bar("") as show:
-
-        def update(ledger: Ledger) -> None:
-            skipped = ledger.statuses["skipped"]
-            done = ledger.statuses.total() - skipped
-            if total and total[0] > skipped:
-                show(done, total[0] - skipped, f"{done}/{total[0] - skipped}")
-            else:
-                show(0, 1, f"{done} so far")
-
-        try:
-            yield update
-        finally:
-            stop.set()
-
-
-def _say(found: Found, outcome: Outcome | None, *, as_json: bool) -> None:
-    """Report on what was found, or became of it."""
-    if found.kind == "unreadable":
-        say(f"error: {found.source}: cannot read this folder")
-    elif found.kind == "leftovers":
-        say(LEFTOVERS)
-    elif outcome is not None and not isinstance(outcome, str):
-        show_result(outcome, as_json=as_json)
-
-
-def _sum_up(ledger: Ledger, folder: Place, shard: tuple[int, int] | None) -> int:
-    """Summarise a folder at its end, and return the exit code."""
-    from hyperrestore.picture.kinds import name_foreign
-    from hyperrestore.restore.closing import count_line
-    from hyperrestore.restore.folder import NO_PICTURES
-
-    skipped, left, failed = (ledger.statuses[name] for name in ("skipped", "left", "failed"))
-    foreign = [(Path(source), kind) for source, kind in ledger.foreign_kinds()]
-    own = ledger.statuses.total()
-    if not own and not ledger.elsewhere and not ledger.unreadable:
-        beside = f"; not read: {name_foreign(foreign)}" if foreign else ""
-        raise UsageError(f"{folder} {NO_PICTURES}{beside}")
-    if shard is not None:
-        say(f"part {shard[0]} of {shard[1]}: {own} of {own + ledger.elsewhere} pictures")
-    if skipped:
-        say(f"{skipped} of {own} pictures already exist")
-    if ledger.older:
-        say(f"warning: {ledger.older} results older than their originals, and kept; --overwrite replaces all")
-    if foreign:
-        say(f"not read: {name_foreign(foreign)}")
-    counts = {"skipped": skipped, "left": left, "foreign": ledger.foreign, "others": ledger.others}
-    say(count_line(ledger.outcomes, **counts))
-    if left:
-        say(f"the disk is full: {left} more not started; free some space and run the command again")
-    return 1 if ledger.unreadable or failed else 0

@@ -14,10 +14,11 @@ from hyperrestore.cli.arguments.values import Dial
 from hyperrestore.cli.batch import run_plan, sum_up
 from hyperrestore.cli.cluster import check_cluster, run_cluster
 from hyperrestore.cli.film import run_film, takes_films
-from hyperrestore.cli.plan import Plan, check_mask, make_plan
+from hyperrestore.cli.plan import Plan, check_mask, dotted_suffix, make_plan
 from hyperrestore.cli.restorers import load_restorers
+from hyperrestore.cli.stream import is_streamed, run_stream
 from hyperrestore.errors import UsageError
-from hyperrestore.restore.place import StoredPath
+from hyperrestore.restore.place import StoredPath, place_of
 
 if TYPE_CHECKING:
     from hyperrestore.restore.batch import Failure
@@ -41,7 +42,6 @@ SETTINGS = (
 def run_restore(options: argparse.Namespace) -> int:
     """Restore pictures, and return the exit code. Everything that can be checked early is checked first."""
     from hyperrestore.picture.reader import MAX_PIXELS
-    from hyperrestore.restore.place import place_of
     from hyperrestore.restore.report import check_report
     from hyperrestore.restore.spool import through_spool
 
@@ -51,6 +51,8 @@ def run_restore(options: argparse.Namespace) -> int:
         return _restore_film(options)
     if options.cluster is not None:
         return _restore_on_cluster(options, start)
+    if is_streamed(options):
+        return _restore_stored(options, start)
     max_pixels = options.max_pixels or MAX_PIXELS
     plan = make_plan(
         options.inputs,
@@ -87,7 +89,6 @@ def run_restore(options: argparse.Namespace) -> int:
 
 def _restore_on_cluster(options: argparse.Namespace, start: float) -> int:
     """Restore a folder on a cluster. What is wrong everywhere is found here, before any worker starts."""
-    from hyperrestore.restore.place import place_of
     from hyperrestore.restore.report import check_report
 
     check_cluster(options)
@@ -99,18 +100,33 @@ def _restore_on_cluster(options: argparse.Namespace, start: float) -> int:
     _making(options, load_restorers(models, device=device, precision=options.precision), is_batch=True)
     if options.report:
         check_report(options.report)
+    report = functools.partial(_write_ledger, options, models, start)
+    return run_cluster(options, models, functools.partial(on_worker, options), report)
 
-    def write_report(ledger: Ledger, complete: bool) -> None:
-        if options.report:
-            ledger.write_report(
-                options.report,
-                models=models,
-                settings=_settings(options),
-                seconds=time.perf_counter() - start,
-                complete=complete,
-            )
 
-    return run_cluster(options, models, functools.partial(on_worker, options), write_report)
+def _restore_stored(options: argparse.Namespace, start: float) -> int:
+    """Restore a folder of a storage, or into one, while it is searched."""
+    from hyperrestore.picture.reader import MAX_PIXELS
+    from hyperrestore.restore.own_crew import OwnCrew
+    from hyperrestore.restore.report import check_report
+    from hyperrestore.restore.spool import through_spool
+    from hyperrestore.restore.stream import check_stream
+
+    _check_stored(options)
+    (folder,) = options.inputs
+    check_stream(folder, place_of(options.out), dotted_suffix(options.format))
+    if options.level_map:
+        check_mask(options.level_map, [], options.max_pixels or MAX_PIXELS)
+    models = _models(options)
+    restorers = load_restorers(models, device=options.device, precision=options.precision)
+    make, size = _making(options, restorers, is_batch=True)
+    if options.report:
+        check_report(options.report)
+    crew = OwnCrew(through_spool(make, size=size, overwrite=options.overwrite))
+    try:
+        return run_stream(options, crew, functools.partial(_write_ledger, options, models, start))
+    finally:
+        crew.end()
 
 
 def on_worker(options: argparse.Namespace, again: bool) -> tuple[Callable[..., Success], ResultSize]:
@@ -297,10 +313,22 @@ def _write_report(
     )
 
 
+def _write_ledger(
+    options: argparse.Namespace, models: dict[str, str], start: float, ledger: Ledger, complete: bool
+) -> None:
+    """Write the report of a folder that was restored while it was searched, if one was requested."""
+    if options.report:
+        ledger.write_report(
+            options.report,
+            models=models,
+            settings=_settings(options),
+            seconds=time.perf_counter() - start,
+            complete=complete,
+        )
+
+
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """The options that the report contains."""
-    from hyperrestore.restore.place import place_of
-
     asked = {name: getattr(options, name) for name in SETTINGS}
     # Shards of one batch agree on them, however the names were typed.
     asked |= {"inputs": [str(place) for place in options.inputs], "out": place_of(options.out)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from hyperrestore.picture.bands import bare, in_file_order, interpretation_of, resized, to_srgb
 from hyperrestore.picture.colour_description import profile_space
 from hyperrestore.picture.containers.tiff_directory import TiffTag
+from hyperrestore.picture.encoder_threads import avif_threads
 from hyperrestore.picture.formats import Format
 from hyperrestore.picture.info import PictureInfo
 from hyperrestore.picture.metadata.embedded import add_png_metadata, add_webp_metadata, replace_avif_exif
@@ -51,7 +53,8 @@ def encode(
         image = _rounded(image, info, known.bits)
     keep = {"AVIF": "icc|xmp|exif" if exif else "icc|xmp", "TIFF": "icc|xmp"}
     options = _save_options(known, info, quality)
-    getattr(image, known.save)(os.fsencode(target), keep=keep.get(known.name, "icc"), **options)
+    with avif_threads() if known.name == "AVIF" else nullcontext():
+        getattr(image, known.save)(os.fsencode(target), keep=keep.get(known.name, "icc"), **options)
     _add_metadata(target, info, known, exif)
 
 

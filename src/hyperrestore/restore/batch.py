@@ -15,6 +15,7 @@ from hyperrestore.restore.folder import make_folder
 from hyperrestore.restore.place import Place
 
 IN_FLIGHT = 3  # pictures: one in the network, one that is decoded, one that is encoded
+MEASURED_FIRST = 1000  # pictures whose sizes are read before the first is restored; takes a third of a second
 PIXELS_IN_FLIGHT = 2**26  # of all of them together, unless a single one has more
 
 
@@ -59,30 +60,22 @@ def restore_files(
     Yields:
         The result for each picture, in the order of `pairs`.
     """
-    lock = _StoppableLock()
-    work = _Work([pixel_count(source, size) for source, _ in pairs], progress)
+    lock = StoppableLock()
+    work = _Work(len(pairs), lambda index: pixel_count(pairs[index][0], size), progress)
 
-    def attempt(index: int) -> Success | Failure:
-        source, target = pairs[index]
-
+    def make(index: int) -> Success | Failure:
         def step(done: int, tiles: int) -> None:
             lock.raise_if_stopped()
             work.step(index, done / tiles)
 
+        turn = lock if len(pairs) > 1 else None
         try:
-            if make_folders and isinstance(target, Path):
-                make_folder(target.parent)
-            return restore(source, target, progress=step, turn=lock if len(pairs) > 1 else None)
-        except HyperrestoreError as error:
-            return Failure(str(source), str(target), error)
-        except (MemoryError, OSError) as error:  # those of this picture, not of the batch
-            why = error.strerror if isinstance(error, OSError) else "not enough memory"
-            return Failure(str(source), str(target), PictureError(f"{source}: cannot be restored ({why})"))
+            return attempt(restore, *pairs[index], make_folders=make_folders, progress=step, turn=turn)
         finally:
             work.step(index, 1)
 
     if len(pairs) == 1:
-        yield attempt(0)
+        yield make(0)
         return
     results: dict[int, Success | Failure] = {}  # finished, and not yet yielded
     running: dict[Future[Success | Failure], int] = {}
@@ -92,7 +85,7 @@ def restore_files(
         try:
             while running or (begun < len(pairs) and not full):
                 while begun < len(pairs) and not full and work.fits(begun, running.values()):
-                    running[pool.submit(attempt, begun)] = begun
+                    running[pool.submit(make, begun)] = begun
                     begun += 1
                 # Windows hears Ctrl-C only between two waits.
                 for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
@@ -111,9 +104,40 @@ def restore_files(
             raise
         finally:
             lock.stop()
+            work.stop_measuring()
 
 
-class _StoppableLock:
+def attempt(
+    restore: Callable[..., Success],
+    source: Place,
+    target: Place,
+    *,
+    make_folders: bool,
+    progress: Callable[[int, int], None],
+    turn: StoppableLock | None,
+) -> Success | Failure:
+    """Restore a picture of several, of which each may fail.
+
+    Args:
+        restore: As for `restore_files`.
+        source: The picture.
+        target: Its result.
+        make_folders: Whether a missing folder of the target is made.
+        progress: For `restore`.
+        turn: For `restore`.
+    """
+    try:
+        if make_folders and isinstance(target, Path):
+            make_folder(target.parent)
+        return restore(source, target, progress=progress, turn=turn)
+    except HyperrestoreError as error:
+        return Failure(str(source), str(target), error)
+    except (MemoryError, OSError) as error:  # those of this picture, not of the batch
+        why = error.strerror if isinstance(error, OSError) else "not enough memory"
+        return Failure(str(source), str(target), PictureError(f"{source}: cannot be restored ({why})"))
+
+
+class StoppableLock:
     """A lock for the network, which one thread at a time runs; once it is stopped, all threads give up."""
 
     def __init__(self) -> None:
@@ -142,15 +166,45 @@ class _StoppableLock:
 
 
 class _Work:
-    """The pixels of a batch: how many are done, and whether more fit into memory."""
+    """The pixels of a batch: how many are done, and whether more fit into memory.
 
-    def __init__(self, pixels: Sequence[int], progress: Callable[[int, float], None]) -> None:
-        self._counts = pixels
-        self._all = sum(pixels)
+    A thread opens the files of a large batch while the first of them are restored. Until it is done, all
+    pixels are estimated from those of the files it has opened.
+    """
+
+    def __init__(
+        self, pictures: int, pixels: Callable[[int], int], progress: Callable[[int, float], None]
+    ) -> None:
+        self._pixels = pixels
+        self._pictures = pictures
         self._progress = progress
+        self._measuring = threading.Lock()
+        self._stopped = threading.Event()
+        self._counts: list[int] = []  # of the first pictures
+        self._sum = 0
         self._lock = threading.Lock()
-        self._shares = [0.0] * len(pixels)
+        self._shares = [0.0] * pictures
         self._done = 0.0  # pixels
+        if pictures > 0:
+            self._measure_to(min(MEASURED_FIRST, pictures) - 1)
+        if pictures > MEASURED_FIRST:
+            threading.Thread(target=self._measure_all, name="measuring", daemon=True).start()
+
+    def _measure_to(self, index: int) -> None:
+        with self._measuring:
+            while len(self._counts) <= index:
+                self._counts.append(self._pixels(len(self._counts)))
+                self._sum += self._counts[-1]
+
+    def _measure_all(self) -> None:
+        for index in range(MEASURED_FIRST, self._pictures):
+            if self._stopped.is_set():
+                return
+            self._measure_to(index)
+
+    def stop_measuring(self) -> None:
+        """Open no more files."""
+        self._stopped.set()
 
     def step(self, index: int, share: float) -> None:
         """Note that a share of a picture is done."""
@@ -158,10 +212,12 @@ class _Work:
             more, self._shares[index] = share - self._shares[index], share
             if more:
                 self._done += more * self._counts[index]
-                self._progress(index, self._done / self._all)
+                self._progress(index, self._done / (self._sum * self._pictures / len(self._counts)))
 
     def fits(self, index: int, running: Collection[int]) -> bool:
         """Tell whether one more picture fits beside those that are running."""
+        if index >= len(self._counts):
+            self._measure_to(index)
         together = self._counts[index] + sum(self._counts[other] for other in running)
         return not running or (len(running) < IN_FLIGHT and together <= PIXELS_IN_FLIGHT)
 

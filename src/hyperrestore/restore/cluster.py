@@ -1,4 +1,4 @@
-"""The pictures of a folder -> their results, made by the workers of a Ray cluster."""
+"""A Ray cluster: connected to, or started on this machine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hyperrestore.errors import DiskFullError, MissingExtraError, UsageError
-from hyperrestore.restore.batch import Failure
-from hyperrestore.restore.crew import Crew
-from hyperrestore.restore.ledger import Outcome
-from hyperrestore.restore.stream import Ahead, Found
+from hyperrestore.errors import MissingExtraError, UsageError
 from hyperrestore.run.device import cpu_threads
 
 LOCAL = "local"  # the address of a cluster that is started on this machine, for this command
@@ -24,7 +20,6 @@ _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": 
 # Of a cluster for this command alone: its workers have the priority of the command, where Ray gives them the
 # lowest but a few.
 _OWN = {"RAY_worker_niceness": "0"}
-_WAIT = 1.0  # seconds, after which the room in the cluster is looked at
 _ALLOWED = "give HOST:PORT of a running cluster's head, auto on one of its machines, or local"
 _FRAME, _SETTINGS = 9, 4  # HTTP/2, which a head speaks: bytes before a frame, and the kind it begins with
 _REACH = 5.0  # seconds in which a head must answer
@@ -99,72 +94,3 @@ def _check_address(address: str) -> None:
         raise UsageError(f"cluster {address}: nothing answers there ({error}); {_ALLOWED}") from error
     if not encrypted and greeting[3:4] != bytes([_SETTINGS]):
         raise UsageError(f"cluster {address}: what answers there is no cluster; {_ALLOWED}")
-
-
-def restore_stream(found: Ahead, crew: Crew) -> Iterator[tuple[Found, Outcome | None]]:
-    """Restore pictures while they are found; each goes to the next worker that is free.
-
-    A picture whose worker dies is restored by another. When a disk is full, no further picture is started.
-
-    Args:
-        found: What is found in a folder.
-        crew: The workers; the caller ends them.
-
-    Yields:
-        Everything that was found, in the order in which it is finished, and what became of it if it is a
-        picture; after a full disk "left" for those that were not started.
-
-    Raises:
-        HyperrestoreError: The listing fails, or a worker refuses to start.
-    """
-    full = False
-    while True:
-        yield from _up_to_a_picture(found, crew)
-        if not crew.is_busy and (full or not crew.waiting):
-            break
-        if crew.waiting and not full:
-            if crew.has_idle:
-                crew.give()
-                continue
-            crew.hire(len(crew.waiting) + len(found))
-        else:
-            crew.dismiss_idle()
-        for picture, result in crew.finished(_WAIT):
-            full = full or (isinstance(result, Failure) and isinstance(result.error, DiskFullError))
-            yield picture, result
-    yield from abandon(found, crew)
-
-
-def abandon(found: Ahead, crew: Crew) -> Iterator[tuple[Found, Outcome | None]]:
-    """Stop at once, after Ctrl-C: unfinished pictures are abandoned.
-
-    Yields:
-        Those that are finished, and everything else as `restore_stream` yields it; the pictures are "left".
-    """
-    for picture, result in crew.end():
-        yield picture, result or "left"
-    for picture in crew.waiting:
-        yield picture, "left"
-    for one in found:
-        yield one, "left" if one.kind == "picture" else _without_work(one)
-
-
-def _up_to_a_picture(found: Ahead, crew: Crew) -> Iterator[tuple[Found, Outcome | None]]:
-    """Read on until a picture waits for a worker, or nothing more is found."""
-    while not crew.waiting:
-        one = next(found, None)
-        if one is None:
-            return
-        if one.kind == "picture":
-            crew.waiting.append(one)
-        else:
-            yield one, _without_work(one)
-
-
-def _without_work(found: Found) -> Outcome | None:
-    """What becomes of all that is not restored."""
-    if found.kind == "skipped":
-        return "skipped"
-    if found.kind == "refused":
-        return Failure(str(found.source), str(found.target), UsageError(found.words))
-    return None

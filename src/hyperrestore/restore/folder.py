@@ -162,13 +162,14 @@ def plan_targets(
 
 def _refuse_shared_targets(pairs: Sequence[tuple[Place, Place]]) -> None:
     """Refuse a result that would replace another one, or another picture."""
-    inputs = {real(source): source for source, _ in pairs}
+    sources = reals([source for source, _ in pairs])
+    inputs = {file: source for file, (source, _) in zip(sources, pairs, strict=True)}
     seen: dict[str, Place] = {}
-    for source, target in pairs:
-        file = real(target)
+    targets = reals([target for _, target in pairs])
+    for own, file, (source, target) in zip(sources, targets, pairs, strict=True):
         if file in seen:
             raise UsageError(f"{seen[file]} and {source} would both be written to {target}")
-        if file in inputs and file != real(source):
+        if file in inputs and file != own:
             raise UsageError(f"{source} would be written to {target}, which is the input {inputs[file]}")
         seen[file] = source
 
@@ -176,6 +177,19 @@ def _refuse_shared_targets(pairs: Sequence[tuple[Place, Place]]) -> None:
 def real(place: Place) -> str:
     """The file itself: names may be links."""
     return place.url if isinstance(place, StoredPath) else os.path.realpath(place)
+
+
+def reals(places: Sequence[Place]) -> list[str]:
+    """`real` of each of many, which looks every folder up only once."""
+    real_folder = functools.cache(os.path.realpath)
+
+    def one(place: Place) -> str:
+        if isinstance(place, StoredPath) or place.name in ("", ".."):
+            return real(place)
+        file = os.path.join(real_folder(os.path.dirname(place)), place.name)  # noqa: PTH118, PTH120 - fast
+        return os.path.realpath(file) if os.path.islink(file) else file  # noqa: PTH114
+
+    return [one(place) for place in places]
 
 
 def result_name(source: Place, place: Path, suffix: str | None) -> Path:

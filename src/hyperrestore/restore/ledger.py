@@ -49,7 +49,7 @@ class Ledger:
         self.outcomes: Counter[str] = Counter()
         self.statuses: Counter[str] = Counter()
         self.foreign = self.elsewhere = self.others = self.older = 0
-        self.unreadable: list[Path] = []
+        self.unreadable: list[Place] = []
         self._pixels = 0
         # A database without a name is a temporary file, which is gone with the process.
         self._rows = sqlite3.connect("")
@@ -76,7 +76,7 @@ class Ledger:
             self.elsewhere += 1
         elif found.kind == "other":
             self.others += 1
-        elif found.kind == "unreadable" and isinstance(found.source, Path):
+        elif found.kind == "unreadable":
             self.unreadable.append(found.source)
 
     def _note_picture(self, found: Found, outcome: Outcome) -> None:

@@ -11,7 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from hyperrestore.errors import DiskFullError, MissingExtraError, PictureError, UsageError
+from hyperrestore.errors import (
+    DiskFullError,
+    HyperrestoreError,
+    MissingExtraError,
+    PictureError,
+    UsageError,
+)
 from hyperrestore.restore.place import DRIVERS, StoredPath
 
 DELAYS = (1.0, 2.0, 4.0)  # seconds before another attempt; the drivers try several times in each
@@ -71,10 +77,16 @@ def list_files(path: StoredPath) -> Iterator[StoredPath]:
     yield from files
 
 
-def walk_folders(path: StoredPath) -> Iterator[tuple[StoredPath, list[StoredPath]]]:
+def walk_folders(
+    path: StoredPath, unreadable: Callable[[StoredPath, HyperrestoreError], None] | None = None
+) -> Iterator[tuple[StoredPath, list[StoredPath]]]:
     """A folder and all folders below it, each with its files by name; one request reads one folder.
 
     `list_files` needs fewer requests, but answers only when it has read everything.
+
+    Args:
+        path: The folder.
+        unreadable: Called with each folder below it that cannot be read, and why; without it, that is raised.
 
     Raises:
         PictureError: There is no such bucket, or the storage refuses or does not answer.
@@ -86,7 +98,12 @@ def walk_folders(path: StoredPath) -> Iterator[tuple[StoredPath, list[StoredPath
     )
     yield path, [file for file in files if file != path]  # a file lists itself
     for folder in folders:
-        yield from walk_folders(folder)
+        try:
+            yield from walk_folders(folder, unreadable)
+        except (PictureError, UsageError) as error:
+            if unreadable is None:
+                raise
+            unreadable(folder, error)
 
 
 def files_in(path: StoredPath) -> dict[str, StoredPath]:

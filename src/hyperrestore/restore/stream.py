@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import threading
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hyperrestore.errors import UsageError
+from hyperrestore.errors import PictureError, UsageError
 from hyperrestore.picture.formats import SUFFIXES
 from hyperrestore.picture.kinds import foreign_kind, is_picture
 from hyperrestore.picture.temporary import remove_leftovers
@@ -46,7 +47,7 @@ class Found:
         source: The file, or the folder.
         order: Where it stands in a report: what is found in a folder is sorted by this.
         target: The result of a picture; else the source.
-        words: Why it is refused, or the foreign kind.
+        words: Why it is refused or unreadable, or the foreign kind.
         older: Whether the existing result is older than the picture.
     """
 
@@ -70,9 +71,13 @@ def check_stream(folder: Place, out: Place, suffix: str | None) -> None:
     if not is_place_folder(folder):
         raise UsageError(f"{folder}: is no folder; a cluster restores one folder with -r")
     check_results(out, str(out), several="a folder")
-    pictures, results = Path(real(folder)), Path(real(out))
-    if type(folder) is type(out) and pictures.is_relative_to(results):
+    if lies_in(folder, out):
         raise UsageError(f"{out}: holds the pictures themselves; give another folder for the results")
+
+
+def lies_in(place: Place, folder: Place) -> bool:
+    """Whether a place is a folder, or lies in it or below it."""
+    return type(place) is type(folder) and Path(real(place)).is_relative_to(real(folder))
 
 
 def stream_folder(
@@ -99,39 +104,55 @@ def stream_folder(
         UsageError: A name in a storage is none that a folder could have.
         PictureError: A storage refuses or does not answer.
     """
-    number = 0
-    unreadable: list[Path] = []
+    numbers = itertools.count(1)
+    unreadable: list[Found] = []
     for below, files in _folders(folder, out, unreadable):
         results = out / below if below.parts else out
         if isinstance(results, Path) and remove_leftovers(results):
-            yield Found("leftovers", results, number, results)
-        made = files_in(results) if isinstance(results, StoredPath) and not overwrite else {}
-        shared = _shared_names(files, suffix)
-        for source in files:
-            number += 1
-            order = source.url if isinstance(source, StoredPath) else number
-            if not is_picture(*seen(source)):
-                kind = foreign_kind(*seen(source))
-                yield Found("foreign" if kind else "other", source, order, source, kind or "")
-                continue
-            place = below / source.name
-            if shard is not None and not in_shard(place, shard):
-                yield Found("elsewhere", source, order, source)
-                continue
-            target = out / result_name(source, place, suffix)
-            if others := shared.get(target.name):
-                words = f"{' and '.join(others)} would all be written to {target}; rename them"
-                yield Found("refused", source, order, target, words)
-            else:
-                yield _picture(source, target, order, made, overwrite)
-        yield from _take_unreadable(unreadable, number)
-    yield from _take_unreadable(unreadable, number)
+            yield Found("leftovers", results, 0, results)
+        try:
+            made = files_in(results) if isinstance(results, StoredPath) and not overwrite else {}
+            yield from _found_in(
+                below, files, out, made, numbers, suffix=suffix, overwrite=overwrite, shard=shard
+            )
+        except PictureError as error:
+            if not below.parts:
+                raise
+            unreadable.append(Found("unreadable", results, 0, results, str(error)))
+        yield from unreadable
+        unreadable.clear()
+    yield from unreadable
 
 
-def _take_unreadable(unreadable: list[Path], number: int) -> Iterator[Found]:
-    while unreadable:
-        folder = unreadable.pop()
-        yield Found("unreadable", folder, number, folder)
+def _found_in(
+    below: Path,
+    files: Iterable[Place],
+    out: Place,
+    made: dict[str, StoredPath],
+    numbers: Iterator[int],
+    *,
+    suffix: str | None,
+    overwrite: bool,
+    shard: tuple[int, int] | None,
+) -> Iterator[Found]:
+    """What is found in one folder; `made` are the files in that of its results, if it is in a storage."""
+    shared = _shared_names(files, suffix)
+    for source in files:
+        order = source.url if isinstance(source, StoredPath) else next(numbers)
+        if not is_picture(*seen(source)):
+            kind = foreign_kind(*seen(source))
+            yield Found("foreign" if kind else "other", source, order, source, kind or "")
+            continue
+        place = below / source.name
+        if shard is not None and not in_shard(place, shard):
+            yield Found("elsewhere", source, order, source)
+            continue
+        target = out / result_name(source, place, suffix)
+        if others := shared.get(target.name):
+            words = f"{' and '.join(others)} would all be written to {target}; rename them"
+            yield Found("refused", source, order, target, words)
+        else:
+            yield _picture(source, target, order, made, overwrite)
 
 
 def _picture(
@@ -159,10 +180,14 @@ class _LocalFiles:
         return (self.folder / name for name in self.names)
 
 
-def _folders(folder: Place, out: Place, unreadable: list[Path]) -> Iterator[tuple[Path, Iterable[Place]]]:
+def _folders(folder: Place, out: Place, unreadable: list[Found]) -> Iterator[tuple[Path, Iterable[Place]]]:
     """Each folder, as a path below the first, with its files by name; hidden ones and results left out."""
+
+    def note(place: Place, words: str) -> None:
+        unreadable.append(Found("unreadable", place, 0, place, words))
+
     if isinstance(folder, StoredPath):
-        for here, stored in walk_folders(folder):
+        for here, stored in walk_folders(folder, lambda place, error: note(place, str(error))):
             if here == out or here.url.startswith(f"{out}/"):
                 continue
             below = Path(here.url.removeprefix(folder.url).removeprefix("/"))
@@ -170,7 +195,8 @@ def _folders(folder: Place, out: Place, unreadable: list[Path]) -> Iterator[tupl
         return
     results = os.path.realpath(out) if isinstance(out, Path) else None
     for parent, below_names, names in os.walk(
-        folder, onerror=lambda error: unreadable.append(Path(error.filename))
+        folder,
+        onerror=lambda error: note(Path(error.filename), f"{error.filename}: cannot read this folder"),
     ):
         below_names[:] = sorted(
             name for name in below_names if os.path.realpath(Path(parent, name)) != results
@@ -229,6 +255,8 @@ class Ahead(Iterator[Found]):
 
     def __next__(self) -> Found:
         """The next one; an error of the listing is raised here."""
+        if self._closed.is_set():
+            return self._next_of_those_read()
         one = self._queue.get()
         if one is None:
             self._queue.put(None)  # the end stays the end
@@ -237,8 +265,17 @@ class Ahead(Iterator[Found]):
             raise one
         return one
 
+    def _next_of_those_read(self) -> Found:
+        try:
+            one = self._queue.get_nowait()
+        except queue.Empty:
+            one = None
+        if not isinstance(one, Found):
+            raise StopIteration
+        return one
+
     def close(self) -> None:
-        """Read no further."""
+        """Read no further; what is read already is still given."""
         self._closed.set()
 
     def _read(self) -> None:
