@@ -53,6 +53,8 @@ docs: .venv/ready  ## The documentation site, in docs/_build; a warning is an er
 .venv/ready-hosts: .venv/ready-web
 	$(DEV)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test-hosts]'
 	command -v npm > /dev/null || { apt-get update --quiet && apt-get install --quiet --yes npm; }
+	command -v xvfb-run > /dev/null || { apt-get update --quiet && apt-get install --quiet --yes xvfb libegl1 libgl1 \
+	  libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxkbcommon-x11-0; }
 	touch $@
 
 clean:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from hyperrestore import Restorer
 from hyperrestore.atomic import write_atomically
 from hyperrestore.errors import CheckpointError
 from hyperrestore.level import LevelScale, Task
@@ -223,6 +225,42 @@ def test_another_version_says_so(tmp_path):
     write_header(tmp_path / "model", json.dumps(header(format_version=3)))
     with pytest.raises(CheckpointError, match=r"version 3; this hyperrestore reads versions 1 and 2"):
         load_checkpoint(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        (".", "it is a folder"),
+        ("empty", "it is empty"),
+        ("text", "header too large"),
+        ("missing", "No such file or directory"),
+        ("text/below", "Not a directory"),
+        ("pipe", "it is a pipe or a device"),
+        ("/dev/null", "it is a pipe or a device"),
+        ("zero\0byte", "embedded null byte"),
+    ],
+)
+def test_what_is_no_model_is_named_with_what_to_give(tmp_path, monkeypatch, name, fault):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").touch()
+    Path("text").write_text("A text, and not a model.\n")
+    os.mkfifo("pipe")  # nobody writes into it
+    words = rf"^{re.escape(name)}: not a readable model file \(.*{fault}.*\); give a \.safetensors file"
+    for read in (load_checkpoint, read_description):
+        with pytest.raises(CheckpointError, match=words):
+            read(name)
+
+
+def test_a_model_in_a_closed_folder(monkeypatch):
+    def refused(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refused)
+    for read in (load_checkpoint, read_description, Restorer.load):
+        with pytest.raises(
+            CheckpointError, match=r"^closed/m: not a readable model file \(Permission denied\)"
+        ):
+            read("closed/m")
 
 
 def test_a_foreign_safetensors_file_says_so(tmp_path):

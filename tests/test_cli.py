@@ -718,7 +718,12 @@ REFUSED = {
     "exists": ("a.png -o b.jpg -l 5", 2, "b.jpg: already exists; give --overwrite, --skip-existing"),
     "both answers": ("a.png -o b.jpg -l 5 --overwrite --skip-existing", 2, "not allowed with"),
     "no model": ("a.png -o x.png -l 5 --model no.safetensors", 1, "no.safetensors: "),
-    "folder as model": ("a.png -o x.png -l 5 --model full", 1, "full: "),
+    "folder as model": (
+        "a.png -o x.png -l 5 --model full",
+        1,
+        "full: not a readable model file (it is a folder); give a",
+    ),
+    "no name as model": ("a.png -o x.png -l 5 --model=", 2, "argument --model: a model has no name"),
     "picture as model": ("a.png -o x.png -l 5 --model a.png", 1, "a.png: not a readable model"),
     "device": ("a.png -o x.png -l 5 --device toaster", 2, "device 'toaster' cannot be used"),
     "precision": ("a.png -o x.png -l 5 --precision int3", 2, "precision 'int3' is unknown"),

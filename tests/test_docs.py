@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from hyperrestore import Picture, PictureInfo, write_picture
 from hyperrestore.cli.arguments.parser import parser
+from hyperrestore.run.forms.web_runtime import TESTED
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "guide").glob("*.md")])
@@ -84,6 +86,33 @@ def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists() or target in GENERATED, target
+
+
+def test_the_table_of_hosts_names_the_versions_that_are_tested():
+    """As far as they are pinned: the packages of the extra `test-hosts`, and the browser's ONNX Runtime."""
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][
+        "test-hosts"
+    ]
+    pinned = dict(re.findall(r"^([\w-]+)(?:\[\w+\])?==([\d.]+)", "\n".join(extra), re.MULTILINE))
+    pinned |= {"a browser, without a server": TESTED}
+    packages = {
+        "Hugging Face hub": "huggingface-hub",
+        "VapourSynth": "vapoursynth",
+        "vs-mlrt": "vapoursynth-mlrt-ort",
+        "programs that run ONNX": "onnxruntime",
+        "films": "av",
+    }
+    page = (ROOT / "docs" / "guide" / "hosts.md").read_text()
+    told = 0
+    for line in re.findall(r"^\| \[.+", page, re.MULTILINE):
+        cells = line.strip("| ").split(" | ")
+        host = cells[0].split("]")[0].strip("[")
+        wanted = pinned.get(packages.get(host, host))
+        if wanted is not None:
+            version = re.search(r"\d[\d.]*", cells[6])[0]
+            assert wanted == version or wanted.startswith(f"{version}."), host
+            told += 1
+    assert told == 10
 
 
 GENERATED = {"commands.md", "python.md"}

@@ -19,6 +19,8 @@ HOSTS = (
     "comfy",
     "comfy_api",
     "vapoursynth",
+    "napari",
+    "magicgui",
 )
 NEED_TORCH = ("deepinv", "tensors")
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys({names!r}))\n{program}"
@@ -26,6 +28,8 @@ NAMED = "try:\n    {call}\nexcept MissingExtraError as error:\n    print(error)"
 CALLS = {
     "spandrel": ("from hyperrestore.hosts.spandrel import register", "register()"),
     "vapoursynth": ("from hyperrestore.hosts.vapoursynth import denoise", "denoise(None, 12)"),
+    "napari": ("from hyperrestore.hosts.napari import denoise", "denoise(None, 12)"),
+    "magicgui": ("from hyperrestore.hosts.napari_forms import denoise_form", "denoise_form()"),
     "huggingface_hub": (
         "from hyperrestore.hosts.huggingface import from_pretrained",
         "from_pretrained('owner/name')",
@@ -52,7 +56,8 @@ def test_every_file_is_imported_without_any_host():
 def test_a_host_that_is_missing_is_named(host):
     imported, call = CALLS[host]
     program = f"from hyperrestore import MissingExtraError\n{imported}\n{NAMED.format(call=call)}"
-    assert printed(program, *HOSTS) == f"{host} is not installed: pip install {host}"
+    install = "'napari[pyqt6]'" if host in ("napari", "magicgui") else host
+    assert printed(program, *HOSTS) == f"{host} is not installed: pip install {install}"
 
 
 def test_the_denoiser_for_deepinv_needs_torch_alone():

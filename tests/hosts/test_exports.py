@@ -203,7 +203,9 @@ def test_a_denoiser_for_darktable_may_have_another_level(exported, restorers):
     assert (config["id"], config["num_inputs"]) == ("denoise-hyperrestore-at-sigma-8", 1)
     picture = photo(300, 260, sigma=8)
     result = as_in_darktable(graphs["model.onnx"], picture, tile=256, overlap=64)
-    assert off(result, restorers["denoise"](picture, 8), border=29) < STEP
+    wanted = restorers["denoise"](picture, 8)
+    assert off(result, wanted, border=29) < STEP
+    assert off(result, wanted, border=93) < 0.05 * STEP
 
 
 @pytest.mark.parametrize("scale", [2, 4])
@@ -213,7 +215,7 @@ def test_enlarging_in_darktable_is_our_enlarging(exported, restorers, scale):
     picture = photo(230, 199, sigma=0)
     result = as_in_darktable(graphs[f"model_x{scale}.onnx"], picture, tile=192, overlap=16, scale=scale)
     wanted = restorers["upscale"](picture, scale)
-    assert off(result, wanted, border=8 * scale) < 0.1 * STEP
+    assert off(result, wanted, border=10 * scale) < 0.1 * STEP
     assert off(result, wanted, border=46 * scale) < 0.01 * STEP
 
 

@@ -17,6 +17,7 @@ SECTIONS = {
 MODULES = {
     "deepinv": "deepinv",
     "scikit-image": "skimage",
+    "napari": "napari",
     "spandrel": "spandrel",
     "Hugging Face hub": "huggingface_hub",
     "ComfyUI": "hyperrestore",  # the example needs no host
@@ -28,7 +29,9 @@ MODULES = {
 def test_the_example_runs(name, request, tmp_path, monkeypatch):
     if name in ("deepinv", "spandrel"):
         request.getfixturevalue("torchvision")
-    host(MODULES[name])
+    module = host(MODULES[name])
+    if name == "napari":  # in a window: test_napari.py
+        monkeypatch.setattr(module, "Viewer", host("napari.components").ViewerModel)
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(0).random((3, 40, 60), dtype=np.float32)
     write_picture("photo.png", Picture(pixels, None, PictureInfo(60, 40, 3)))

@@ -12,12 +12,14 @@ from hyperrestore.arrays import Float32
 from hyperrestore.detect.findings import inspect
 from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
+from hyperrestore.picture.file import Picture
 from hyperrestore.restore.assembly import Seen, Step, assemble
 from hyperrestore.restore.in_memory import restore_part
 from hyperrestore.restore.repair import Repair, Size, repair_at
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region
 
+LOOKED_AT = 9  # frames that the level of a long film is estimated from, spread over it
 BITS = 16  # of floats: more than 8, so that networks compute in fp32
 
 
@@ -75,8 +77,8 @@ def restore_frames(
         raise UsageError(
             f"strength {strength!r} is for an estimated level, and one is given; give one of the two"
         )
-    models = [_restorer(task, device) for task in tasks]
-    levels = _estimated(models, list(pictures), strength) if level is None else {tasks[0]: level}
+    models = [shipped(task, device) for task in tasks]
+    levels = median_levels(models, list(pictures), strength) if level is None else {tasks[0]: level}
     for model in models:  # refuses what does not fit, also where nothing was found
         repair_at(model, levels.get(model.task, model.scale.origin), grain=_share(grain, model.task))
     used = [model for model in models if model.task in levels]
@@ -108,7 +110,7 @@ def estimate_levels(
     Raises:
         UsageError: The frames have another shape, or the strength is not accepted.
     """
-    return _estimated([_restorer(task, device) for task in tasks], list(_pictures(frames)), strength)
+    return median_levels([shipped(task, device) for task in tasks], list(_pictures(frames)), strength)
 
 
 def enlarge_frames(
@@ -136,7 +138,7 @@ def enlarge_frames(
         LevelError: The model does not accept the scale or the softness, or it would be smaller.
     """
     pictures = _pictures(frames)
-    model = _restorer(Task.UPSCALE, device)
+    model = shipped(Task.UPSCALE, device)
     level = {"softness": softness} | ({} if scale is None else {"scale": scale})
     repair = Repair(model.task, model.scales, level, size=size or Size())
     height, width = pictures[0].shape[1:]
@@ -156,7 +158,8 @@ def _restore(
         return np.clip(picture, 0, 1)
     if mask is not None:
         for model in models:
-            repair = repair_at(model, _map(model, levels[model.task], mask), grain=_share(grain, model.task))
+            there = levels_within(model, levels[model.task], mask)
+            repair = repair_at(model, there, grain=_share(grain, model.task))
             picture = np.where(mask == 0, picture, restore_part(model, repair, picture, _whole(picture)))
         return picture
     height, width = picture.shape[1:]
@@ -167,8 +170,10 @@ def _restore(
     )
 
 
-def _estimated(models: Sequence[Restorer], pictures: Sequence[Float32], strength: float) -> dict[Task, float]:
-    """One level for all frames: the median of theirs; none where most of them need no repair."""
+def median_levels(
+    models: Sequence[Restorer], pictures: Sequence[Picture | Float32], strength: float
+) -> dict[Task, float]:
+    """One level for all pictures: the median of theirs; none where most of them need no repair."""
     found = [inspect(picture).levels for picture in pictures]
     levels = {}
     for model in models:
@@ -181,7 +186,7 @@ def _estimated(models: Sequence[Restorer], pictures: Sequence[Float32], strength
     return levels
 
 
-def _map(model: Restorer, level: float, mask: Float32) -> Float32:
+def levels_within(model: Restorer, level: float, mask: Float32) -> Float32:
     """(h, w), a level for each pixel: none of the damage where the mask is 0."""
     origin = model.scale.origin
     return np.asarray(origin + mask * (level - origin), np.float32)
@@ -223,5 +228,6 @@ def _masks(mask: Any, pictures: Float32) -> Float32:
 
 
 @cache
-def _restorer(task: Task, device: str) -> Restorer:
+def shipped(task: Task, device: str) -> Restorer:
+    """The model of the package, loaded once."""
     return Restorer.load(task, device=device)

@@ -25,6 +25,7 @@ def import_host(module: str, *, install: str) -> Any:
     """
     host = module.partition(".")[0]
     try:
+        importlib.import_module(host)
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != host:  # the host is there, and lacks something itself

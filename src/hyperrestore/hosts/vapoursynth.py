@@ -9,11 +9,10 @@ import numpy as np
 
 from hyperrestore.arrays import Float32
 from hyperrestore.errors import UsageError
-from hyperrestore.hosts.frames import estimate_levels, restore_frames
+from hyperrestore.hosts.frames import LOOKED_AT, estimate_levels, restore_frames
 from hyperrestore.hosts.installed import import_host
 from hyperrestore.level import Task
 
-LOOKED_AT = 9  # frames that an automatic level is estimated from, spread over the clip
 PROPERTY = "HyperrestoreSigma"  # of a frame: the level that was used
 
 

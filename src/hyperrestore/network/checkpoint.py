@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from hyperrestore.tables import from_table
 FORMAT_VERSION = 1
 FORMAT_OF_AXES = 2  # of models with several level axes, which earlier versions of hyperrestore cannot run
 KEY = "hyperrestore"
+WANTED = "give a .safetensors file that `hyperrestore train` wrote"  # what to do about any other
 
 
 @dataclass(frozen=True)
@@ -137,17 +139,36 @@ def _header(path: str | Path) -> bytes:
         return file.read(int.from_bytes(file.read(8), "little"))
 
 
+def _check_file(path: Path) -> None:
+    """Refuse what is no file, or an empty one: at a pipe safetensors waits, and a folder it does not name."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path}: not a readable model file ({reason}); {WANTED}") from error
+    fault = None
+    if stat.S_ISDIR(found.st_mode):
+        fault = "it is a folder"
+    elif not stat.S_ISREG(found.st_mode):
+        fault = "it is a pipe or a device"
+    elif not found.st_size:
+        fault = "it is empty"
+    if fault is not None:
+        raise CheckpointError(f"{path}: not a readable model file ({fault}); {WANTED}")
+
+
 def _read(path: Path, *, with_tensors: bool) -> Checkpoint:
+    _check_file(path)
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             if KEY not in metadata:
-                raise CheckpointError(f"{path}: a safetensors file, but not a hyperrestore model")
+                raise CheckpointError(f"{path}: a safetensors file, but not a hyperrestore model; {WANTED}")
             header = json.loads(metadata[KEY])
             names = sorted(file.keys()) if with_tensors else []
             tensors = {name: file.get_tensor(name) for name in names}
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not a readable model file ({error})") from error
+        raise CheckpointError(f"{path}: not a readable model file ({error}); {WANTED}") from error
     if strange := [name for name, tensor in tensors.items() if tensor.dtype != np.float16]:
         raise CheckpointError(f"{path}: its weights {', '.join(strange)} are not fp16")
     return Checkpoint(_description(header, path), tensors)

@@ -91,12 +91,15 @@ class Restorer:
                 f"precision {precision!r} is unknown; known are {', '.join(get_args(Precision))}"
             )
         path = model_path(model)
-        if not path.exists():
+        try:
+            description = read_description(path)
+        except CheckpointError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
             raise CheckpointError(
                 f"{path}: no such file, and no model of the package; its models are {', '.join(SHIPPED)}; "
                 "give one of them, or the path of a checkpoint"
-            )
-        description = read_description(path)
+            ) from error
         opened: OpenVINOModel | TorchModel
         place = placement(device)
         if place.runtime == "openvino":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hyperrestore.cli.arguments.shared import Commands, add_running
-from hyperrestore.cli.arguments.values import number, numbers, path, whole
+from hyperrestore.cli.arguments.values import model, number, numbers, path, whole
 
 
 def add_evaluate(commands: Commands) -> None:
@@ -15,7 +15,7 @@ def add_evaluate(commands: Commands) -> None:
         epilog="Example: hyperrestore evaluate denoise photos/ --levels 15,25,50 --plot curve.png",
     )
     command.add_argument(
-        "model", metavar="MODEL", help="denoise, dejpeg, upscale, or the path of a checkpoint"
+        "model", type=model, metavar="MODEL", help="denoise, dejpeg, upscale, or the path of a checkpoint"
     )
     command.add_argument("folder", type=path, metavar="FOLDER", help="folder of clean pictures")
     command.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from hyperrestore.cli.arguments.values import place, shard, whole, worker_cpus
+from hyperrestore.cli.arguments.values import model, place, shard, whole, worker_cpus
 
 PICTURES = "PNG, JPEG, WebP, TIFF or AVIF file"
 
@@ -130,7 +130,9 @@ def add_limit(command: argparse.ArgumentParser) -> None:
 
 def add_model(command: argparse.ArgumentParser) -> None:
     """Add the option for another model."""
-    command.add_argument("--model", metavar="FILE", help="use this checkpoint instead of the built-in model")
+    command.add_argument(
+        "--model", type=model, metavar="FILE", help="use this checkpoint instead of the built-in model"
+    )
 
 
 def add_running(command: argparse.ArgumentParser) -> None:

@@ -73,6 +73,13 @@ def path(text: str) -> Path:
     return Path(local(text))
 
 
+def model(text: str) -> str:
+    """The name of a built-in model, or the path of a checkpoint."""
+    if not text:
+        raise argparse.ArgumentTypeError("a model has no name; give that of a task, or a checkpoint's path")
+    return text
+
+
 def local(text: str) -> str:
     """A path of this machine as it was typed, without `file://` in front of it."""
     if "://" not in text:
