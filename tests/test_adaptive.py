@@ -418,3 +418,12 @@ def test_a_damaged_record_is_told(module, tmp_path):
     path.write_text('[{"run": {}}]')
     with pytest.raises(SystemExit, match="cannot be read"):
         module("records").read_comparisons(path)
+
+
+def test_times_of_two_machines_are_told_apart(module):
+    costs = [
+        module("records").Cost(name, "15", 1, 1, 1.0, 1, 0.001, cpu)
+        for name, cpu in (("DNI", "One"), ("FTN", "Two"), ("ours", "One"))
+    ]
+    assert module("page").timed_on(costs) == "Times are of One; those of FTN of Two."
+    assert module("page").timed_on(costs[1:2]) == "Times are of Two."

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from adaptive.records import DEDICATED, Comparison, Run
+from adaptive.records import DEDICATED, Comparison, Cost, Run
 from markdown import grid
 from quality_plots import figure, save
 
@@ -166,7 +166,17 @@ def costs_table(one: Comparison, dedicated: int) -> str:
         ])  # fmt: skip
     head = ["", "trained at", "stored parameters", "of one level", "multiply-adds per pixel",
             "crops in training", "to another level, ms"]  # fmt: skip
-    return f"Each crop passes the network once. Times are of {one.costs[0].cpu}.\n\n{grid(head, rows)}"
+    return f"Each crop passes the network once. {timed_on(one.costs)}\n\n{grid(head, rows)}"
+
+
+def timed_on(costs: Sequence[Cost]) -> str:
+    """A sentence on the CPUs that the times are of."""
+    methods: dict[str, list[str]] = {}
+    for cost in costs:
+        methods.setdefault(cost.cpu, []).append(cost.method)
+    most, *others = sorted(methods, key=lambda cpu: -len(methods[cpu]))
+    rest = "".join(f"; those of {', '.join(methods[cpu])} of {cpu}" for cpu in others)
+    return f"Times are of {most}{rest}."
 
 
 def draw(comparisons: Sequence[Comparison], folder: Path) -> None:
