@@ -292,8 +292,8 @@ def test_a_name_too_long_for_this_machine_fails_alone_every_time(scans, files, r
 def test_a_name_need_not_be_text(scans, files, run):
     files.pipe_file("/odd/\udcff.png", (scans / "a.png").read_bytes())
     report = "memory://bucket/report.json"
-    code, put, _ = run("memory://odd", "-r", "-l", 5, "-o", "memory://out", "--report", report)
-    assert (code, put) == (0, ["memory://out/\udcff.png"])
+    code, put, _ = run("memory://odd", "-r", "-l", 5, "-o", "memory://out", "--report", report, "--json")
+    assert code == 0 and json.loads(put[0])["target"] == "memory://out/\udcff.png"
     assert json.loads(files.cat_file(report))["pictures"][0]["source"] == "memory://odd/\udcff.png"
 
 
