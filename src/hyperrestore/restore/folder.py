@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.errors import FULL, DiskFullError, PictureError, UsageError
 from hyperrestore.picture.formats import SUFFIXES
 from hyperrestore.picture.kinds import READ_SUFFIXES, foreign_kind, is_picture, name_foreign, picture_format
 from hyperrestore.restore.place import Place, StoredPath, local_text, place_of
@@ -308,11 +308,13 @@ def make_folder(folder: Path) -> None:
 
     Raises:
         PictureError: It cannot be made.
+        DiskFullError: There is no room for it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PictureError(f"{folder}: cannot create this folder ({error.strerror})") from error
+        kind = DiskFullError if error.errno in FULL else PictureError
+        raise kind(f"{folder}: cannot create this folder ({error.strerror})") from error
 
 
 def check_results(folder: Place, out: str, *, several: str | None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from hyperrestore.errors import (
+    FULL,
     DiskFullError,
     HyperrestoreError,
     MissingExtraError,
@@ -229,7 +230,7 @@ def _ask(path: StoredPath, call: Callable[[Any], Result]) -> Result:
         except ValueError as error:
             raise UsageError(f"{path}: the storage does not accept this name ({_line(error)})") from error
         except transient as error:
-            if delay is None or getattr(error, "errno", None) in (*_FINAL, errno.ENOSPC):
+            if delay is None or getattr(error, "errno", None) in (*_FINAL, *FULL):
                 _give_up(path, error)
             logger.info("%s: %s; trying again in %g s", path, _line(error), delay)
             time.sleep(delay)
@@ -238,7 +239,7 @@ def _ask(path: StoredPath, call: Callable[[Any], Result]) -> Result:
 
 def _give_up(path: StoredPath, error: Exception) -> NoReturn:
     number = getattr(error, "errno", None)
-    if number == errno.ENOSPC:
+    if number in FULL:
         raise DiskFullError(
             f"{path}: the disk for temporary files is full; free some space, or set TMPDIR"
         ) from error
