@@ -24,7 +24,7 @@ from makers import names, photo
 import hyperrestore.restore.batch as batch
 import hyperrestore.restore.file as one_file
 from hyperrestore import PictureInfo, Restorer, read_picture, restore_file
-from hyperrestore.errors import DiskFullError, LevelError, PictureError, UsageError
+from hyperrestore.errors import FULL, DiskFullError, LevelError, PictureError, UsageError
 from hyperrestore.level import Task
 from hyperrestore.picture.file import Picture, write_picture
 from hyperrestore.picture.formats import SUFFIXES
@@ -538,6 +538,24 @@ def test_a_full_disk_ends_the_batch():
         : len(results)
     ]
     assert len(results) <= 3 + batch.IN_FLIGHT
+
+
+@pytest.mark.parametrize("number", FULL)
+@pytest.mark.parametrize("where", ["folder", "temporary file"])
+def test_so_does_one_without_room_for_a_folder(tmp_path, monkeypatch, number, where):
+    def full(*words, **options):
+        raise OSError(number, os.strerror(number))
+
+    class Makes(Stages):
+        def __call__(self, source, target, **options):
+            if where == "temporary file":
+                full()
+            return super().__call__(source, target, **options)
+
+    monkeypatch.setattr(Path, "mkdir", full if where == "folder" else lambda *words, **options: None)
+    results = list(restore_files(Makes(), named(50), make_folders=True))
+    assert len(results) <= 2 * batch.IN_FLIGHT
+    assert all(isinstance(result.error, DiskFullError) for result in results)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

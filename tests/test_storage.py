@@ -15,12 +15,16 @@ import pytest
 from makers import photo
 from PIL import Image
 
+import hyperrestore.cli.stream as stream
 import hyperrestore.restore.storage as storage
 from hyperrestore.cli.main import main
 from hyperrestore.errors import DiskFullError, MissingExtraError, PictureError, UsageError
 from hyperrestore.restore.folder import find_inputs, plan_targets
+from hyperrestore.restore.hand_out import restore_stream
+from hyperrestore.restore.own_crew import OwnCrew
 from hyperrestore.restore.place import DRIVERS, StoredPath, place_of
 from hyperrestore.restore.spool import _Room
+from hyperrestore.restore.stream import Ahead, Found
 
 BUCKETS = ("bucket", "nothing", "odd", "out", "results", "there")
 
@@ -151,7 +155,7 @@ def bucket(monkeypatch):
     return lambda *keys: monkeypatch.setattr(storage, "_filesystem", lambda path: Bucket(*keys))
 
 
-@pytest.mark.parametrize("name", ["../a.png", "x/../a.png", "./a.png", "x//a.png", "/a.png"])
+@pytest.mark.parametrize("name", ["../a.png", "x/../a.png", "./a.png", "x//a.png", "/a.png", "a\0.png"])
 def test_names_that_no_folder_can_have_are_refused(bucket, name):
     bucket(f"bucket/{name}")
     for find in (storage.list_files, storage.walk_folders):
@@ -189,6 +193,7 @@ def test_a_bucket_is_restored_as_a_folder_is(scans, files, run, tmp_path):
     assert stored(files, "results/x") == written(tmp_path / "out")
     assert sorted(put) == [f"memory://results/x/{name}" for name in ("2019/b.jpg", "2019/c.png", "a.png")]
     assert any("memory://bucket/scans/bad.png: " in line for line in stored_said)
+    assert any("1 GIF (memory://bucket/scans/old.gif)" in line for line in stored_said)
     assert not any("hyperrestore-" in line for line in stored_said), "temporary names are nobody's business"
     here = json.loads((tmp_path / "here.json").read_bytes())
     there = json.loads(files.cat_file(report))
@@ -216,6 +221,107 @@ def test_pictures_are_restored_while_the_rest_is_listed(scans, files, run, monke
     code, put_names, said = run("memory://bucket/scans", "-r", "-l", 5, "-o", "memory://out")
     assert code == 1 and len(put_names) == 3
     assert said[-1].endswith("3 restored, 0 copied, 0 skipped, 1 failed, 1 not read, 1 not pictures")
+
+
+def test_results_are_told_while_the_rest_is_listed(scans, files, run, monkeypatch):
+    told = threading.Event()
+    ls = type(files).ls
+    show = stream.show_result
+
+    def slowly(self, path, **options):
+        assert not path.endswith("/2019") or told.wait(30)
+        return ls(self, path, **options)
+
+    monkeypatch.setattr(
+        stream, "show_result", lambda *words, **options: show(*words, **options) or told.set()
+    )
+    monkeypatch.setattr(type(files), "ls", slowly)
+    assert len(run("memory://bucket/scans", "-r", "-l", 5, "-o", "memory://out")[1]) == 3
+
+
+@pytest.mark.parametrize("out", ["memory://out", "memory://bucket/scans"])
+@pytest.mark.parametrize("unread", ["b", "2019/c"])
+def test_a_file_whose_kind_cannot_be_read_is_named(scans, files, run, monkeypatch, unread, out):
+    """As one of this machine that cannot be opened is; the others are restored."""
+    files.copy("/bucket/scans/2019/c", "/bucket/scans/b")
+    cat_file = type(files).cat_file
+
+    def broken(self, path, **options):
+        if path.endswith(f"/scans/{unread}"):
+            raise ConnectionError("reset")
+        return cat_file(self, path, **options)
+
+    monkeypatch.setattr(type(files), "cat_file", broken)
+    code, put, said = run("memory://bucket/scans", "-r", "-l", 5, "--overwrite", "-o", out, "-f", "webp")
+    names = {"2019/b.webp", "2019/c.webp", "a.webp", "b.webp"} - {f"{unread}.webp"}
+    assert code == 1 and set(put) == {f"{out}/{name}" for name in names}
+    assert any(f"1 file that cannot be opened (memory://bucket/scans/{unread})" in line for line in said)
+
+
+def test_odd_names_among_the_results_stop_no_other_folder(scans, files, run):
+    files.pipe_file("/out/x", b"")
+    files.store["/out/2019/../x.png"] = files.store["/out/x"]
+    code, put, said = run("memory://bucket/scans", "-r", "-l", 5, "-o", "memory://out")
+    assert (code, put) == (1, ["memory://out/a.png"])
+    assert "hyperrestore: error: memory://out/2019/..: no file of a folder can have this name" in " ".join(
+        said
+    )
+
+
+def test_results_below_the_pictures_are_not_listed_as_pictures(scans, files, run, monkeypatch):
+    files.copy("/bucket/scans/a.png", "/bucket/scans/restored/more/a.png")
+    ls = type(files).ls
+    asked = []
+    monkeypatch.setattr(
+        type(files), "ls", lambda *words, **options: asked.append(words[1]) or ls(*words, **options)
+    )
+    run("memory://bucket/scans", "-r", "-l", 5, "-o", "memory://bucket/scans/restored")
+    results = "memory://bucket/scans/restored"
+    assert asked == ["memory://bucket/scans", results, "memory://bucket/scans/2019", f"{results}/2019"]
+
+
+def test_a_name_too_long_for_this_machine_fails_alone_every_time(scans, files, run, tmp_path):
+    files.copy("/bucket/scans/a.png", f"/bucket/scans/2019/{'x' * 300}.png")
+    words = ("memory://bucket/scans", "-r", "-l", 5, "-o", tmp_path / "out")
+    assert run(*words)[0] == 1
+    code, put, said = run(*words)
+    assert (code, put) == (1, [])
+    assert said[-1].endswith("0 restored, 0 copied, 3 skipped, 2 failed, 1 not read, 1 not pictures")
+
+
+def test_a_name_need_not_be_text(scans, files, run):
+    files.pipe_file("/odd/\udcff.png", (scans / "a.png").read_bytes())
+    report = "memory://bucket/report.json"
+    code, put, _ = run("memory://odd", "-r", "-l", 5, "-o", "memory://out", "--report", report, "--json")
+    assert code == 0 and json.loads(put[0])["target"] == "memory://out/\udcff.png"
+    assert json.loads(files.cat_file(report))["pictures"][0]["source"] == "memory://odd/\udcff.png"
+
+
+def test_a_folder_without_pictures_replaces_no_report(files, run):
+    files.pipe_file("/bucket/report.json", b"of yesterday")
+    assert (
+        run("memory://nothing", "-r", "-o", "memory://out", "--report", "memory://bucket/report.json")[0] == 2
+    )
+    assert files.cat_file("/bucket/report.json") == b"of yesterday"
+
+
+def test_a_full_disk_is_noticed_behind_a_slow_picture():
+    failed, begun = threading.Event(), []
+
+    def restore(source, target, **options):
+        begun.append(source.name)
+        if source.name == "0.png":
+            assert failed.wait(30)
+            return "restored"
+        threading.Timer(0.5, failed.set).start()
+        raise DiskFullError("full")
+
+    found = (Found("picture", Path(f"{n}.png"), n, Path(f"out-{n}.png")) for n in range(50))
+    crew = OwnCrew(restore)
+    outcomes = [outcome for _, outcome in restore_stream(Ahead(found), crew)]
+    crew.end()
+    assert outcomes[0] == "restored" and outcomes.count("left") == 50 - len(begun)
+    assert len(begun) <= 4, "those that were begun before the first failed"
 
 
 @pytest.mark.parametrize("bucket", ["bucket/scans", "out"])
@@ -262,7 +368,7 @@ def test_after_ctrl_c_it_lists_no_further(scans, files, run, monkeypatch):
         patch.setattr(type(files), "put_file", put)
         code, put_names, said = run("memory://bucket/scans", "-r", "-l", 5, "-o", "memory://out")
     interrupted.set()
-    assert code == 130 and said[-1] == "hyperrestore: interrupted"
+    assert code == 130 and said[-1] == "hyperrestore: interrupted" and put_names == ["memory://out/a.png"]
     assert list(stored(files, "out")) == ["a.png"]
     code, put_names, said = run("memory://bucket/scans", "-r", "-l", 5, "-o", "memory://out")
     assert put_names == ["memory://out/2019/b.jpg", "memory://out/2019/c.png"]

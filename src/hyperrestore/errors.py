@@ -13,6 +13,10 @@
 Every message says what was given, what is allowed and what to do.
 """
 
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # numbers of an OSError that end in a `DiskFullError`
+
 
 class HyperrestoreError(Exception):
     """Base of all errors that hyperrestore raises on purpose."""

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyperrestore.cli.batch import show_result
@@ -70,14 +69,16 @@ def run_stream(options: argparse.Namespace, crew: AnyCrew, report: Callable[[Led
                 show(ledger)
                 _say(one, outcome, as_json=options.json)
         complete = not ledger.statuses["left"] and not ledger.unreadable
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, HyperrestoreError):
         found.close()  # the rest of a large folder may take minutes
         for one, outcome in abandon(found, crew):
             ledger.note(one, outcome)
+            _say(one, outcome, as_json=options.json)
         raise
     finally:
         found.close()
-        report(ledger, complete)
+        if ledger.is_of_pictures:
+            report(ledger, complete)
     code = _sum_up(ledger, folder, options.shard)
     ledger.close()
     return code
@@ -131,9 +132,9 @@ def _sum_up(ledger: Ledger, folder: Place, shard: tuple[int, int] | None) -> int
     from hyperrestore.restore.folder import NO_PICTURES
 
     skipped, left, failed = (ledger.statuses[name] for name in ("skipped", "left", "failed"))
-    foreign = [(Path(source), kind) for source, kind in ledger.foreign_kinds()]
+    foreign = list(ledger.foreign_kinds())
     own = ledger.statuses.total()
-    if not own and not ledger.elsewhere and not ledger.unreadable:
+    if not ledger.is_of_pictures:
         beside = f"; not read: {name_foreign(foreign)}" if foreign else ""
         raise UsageError(f"{folder} {NO_PICTURES}{beside}")
     if shard is not None:

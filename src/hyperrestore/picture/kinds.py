@@ -75,23 +75,23 @@ FOREIGN = (
 )  # fmt: skip
 
 
-def picture_format(path: Path, read_head: Callable[[], bytes] | None = None) -> Format | None:
+def picture_format(path: Path, read_head: Callable[[], bytes | None] | None = None) -> Format | None:
     """The format that a file's first bytes are of, among those that are read; None for all else.
 
     Args:
         path: The file.
-        read_head: Gives its first bytes, where it lies elsewhere.
+        read_head: Gives its first bytes, where it lies elsewhere; None where they cannot be read.
     """
     head = _head(path, read_head)
     return format_of(head) if head else None
 
 
-def is_picture(path: Path, read_head: Callable[[], bytes] | None = None) -> bool:
+def is_picture(path: Path, read_head: Callable[[], bytes | None] | None = None) -> bool:
     """Tell whether a file of a folder is taken for a picture: by its suffix; without one, by its content.
 
     Args:
         path: The file.
-        read_head: Gives its first bytes, where it lies elsewhere.
+        read_head: Gives its first bytes, where it lies elsewhere; None where they cannot be read.
     """
     suffix = path.suffix.lower()
     if suffix not in _NO_SUFFIX:
@@ -100,12 +100,12 @@ def is_picture(path: Path, read_head: Callable[[], bytes] | None = None) -> bool
     return head is not None and format_of(head) is not None and _foreign_of(head) is None
 
 
-def foreign_kind(path: Path, read_head: Callable[[], bytes] | None = None) -> str | None:
+def foreign_kind(path: Path, read_head: Callable[[], bytes | None] | None = None) -> str | None:
     """Name the kind of a file that is a picture all the same, but not one that is read.
 
     Args:
         path: File for which `is_picture` says no.
-        read_head: Gives its first bytes, where it lies elsewhere.
+        read_head: Gives its first bytes, where it lies elsewhere; None where they cannot be read.
 
     Returns:
         Words for people: "GIF", or "JPEG under another suffix". None if it is no picture, as far as can be
@@ -152,7 +152,7 @@ def _advice(kinds: set[str]) -> str:
     return ", and ".join(advice + ["give each film by itself"] * (_FILM in kinds))
 
 
-def _head(path: Path, read_head: Callable[[], bytes] | None) -> bytes | None:
+def _head(path: Path, read_head: Callable[[], bytes | None] | None) -> bytes | None:
     """The first bytes of a file, none of what is no file; None where they cannot be read."""
     if read_head is not None:
         return read_head()

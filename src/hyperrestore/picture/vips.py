@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hyperrestore.errors import DiskFullError, PictureError
+from hyperrestore.errors import FULL, DiskFullError, PictureError
 
 UNSTATED = 72 / 25.4, 72 / 25.4  # pixels per millimetre, where a file says nothing of its resolution
 _UNHEARD = logging.NullHandler()
@@ -61,7 +60,7 @@ def writing(path: Path) -> Iterator[None]:
             yield
     except PictureError as error:
         cause = error.__cause__  # libvips tells the number of the error only in words, and not in the first
-        for number in (errno.ENOSPC, errno.EDQUOT):
+        for number in FULL:
             if getattr(cause, "errno", None) == number or os.strerror(number) in getattr(cause, "detail", ""):
                 raise DiskFullError(f"{path}: cannot be written ({os.strerror(number)}); {advice}") from cause
         raise

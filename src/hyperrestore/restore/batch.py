@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPo
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyperrestore.errors import DiskFullError, HyperrestoreError, PictureError, UsageError
+from hyperrestore.errors import FULL, DiskFullError, HyperrestoreError, PictureError, UsageError
 from hyperrestore.picture.decode import header_size
 from hyperrestore.restore.file import Success
 from hyperrestore.restore.folder import make_folder
@@ -134,7 +134,8 @@ def attempt(
         return Failure(str(source), str(target), error)
     except (MemoryError, OSError) as error:  # those of this picture, not of the batch
         why = error.strerror if isinstance(error, OSError) else "not enough memory"
-        return Failure(str(source), str(target), PictureError(f"{source}: cannot be restored ({why})"))
+        kind = DiskFullError if getattr(error, "errno", None) in FULL else PictureError
+        return Failure(str(source), str(target), kind(f"{source}: cannot be restored ({why})"))
 
 
 class StoppableLock:

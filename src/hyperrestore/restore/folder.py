@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hyperrestore.errors import PictureError, UsageError
+from hyperrestore.errors import FULL, DiskFullError, PictureError, UsageError
 from hyperrestore.picture.formats import SUFFIXES
 from hyperrestore.picture.kinds import READ_SUFFIXES, foreign_kind, is_picture, name_foreign, picture_format
 from hyperrestore.restore.place import Place, StoredPath, local_text, place_of
@@ -18,6 +19,8 @@ from hyperrestore.restore.storage import is_folder, list_files, read_head
 NO_PICTURES = f"holds no pictures ({', '.join(suffix[1:] for suffix in READ_SUFFIXES)})"
 MOST_SHARDS = 100_000  # into which a batch is cut; reports list those that are missing
 COARSE = 2.0  # seconds, the resolution of times on FAT: with kept times a result may seem that much older
+
+logger = logging.getLogger(__name__)
 
 
 class Inputs(NamedTuple):
@@ -84,11 +87,20 @@ def is_place_folder(place: Place) -> bool:
     return os.path.isdir(place)  # noqa: PTH112 - no error without permission
 
 
-def seen(file: Place) -> tuple[Path, Callable[[], bytes] | None]:
+def seen(file: Place) -> tuple[Path, Callable[[], bytes | None] | None]:
     """A file as the functions of `kinds` take it."""
     if isinstance(file, StoredPath):
-        return Path(file.name), functools.partial(read_head, file)
+        return Path(file.name), functools.partial(_head, file)
     return file, None
+
+
+def _head(file: StoredPath) -> bytes | None:
+    """The first bytes of a file; None where they cannot be read, which is no reason to stop all others."""
+    try:
+        return read_head(file)
+    except (PictureError, UsageError) as error:
+        logger.info("its kind is unknown: %s", error)
+        return None
 
 
 def _files(folder: Place, out: Place | None, unreadable: list[Path]) -> Iterator[tuple[Place, Path]]:
@@ -236,7 +248,12 @@ def find_existing(targets: Sequence[Place], out: str) -> dict[Place, float | Non
 
 
 def _existing_here(targets: Sequence[Place]) -> dict[Place, float | None]:
-    return {target: changed(target) for target in targets if isinstance(target, Path) and target.is_file()}
+    return {target: changed(target) for target in targets if isinstance(target, Path) and is_file(target)}
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file, as far as that can be told: it may have a name that no file can have."""
+    return os.path.isfile(path)  # noqa: PTH113 - no error without permission
 
 
 def changed(place: Place) -> float | None:
@@ -291,11 +308,13 @@ def make_folder(folder: Path) -> None:
 
     Raises:
         PictureError: It cannot be made.
+        DiskFullError: There is no room for it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PictureError(f"{folder}: cannot create this folder ({error.strerror})") from error
+        kind = DiskFullError if error.errno in FULL else PictureError
+        raise kind(f"{folder}: cannot create this folder ({error.strerror})") from error
 
 
 def check_results(folder: Place, out: str, *, several: str | None) -> None:

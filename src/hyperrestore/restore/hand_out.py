@@ -13,6 +13,7 @@ from hyperrestore.restore.ledger import Outcome
 from hyperrestore.restore.stream import Ahead, Found
 
 _WAIT = 1.0  # seconds, after which a crew is asked again whether it can grow
+_SOON = 0.1  # seconds, after which a slow listing is left for what is finished meanwhile
 
 
 class AnyCrew(Protocol):
@@ -66,17 +67,26 @@ def restore_stream(found: Ahead, crew: AnyCrew) -> Iterator[tuple[Found, Outcome
     """
     full = False
     while True:
-        yield from _up_to_a_picture(found, crew)
-        if not crew.is_busy and (full or not crew.waiting):
+        if not crew.waiting and not found.at_end:
+            one = found.within(_SOON if crew.is_busy else _WAIT)
+            if one is not None and one.kind == "picture":
+                crew.waiting.append(one)
+            elif one is not None:
+                yield one, _without_work(one)
+                continue
+        if not crew.is_busy and (full or (found.at_end and not crew.waiting)):
             break
+        patience = _WAIT
         if crew.waiting and not full:
             if crew.has_idle:
                 crew.give()
                 continue
             crew.hire(len(crew.waiting) + len(found))
-        else:
+        elif found.at_end or full:
             crew.dismiss_idle()
-        for picture, result in crew.finished(_WAIT):
+        else:
+            patience = 0.0  # the next picture may be found at any time
+        for picture, result in crew.finished(patience):
             full = full or (isinstance(result, Failure) and isinstance(result.error, DiskFullError))
             yield picture, result
     yield from abandon(found, crew)
@@ -98,18 +108,6 @@ def abandon(found: Ahead, crew: AnyCrew) -> Iterator[tuple[Found, Outcome | None
         yield picture, "left"
     for one in found:
         yield one, "left" if one.kind == "picture" else _without_work(one)
-
-
-def _up_to_a_picture(found: Ahead, crew: AnyCrew) -> Iterator[tuple[Found, Outcome | None]]:
-    """Read on until a picture waits for a worker, or nothing more is found."""
-    while not crew.waiting:
-        one = next(found, None)
-        if one is None:
-            return
-        if one.kind == "picture":
-            crew.waiting.append(one)
-        else:
-            yield one, _without_work(one)
 
 
 def _without_work(found: Found) -> Outcome | None:

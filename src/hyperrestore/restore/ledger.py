@@ -54,8 +54,13 @@ class Ledger:
         # A database without a name is a temporary file, which is gone with the process.
         self._rows = sqlite3.connect("")
         self._rows.execute("PRAGMA journal_mode = OFF")
-        # The order is a number, or in a storage a text.
+        # The order is a number, or in a storage bytes.
         self._rows.execute("CREATE TABLE entries (list, rank, place, entry, PRIMARY KEY (list, rank, place))")
+
+    @property
+    def is_of_pictures(self) -> bool:
+        """Whether the folder has pictures, or may have some where it cannot be read."""
+        return bool(self.statuses.total() or self.elsewhere or self.unreadable)
 
     def close(self) -> None:
         """Forget everything."""
@@ -94,7 +99,9 @@ class Ledger:
         self._add("pictures", rank, found, entry)
 
     def _add(self, name: str, rank: int, found: Found, entry: Mapping[str, Any]) -> None:
-        row = (name, rank, found.order, json.dumps(entry, indent=1))
+        # As bytes: a name need not be valid Unicode.
+        order = found.order.encode(errors="surrogatepass") if isinstance(found.order, str) else found.order
+        row = (name, rank, order, json.dumps(entry, indent=1))
         try:
             self._rows.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", row)
         except sqlite3.OperationalError as error:

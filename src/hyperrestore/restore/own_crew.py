@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from hyperrestore.errors import DiskFullError
 from hyperrestore.restore.batch import IN_FLIGHT, Failure, StoppableLock, attempt
 from hyperrestore.restore.file import Success
 from hyperrestore.restore.ledger import Outcome
@@ -29,11 +30,12 @@ class OwnCrew:
         self._lock = StoppableLock()
         self._pool = ThreadPoolExecutor(IN_FLIGHT)
         self._running: dict[Future[Success | Failure], Found] = {}
+        self._full = False  # the disk
 
     @property
     def has_idle(self) -> bool:
-        """Whether a thread has nothing to do."""
-        return len(self._unfinished()) < IN_FLIGHT
+        """Whether a thread has nothing to do, and there is room on the disk for what it would do."""
+        return not self._full and len(self._unfinished()) < IN_FLIGHT
 
     @property
     def is_busy(self) -> bool:
@@ -49,7 +51,7 @@ class OwnCrew:
         self._running[self._pool.submit(self._attempt, picture)] = picture
 
     def _attempt(self, picture: Found) -> Success | Failure:
-        return attempt(
+        result = attempt(
             self._restore,
             picture.source,
             picture.target,
@@ -57,20 +59,21 @@ class OwnCrew:
             progress=lambda done, tiles: self._lock.raise_if_stopped(),
             turn=self._lock,
         )
+        # Its turn to be given may come later.
+        self._full = self._full or (isinstance(result, Failure) and isinstance(result.error, DiskFullError))
+        return result
 
     def dismiss_idle(self) -> None:
         """A thread that has nothing to do costs nothing."""
 
     def finished(self, seconds: float) -> list[tuple[Found, Outcome]]:
-        """Wait for a picture to be finished, so long at most; pictures are given in their order."""
-        wait(self._unfinished(), timeout=seconds, return_when=FIRST_COMPLETED)
-        finished: list[tuple[Found, Outcome]] = []
-        for future, picture in list(self._running.items()):
-            if not future.done():
-                break
-            del self._running[future]
-            finished.append((picture, future.result()))
-        return finished
+        """Wait for a picture to be finished, so long at most: one at a time, in their order."""
+        if not self._running:
+            return []
+        first = next(iter(self._running))
+        if not first.done():
+            wait(self._unfinished(), timeout=seconds, return_when=FIRST_COMPLETED)
+        return [(self._running.pop(first), first.result())] if first.done() else []
 
     def _unfinished(self) -> list[Future[Success | Failure]]:
         return [future for future in self._running if not future.done()]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from hyperrestore.errors import (
+    FULL,
     DiskFullError,
     HyperrestoreError,
     MissingExtraError,
@@ -71,14 +72,18 @@ def list_files(path: StoredPath) -> Iterator[StoredPath]:
     Raises:
         PictureError: There is no such bucket, or the storage refuses or does not answer.
         MissingExtraError: A package that reaches it is not installed.
-        UsageError: A name has an empty part, or "." or "..", so that a folder could not have such a file.
+        UsageError: A name has an empty part, ".", ".." or a null character, so that a folder could not have
+            such a file.
     """
     files, _ = _listed(path, lambda files: files.find(path.url, detail=True).items())
     yield from files
 
 
 def walk_folders(
-    path: StoredPath, unreadable: Callable[[StoredPath, HyperrestoreError], None] | None = None
+    path: StoredPath,
+    unreadable: Callable[[StoredPath, HyperrestoreError], None] | None = None,
+    *,
+    without: StoredPath | None = None,
 ) -> Iterator[tuple[StoredPath, list[StoredPath]]]:
     """A folder and all folders below it, each with its files by name; one request reads one folder.
 
@@ -87,6 +92,7 @@ def walk_folders(
     Args:
         path: The folder.
         unreadable: Called with each folder below it that cannot be read, and why; without it, that is raised.
+        without: A folder that is left out, with all below it.
 
     Raises:
         PictureError: There is no such bucket, or the storage refuses or does not answer.
@@ -98,8 +104,10 @@ def walk_folders(
     )
     yield path, [file for file in files if file != path]  # a file lists itself
     for folder in folders:
+        if folder == without:
+            continue
         try:
-            yield from walk_folders(folder, unreadable)
+            yield from walk_folders(folder, unreadable, without=without)
         except (PictureError, UsageError) as error:
             if unreadable is None:
                 raise
@@ -147,7 +155,8 @@ def _listed(
             continue
         below = name.removeprefix(root).removeprefix("/")
         is_itself = is_file and not below
-        if not is_itself and {"", ".", ".."} & set(below.removesuffix("/").split("/")):
+        parts = set(below.removesuffix("/").split("/"))
+        if not is_itself and ({"", ".", ".."} & parts or "\0" in below):
             raise UsageError(f"{path}/{below}: no file of a folder can have this name; rename it")
         url = path.url if is_itself else f"{path}/{below.removesuffix('/')}"
         (files if is_file else folders).append(StoredPath(url, _changed(about)))
@@ -221,7 +230,7 @@ def _ask(path: StoredPath, call: Callable[[Any], Result]) -> Result:
         except ValueError as error:
             raise UsageError(f"{path}: the storage does not accept this name ({_line(error)})") from error
         except transient as error:
-            if delay is None or getattr(error, "errno", None) in (*_FINAL, errno.ENOSPC):
+            if delay is None or getattr(error, "errno", None) in (*_FINAL, *FULL):
                 _give_up(path, error)
             logger.info("%s: %s; trying again in %g s", path, _line(error), delay)
             time.sleep(delay)
@@ -230,7 +239,7 @@ def _ask(path: StoredPath, call: Callable[[Any], Result]) -> Result:
 
 def _give_up(path: StoredPath, error: Exception) -> NoReturn:
     number = getattr(error, "errno", None)
-    if number == errno.ENOSPC:
+    if number in FULL:
         raise DiskFullError(
             f"{path}: the disk for temporary files is full; free some space, or set TMPDIR"
         ) from error

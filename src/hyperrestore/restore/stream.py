@@ -21,6 +21,7 @@ from hyperrestore.restore.folder import (
     check_format,
     check_results,
     in_shard,
+    is_file,
     is_older,
     is_place_folder,
     real,
@@ -31,6 +32,7 @@ from hyperrestore.restore.place import Place, StoredPath
 from hyperrestore.restore.storage import files_in, walk_folders
 
 AHEAD = 1000  # files that are found before they are needed
+_WAIT = 1.0  # seconds, after which Ctrl-C is heard on Windows
 
 Kind = Literal["picture", "skipped", "refused", "elsewhere", "foreign", "other", "unreadable", "leftovers"]
 
@@ -115,7 +117,7 @@ def stream_folder(
             yield from _found_in(
                 below, files, out, made, numbers, suffix=suffix, overwrite=overwrite, shard=shard
             )
-        except PictureError as error:
+        except (PictureError, UsageError) as error:
             if not below.parts:
                 raise
             unreadable.append(Found("unreadable", results, 0, results, str(error)))
@@ -160,7 +162,7 @@ def _picture(
 ) -> Found:
     """A picture, which may have its result already."""
     if not overwrite:
-        exists = target.name in made if isinstance(target, StoredPath) else target.is_file()
+        exists = target.name in made if isinstance(target, StoredPath) else is_file(target)
         if exists:
             made_at = changed(made[target.name] if isinstance(target, StoredPath) else target)
             return Found("skipped", source, order, target, older=is_older(made_at, source))
@@ -187,19 +189,19 @@ def _folders(folder: Place, out: Place, unreadable: list[Found]) -> Iterator[tup
         unreadable.append(Found("unreadable", place, 0, place, words))
 
     if isinstance(folder, StoredPath):
-        for here, stored in walk_folders(folder, lambda place, error: note(place, str(error))):
-            if here == out or here.url.startswith(f"{out}/"):
-                continue
+        results = out if isinstance(out, StoredPath) else None
+        walk = walk_folders(folder, lambda place, error: note(place, str(error)), without=results)
+        for here, stored in walk:
             below = Path(here.url.removeprefix(folder.url).removeprefix("/"))
             yield below, [file for file in stored if not file.name.startswith(".")]
         return
-    results = os.path.realpath(out) if isinstance(out, Path) else None
+    hidden = os.path.realpath(out) if isinstance(out, Path) else None
     for parent, below_names, names in os.walk(
         folder,
         onerror=lambda error: note(Path(error.filename), f"{error.filename}: cannot read this folder"),
     ):
         below_names[:] = sorted(
-            name for name in below_names if os.path.realpath(Path(parent, name)) != results
+            name for name in below_names if os.path.realpath(Path(parent, name)) != hidden
         )
         own = sorted(name for name in names if not name.startswith("."))
         yield Path(parent).relative_to(folder), _LocalFiles(Path(parent), own)
@@ -241,9 +243,13 @@ class Ahead(Iterator[Found]):
 
     Args:
         found: What is read.
+
+    Attributes:
+        at_end: Whether the last one was given.
     """
 
     def __init__(self, found: Iterator[Found]) -> None:
+        self.at_end = False
         self._queue: queue.Queue[Found | Exception | None] = queue.Queue(AHEAD)
         self._found = found
         self._closed = threading.Event()
@@ -255,14 +261,26 @@ class Ahead(Iterator[Found]):
 
     def __next__(self) -> Found:
         """The next one; an error of the listing is raised here."""
-        if self._closed.is_set():
-            return self._next_of_those_read()
-        one = self._queue.get()
-        if one is None:
-            self._queue.put(None)  # the end stays the end
-            raise StopIteration
-        if not isinstance(one, Found):
+        while not self.at_end:
+            if self._closed.is_set():
+                return self._next_of_those_read()
+            if (one := self.within(_WAIT)) is not None:
+                return one
+        raise StopIteration
+
+    def within(self, seconds: float) -> Found | None:
+        """The next one; None at the end, or if none is found so soon.
+
+        Raises:
+            Exception: What the listing raised.
+        """
+        try:
+            one = self._queue.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        if one is not None and not isinstance(one, Found):
             raise one
+        self.at_end = one is None
         return one
 
     def _next_of_those_read(self) -> Found:
