@@ -603,7 +603,9 @@ def test_a_film_that_ends_too_soon_is_restored_so_far(tmp_path, capsys, tiny_mod
         encode(container, stream, scenes(96), range(96), base)
     assert denoise(film, tmp_path / "whole.mkv", "--lossless", model=tiny_model) == 0
     assert capsys.readouterr().err == ""
-    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    with av.open(str(film)) as container:  # cut between two frames; a part of one is damage
+        ends = [packet.pos + packet.size for packet in container.demux(video=0) if packet.size]
+    film.write_bytes(film.read_bytes()[: max(end for end in ends if end <= film.stat().st_size // 2)])
     assert denoise(film, tmp_path / "out.mkv", "--lossless", model=tiny_model) == 0
     assert 5 < len(frames_of(tmp_path / "out.mkv")) == len(frames_of(film)) < 90
     said = capsys.readouterr().err

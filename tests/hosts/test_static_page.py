@@ -144,8 +144,9 @@ class Screen:
         with self.page.expect_download() as download:
             self.page.click(".save")
         download.value.save_as(path)
-        assert Image.open(path).mode in ("RGB", "RGBA")  # 8 bits
-        return np.asarray(Image.open(path).convert("RGBA"))
+        with Image.open(path) as picture:
+            assert picture.mode in ("RGB", "RGBA")  # 8 bits
+            return np.asarray(picture.convert("RGBA"))
 
 
 def photo(path, width, height, *, grey=False, seed=0):
