@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -73,14 +73,7 @@ def restore_frames(
         raise UsageError(
             f"level {level!r} is for one task, got {len(tasks)}; leave it out to have it estimated"
         )
-    if level is not None and strength != 1:
-        raise UsageError(
-            f"strength {strength!r} is for an estimated level, and one is given; give one of the two"
-        )
-    models = [shipped(task, device) for task in tasks]
-    levels = median_levels(models, list(pictures), strength) if level is None else {tasks[0]: level}
-    for model in models:  # refuses what does not fit, also where nothing was found
-        repair_at(model, levels.get(model.task, model.scale.origin), grain=_share(grain, model.task))
+    models, levels = models_and_levels(tasks, level, pictures, strength=strength, grain=grain, device=device)
     used = [model for model in models if model.task in levels]
     restored = [
         _restore(picture, used, levels, None if masks is None else masks[number % len(masks)], grain)
@@ -110,7 +103,7 @@ def estimate_levels(
     Raises:
         UsageError: The frames have another shape, or the strength is not accepted.
     """
-    return median_levels([shipped(task, device) for task in tasks], list(_pictures(frames)), strength)
+    return _median_levels([shipped(task, device) for task in tasks], list(_pictures(frames)), strength)
 
 
 def enlarge_frames(
@@ -159,18 +152,46 @@ def _restore(
     if mask is not None:
         for model in models:
             there = levels_within(model, levels[model.task], mask)
-            repair = repair_at(model, there, grain=_share(grain, model.task))
+            repair = repair_at(model, there, grain=grain_share(grain, model.task))
             picture = np.where(mask == 0, picture, restore_part(model, repair, picture, _whole(picture)))
         return picture
     height, width = picture.shape[1:]
-    steps = [Step(model, (levels[model.task],), _share(grain, model.task)) for model in models]
+    steps = [Step(model, (levels[model.task],), grain_share(grain, model.task)) for model in models]
     assembly = assemble(steps, Seen(width, height, BITS, visible_only=False, linear=False))
     return assembly.region(
         lambda part: picture[:, part.top : part.bottom, part.left : part.right], _whole(picture)
     )
 
 
-def median_levels(
+def models_and_levels(
+    tasks: Sequence[Task],
+    level: float | None,
+    pictures: Iterable[Picture | Float32],
+    *,
+    strength: float,
+    grain: float,
+    device: str,
+) -> tuple[list[Restorer], dict[Task, float]]:
+    """The model of each task, and the levels: the one that is given, else those found in the pictures.
+
+    Pictures are read only for that. What does not fit is refused, also where nothing was found.
+
+    Raises:
+        UsageError: An option does not fit.
+        LevelError: The model does not accept the level.
+    """
+    if level is not None and strength != 1:
+        raise UsageError(
+            f"strength {strength!r} is for an estimated level, and one is given; give one of the two"
+        )
+    models = [shipped(task, device) for task in tasks]
+    levels = _median_levels(models, list(pictures), strength) if level is None else {tasks[0]: level}
+    for model in models:
+        repair_at(model, levels.get(model.task, model.scale.origin), grain=grain_share(grain, model.task))
+    return models, levels
+
+
+def _median_levels(
     models: Sequence[Restorer], pictures: Sequence[Picture | Float32], strength: float
 ) -> dict[Task, float]:
     """One level for all pictures: the median of theirs; none where most of them need no repair."""
@@ -192,7 +213,7 @@ def levels_within(model: Restorer, level: float, mask: Float32) -> Float32:
     return np.asarray(origin + mask * (level - origin), np.float32)
 
 
-def _share(grain: float, task: Task) -> float:
+def grain_share(grain: float, task: Task) -> float:
     """Grain is put back where noise was removed."""
     return grain if task == Task.DENOISE else 0.0
 

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from hyperrestore.arrays import Float32
 from hyperrestore.errors import UsageError
 from hyperrestore.floats import LEAST, MOST
-from hyperrestore.hosts.frames import LOOKED_AT, levels_within, median_levels, shipped
+from hyperrestore.hosts.frames import LOOKED_AT, grain_share, levels_within, models_and_levels, shipped
 from hyperrestore.hosts.installed import import_host
 from hyperrestore.level import Task, as_number
 from hyperrestore.picture.file import Picture
 from hyperrestore.picture.info import PictureInfo
-from hyperrestore.restore.repair import Level, repair_at
+from hyperrestore.restore.repair import Level
 from hyperrestore.restore.restorer import Restorer
 
 if TYPE_CHECKING:
@@ -174,26 +174,16 @@ def _repaired(
     """A layer without what these tasks remove, one after the other."""
     stack = _Stack(layer, white)
     masks = None if mask is None else _masks(mask, stack)
-    models = [shipped(task, device) for task in tasks]
-    if given is not None:
-        if strength != 1:
-            raise UsageError(
-                f"strength {strength!r} is for an estimated level, and one is given; give one of the two"
-            )
-        levels = {tasks[0]: given}
-    else:
-        spread = np.linspace(0, len(stack.places) - 1, min(LOOKED_AT, len(stack.places))).round().astype(int)
-        levels = median_levels(models, [stack.picture(stack.places[number]) for number in spread], strength)
-    shares = {task: grain if task == Task.DENOISE else 0.0 for task in tasks}
-    for model in models:  # refuses what does not fit, also where nothing was found
-        repair_at(model, levels.get(model.task, model.scale.origin), grain=shares[model.task])
+    spread = np.linspace(0, len(stack.places) - 1, min(LOOKED_AT, len(stack.places))).round().astype(int)
+    looked_at = (stack.picture(stack.places[number]) for number in spread)
+    models, levels = models_and_levels(tasks, given, looked_at, strength=strength, grain=grain, device=device)
     frames = []
     for number, place in enumerate(stack.places):
         picture = stack.picture(place)
         for model in models:
             if model.task in levels:
                 part = None if masks is None else masks[number % len(masks)]
-                picture = _once(model, picture, levels[model.task], part, shares[model.task])
+                picture = _once(model, picture, levels[model.task], part, grain_share(grain, model.task))
         frames.append(stack.values(picture))
     named = ", ".join(
         f"{model.scale.unit} {levels[model.task]:g}" for model in models if model.task in levels
