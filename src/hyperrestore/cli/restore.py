@@ -107,14 +107,15 @@ def _restore_on_cluster(options: argparse.Namespace, start: float) -> int:
 def _restore_stored(options: argparse.Namespace, start: float) -> int:
     """Restore a folder of a storage, or into one, while it is searched."""
     from hyperrestore.picture.reader import MAX_PIXELS
+    from hyperrestore.restore.folder import check_format, check_results
     from hyperrestore.restore.own_crew import OwnCrew
     from hyperrestore.restore.report import check_report
     from hyperrestore.restore.spool import through_spool
-    from hyperrestore.restore.stream import check_stream
 
     _check_stored(options)
-    (folder,) = options.inputs
-    check_stream(folder, place_of(options.out), dotted_suffix(options.format))
+    out = place_of(options.out)
+    check_format(dotted_suffix(options.format))
+    check_results(out, str(out), several="a folder")
     if options.level_map:
         check_mask(options.level_map, [], options.max_pixels or MAX_PIXELS)
     models = _models(options)

@@ -33,6 +33,11 @@ class Failure:
     target: str
     error: HyperrestoreError
 
+    @property
+    def is_of_full_disk(self) -> bool:
+        """Whether every further picture would fail as well."""
+        return isinstance(self.error, DiskFullError)
+
 
 def restore_files(
     restore: Callable[..., Success],
@@ -90,7 +95,7 @@ def restore_files(
                 # Windows hears Ctrl-C only between two waits.
                 for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
                     result = results[running.pop(future)] = future.result()
-                    full = full or (isinstance(result, Failure) and isinstance(result.error, DiskFullError))
+                    full = full or (isinstance(result, Failure) and result.is_of_full_disk)
                 while yielded in results:
                     yield results.pop(yielded)
                     yielded += 1

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
-from hyperrestore.errors import DiskFullError, UsageError
+from hyperrestore.errors import UsageError
 from hyperrestore.restore.batch import Failure
 from hyperrestore.restore.file import Success
 from hyperrestore.restore.ledger import Outcome
@@ -87,7 +87,7 @@ def restore_stream(found: Ahead, crew: AnyCrew) -> Iterator[tuple[Found, Outcome
         else:
             patience = 0.0  # the next picture may be found at any time
         for picture, result in crew.finished(patience):
-            full = full or (isinstance(result, Failure) and isinstance(result.error, DiskFullError))
+            full = full or (isinstance(result, Failure) and result.is_of_full_disk)
             yield picture, result
     yield from abandon(found, crew)
 

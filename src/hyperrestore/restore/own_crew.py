@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from hyperrestore.errors import DiskFullError
 from hyperrestore.restore.batch import IN_FLIGHT, Failure, StoppableLock, attempt
 from hyperrestore.restore.file import Success
 from hyperrestore.restore.ledger import Outcome
@@ -60,7 +59,7 @@ class OwnCrew:
             turn=self._lock,
         )
         # Its turn to be given may come later.
-        self._full = self._full or (isinstance(result, Failure) and isinstance(result.error, DiskFullError))
+        self._full = self._full or (isinstance(result, Failure) and result.is_of_full_disk)
         return result
 
     def dismiss_idle(self) -> None:
