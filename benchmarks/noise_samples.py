@@ -97,8 +97,10 @@ def _known_piece(source: Sequence[Floats], kind: int, denoisers: Sequence[Backen
         clean = _grey(clean)
     sigma = 0.0 if random.random() < NOISELESS else MOST * random.random() ** 1.3
     degrade = list(KINDS.values())[kind]
-    noiseless = degrade(clean, 0.0, copy.deepcopy(random))  # with the same JPEG, the same enlargement
+    again = copy.deepcopy(random)
     pixels = degrade(clean, sigma, random)
+    # With the same JPEG, the same enlargement.
+    noiseless = degrade(clean, 0.0, again) if sigma > 0 else pixels
     if len(pixels) == 3 and degrade in INDEPENDENT and random.random() < CONVERTED:
         pixels, noiseless, sigma = _grey(pixels), _grey(noiseless), sigma * float(np.linalg.norm(LUMA))
     return Piece(pixels, sigma, kind, gains_of(denoisers, pixels, noiseless))
