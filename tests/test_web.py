@@ -35,7 +35,7 @@ from hyperrestore.level import SHIPPED, Task
 from hyperrestore.measure.metrics import psnr
 from hyperrestore.picture.file import Picture, write_picture
 from hyperrestore.web.app import LIMITS
-from hyperrestore.web.photos import reduced_level
+from hyperrestore.web.photos import reduced_levels
 
 SOURCE = Path(web.__file__).parents[2]
 Serving = namedtuple("Serving", "address shared folder")
@@ -482,11 +482,11 @@ def test_a_weaker_level_of_the_reduced_photo_shows_what_the_result_will_be():
         return pixels.reshape(3, 80, 2, 80, 2).mean(axis=(2, 4))
 
     result = halved(restorer(noisy, 20))
-    assert reduced_level(restorer, 20, 2) == 10
+    assert reduced_levels(restorer, (20,), 2) == (10,)
     previews = {level: psnr(restorer(halved(noisy), level), result) for level in (10, 20)}
     assert previews[10] > previews[20] + 3
-    assert reduced_level(Restorer.load("dejpeg"), 30, 2) == 65
-    assert reduced_level(Restorer.load("upscale"), 3, 2) == 3
+    assert reduced_levels(Restorer.load("dejpeg"), (30,), 2) == (65,)
+    assert reduced_levels(Restorer.load("upscale"), (3, 1.5), 2) == (3, 1.5)
 
 
 def put_map(client, photo, grey):

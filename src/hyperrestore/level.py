@@ -29,7 +29,26 @@ class Task(StrEnum):
     PHOTO = "photo"  # noise of brightness, noise of colours and JPEG compression, each with its own level
 
 
-SHIPPED = (Task.DENOISE, Task.DEJPEG, Task.UPSCALE)  # whose models are a part of the package
+SHIPPED = (Task.PHOTO, Task.DENOISE, Task.DEJPEG, Task.UPSCALE)  # whose models are a part of the package
+
+# The kind of damage that each axis of a model for photos repairs, by the task that is for it alone.
+_OF_PHOTO = (Task.DENOISE, Task.DENOISE, Task.DEJPEG)
+
+
+def kinds_of(task: Task, axes: int) -> tuple[Task | None, ...]:
+    """For each axis of a model, the kind of damage that can be found in a picture and decides on its level.
+
+    Args:
+        task: Of the model.
+        axes: How many it has.
+
+    Returns:
+        Denoising or the repair of JPEG; None for an axis whose level is never estimated.
+    """
+    if task == Task.PHOTO:
+        return _OF_PHOTO
+    own = None if task == Task.UPSCALE else task
+    return (own, *[None] * (axes - 1))
 
 
 def as_number(level: object) -> float:

@@ -71,7 +71,7 @@ def _labels(plan: Plan) -> list[str]:
 def show_result(result: Success | Failure, *, as_json: bool) -> None:
     """Report on a picture."""
     from hyperrestore.restore.batch import Failure
-    from hyperrestore.run.backend import level_text
+    from hyperrestore.restore.steps import in_words
 
     if isinstance(result, Failure):
         say(f"error: {result.error}")
@@ -81,7 +81,7 @@ def show_result(result: Success | Failure, *, as_json: bool) -> None:
     logger.info(
         "wrote %s: %d x %d pixels, %s, in %.2f s",
         *(result.target, result.width, result.height),
-        ", ".join(f"{task} at {level_text(level)}" for task, level in result.levels.items()) or "unchanged",
+        in_words(result.levels) or "unchanged",
         result.seconds,
     )
     put(json.dumps(asdict(result)) if as_json else result.target)

@@ -76,7 +76,7 @@ def takes_films(options: argparse.Namespace) -> bool:
 def run_film(options: argparse.Namespace, restorers: Sequence[Restorer], repairs: Sequence[Repair]) -> int:
     """Restore the film, and return the exit code."""
     from hyperrestore.film.restore import restore_film
-    from hyperrestore.run.backend import level_text
+    from hyperrestore.restore.steps import in_words
 
     source, target = options.inputs[0], Path(local_text(options.out))
     if options.skip_existing and target.is_file():
@@ -101,10 +101,9 @@ def run_film(options: argparse.Namespace, restorers: Sequence[Restorer], repairs
         raise
     for note in result.notes:
         say(f"{source}: {note}")
-    levels = ", ".join(f"{task} at {level_text(level)}" for task, level in result.levels.items())
     logger.info(
         "wrote %s: %d x %d pixels, %s, in %.2f s",
-        *(target, result.width, result.height, levels or "unchanged", result.seconds),
+        *(target, result.width, result.height, in_words(result.levels) or "unchanged", result.seconds),
     )
     put(json.dumps(asdict(result)) if options.json else result.target)
     return 0

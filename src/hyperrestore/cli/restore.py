@@ -33,7 +33,7 @@ ResultSize = Callable[[int, int], tuple[int, int]]  # width and height of a pict
 SETTINGS = (
     *("inputs", "out"),
     *("level", "level_map", "softness", "grain", "sweep", "region", "singles"),
-    *("restore", "noise", "jpeg_quality", "strength"),
+    *("restore", "noise", "colour_noise", "jpeg_quality", "strength"),
     *("to_width", "to_height", "long_side"),
     *("shard", "format", "quality", "tile", "device", "precision", "overwrite", "keep_times"),
 )
@@ -164,15 +164,17 @@ def _restore_film(options: argparse.Namespace) -> int:
 
 def _models(options: argparse.Namespace) -> dict[str, str]:
     """By task, in the order in which they repair a picture, the model for it."""
-    off = {task for task, dial in _dials(options).items() if dial is not None and dial.is_off}
-    tasks = ("denoise", "dejpeg", *options.tasks) if options.restore else options.tasks
-    models = {task: task for task in tasks if task not in off}
+    tasks = ("photo", *options.tasks) if options.restore else options.tasks
+    models = {task: task for task in tasks}
     return models | ({task: options.model for task in options.tasks} if options.model else {})
 
 
 def _dials(options: argparse.Namespace) -> dict[str, Dial | None]:
-    """How strongly each kind of damage is repaired, by the task; None as for "auto"."""
-    return {"denoise": options.noise, "dejpeg": options.jpeg_quality}
+    """How strongly each kind of damage is repaired, by the unit of the level; None as for "auto"."""
+    noise, colours = options.noise, options.colour_noise
+    if colours is None and noise is not None and not noise.is_estimated:
+        colours = noise  # of all noise
+    return {"noise": noise, "colour noise": colours, "quality": options.jpeg_quality}
 
 
 def _levels(options: argparse.Namespace, restorers: Sequence[Restorer]) -> Level | tuple[float, float] | None:
@@ -182,9 +184,10 @@ def _levels(options: argparse.Namespace, restorers: Sequence[Restorer]) -> Level
         return level
     dials = _dials(options)
     given = {
-        restorer.scale.unit: dial.level
+        scale.unit: scale.origin if dial.is_off or dial.level is None else dial.level
         for restorer in restorers
-        if (dial := dials.get(restorer.task)) is not None and dial.level is not None
+        for scale in restorer.scales
+        if (dial := dials.get(scale.unit)) is not None and not dial.is_estimated
     }
     if options.level is not None:
         given[restorers[-1].scale.unit] = options.level  # the scale

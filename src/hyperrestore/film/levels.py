@@ -12,7 +12,7 @@ from hyperrestore.arrays import Float64
 from hyperrestore.detect.findings import Compression, Findings, inspect
 from hyperrestore.detect.noise import Noise
 from hyperrestore.film.source import Film, frames_from
-from hyperrestore.level import Task
+from hyperrestore.level import LevelScale, Task
 from hyperrestore.restore.repair import Repair
 
 LOOKED_AT = 9  # frames, spread over the film, that decide on its level
@@ -62,10 +62,10 @@ def median_findings(found: Sequence[Findings]) -> Findings:
 
 
 def followed(repair: Repair, found: Sequence[Findings], count: int) -> Float64 | None:
-    """A level for each frame that follows what is found, without flicker.
+    """The levels of each frame, which follow what is found without flicker.
 
-    From one frame to the next it changes by at most `MOST_CHANGE`. It rises before a change and after it by
-    the same amount.
+    From one frame to the next a level changes by at most `MOST_CHANGE`. It rises before a change and after it
+    by the same amount.
 
     Args:
         repair: Whose level is estimated.
@@ -73,26 +73,39 @@ def followed(repair: Repair, found: Sequence[Findings], count: int) -> Float64 |
         count: How many frames there are.
 
     Returns:
-        One level a frame; None where no frame needs the repair.
+        (count, axes); None where no frame needs the repair.
     """
     typical = [median_findings(found[max(index - 1, 0) : index + 2]) for index in range(len(found))]
-    wanted = [repair.automatic_level(each.levels.get(repair.task)) for each in typical]
-    if all(level is None for level in wanted):
+    wanted = [repair.automatic_levels(each.levels) for each in typical]
+    needed = next((levels for levels in wanted if levels is not None), None)
+    if needed is None:
         return None
-    levels = [
-        _least(repair, each) if level is None else level for level, each in zip(wanted, typical, strict=True)
-    ]
+    axes = []
+    for number, (axis, kind) in enumerate(zip(repair.scales, repair.estimated, strict=True)):
+        each = [None if levels is None else levels[number] for levels in wanted]
+        if kind is None or all(level in (None, axis.origin) for level in each):
+            axes.append(np.full(count, needed[number]))  # as given, or nowhere found
+            continue
+        frames = zip(each, typical, strict=True)
+        axes.append(_smooth([_of_frame(axis, kind, level, own) for level, own in frames], count))
+    return np.stack(axes, axis=1)
+
+
+def _of_frame(axis: LevelScale, kind: Task, level: float | None, found: Findings) -> float:
+    """The level of a frame; where it needs no repair, amid others that do, the least."""
+    if level is not None and level != axis.origin:
+        return level
+    least = LEAST[kind]
+    if kind == Task.DENOISE and found.noise is not None:
+        least = max(least, found.noise.sigma)
+    return axis.nearest_trained(least)
+
+
+def _smooth(levels: Sequence[float], count: int) -> Float64:
+    """A level for each of `count` frames, from those of every `APART`th."""
     places = np.arange(len(levels)) * APART
     aim = np.interp(np.arange(count), places, np.log(levels))
     return np.exp((_majorant(aim) - _majorant(-aim)) / 2)
-
-
-def _least(repair: Repair, found: Findings) -> float:
-    """The level of frames that need no repair, amid others that do."""
-    level = LEAST[repair.task]
-    if repair.task == Task.DENOISE and found.noise is not None:
-        level = max(level, found.noise.sigma)
-    return repair.scales[0].nearest_trained(level)
 
 
 def _majorant(values: Float64) -> Float64:

@@ -10,7 +10,7 @@ from hyperrestore.film.levels import findings_along, findings_spread, followed, 
 from hyperrestore.film.source import Film
 from hyperrestore.restore.assembly import Model, Step
 from hyperrestore.restore.repair import Repair
-from hyperrestore.restore.steps import steps_of
+from hyperrestore.restore.steps import Reported, reported, steps_of
 
 
 @dataclass(frozen=True)
@@ -19,23 +19,28 @@ class Treatment:
 
     Attributes:
         number: Of the model, counted from 0.
-        levels: One for each of its axes, for all frames; None where the first of them changes.
-        along: A level of the task for each frame; empty where it does not change.
+        levels: One for each of its axes, for all frames; None where they change.
+        along: The same for each frame; empty where they do not change.
     """
 
     number: int
     levels: tuple[float, ...] | None
-    along: tuple[float, ...] = ()
+    along: tuple[tuple[float, ...], ...] = ()
+
+    def reported(self, repair: Repair) -> Reported:
+        """The level of the task, or the lowest and the highest; see `steps.reported`."""
+        return reported(repair, *(self.ends if self.levels is None else [self.levels]))
 
     @property
-    def reported(self) -> float | tuple[float, ...]:
-        """The level of the task, or the lowest and the highest."""
-        return (min(self.along), max(self.along)) if self.levels is None else self.levels[0]
+    def ends(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Of each axis, the lowest and the highest level of all frames."""
+        axes = list(zip(*self.along, strict=True))
+        return tuple(map(min, axes)), tuple(map(max, axes))
 
     def step(self, models: Sequence[Model], repairs: Sequence[Repair], frame: int) -> Step:
         """What the model does to a frame."""
         repair = repairs[self.number]
-        levels = repair.levels_at(self.along[frame]) if self.levels is None else self.levels
+        levels = self.along[frame] if self.levels is None else self.levels
         return Step(models[self.number], levels, repair.grain)
 
 
@@ -62,7 +67,7 @@ class Plan:
     def from_json(cls, content: Any) -> Plan:
         """From what `to_json` gave, and JSON kept."""
         treatments = (
-            Treatment(number, None if levels is None else tuple(levels), tuple(along))
+            Treatment(number, None if levels is None else tuple(levels), tuple(map(tuple, along)))
             for number, levels, along in content["treatments"]
         )
         return cls(tuple(treatments), tuple(content["notes"]))
@@ -105,10 +110,9 @@ def _followed(models: Sequence[Model], repairs: Sequence[Repair], film: Film) ->
         if along is None:
             notes.append(f"no need to {repair.task} was found in {len(found)} frames")
             continue
-        treatment = Treatment(number, None, tuple(along.tolist()))
-        low, high = min(treatment.along), max(treatment.along)
-        notes.append(
-            f"{repair.task} at {repair.scales[0].unit} {low:.1f} to {high:.1f}, found in {len(found)} frames"
-        )
+        treatment = Treatment(number, None, tuple(map(tuple, along.tolist())))
+        ranges = zip(repair.scales, *treatment.ends, strict=True)
+        each = [f"{axis.unit} {low:.1f} to {high:.1f}" for axis, low, high in ranges if low < high]
+        notes.append(f"{repair.task} at {', '.join(each)}, found in {len(found)} frames")
         treatments.append(treatment)
     return Plan(tuple(treatments), tuple(notes))

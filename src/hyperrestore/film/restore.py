@@ -106,7 +106,7 @@ def restore_film(
             notes = (*notes, *plan.notes, *_missing(film, segments), *lost)
         rename(result, target, target, overwrite, None)
         work.remove()
-    levels = {str(repairs[each.number].task): each.reported for each in plan.treatments}
+    levels = {str(repairs[each.number].task): each.reported(repairs[each.number]) for each in plan.treatments}
     seconds = round(time.perf_counter() - start, 3)
     return Success(str(source), str(target), levels, width, height, seconds, notes)
 

@@ -201,9 +201,9 @@ def _median_levels(
         repair = Repair(model.task, model.scales, strength=strength)
         each = sorted((one.get(model.task, model.scale.origin) for one in found), key=model.scale.strength)
         middle = each[len(each) // 2]
-        level = repair.automatic_level(None if middle == model.scale.origin else middle)
+        level = repair.automatic_levels({} if middle == model.scale.origin else {model.task: middle})
         if level is not None:
-            levels[model.task] = level
+            levels[model.task] = level[0]
     return levels
 
 

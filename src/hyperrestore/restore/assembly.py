@@ -314,7 +314,7 @@ class Watched:
 
 
 def with_levels(read: Callable[..., Rows], levels: Callable[..., Pixels]) -> Callable[..., Pixels]:
-    """Rows or regions of a picture as floats, with their levels as the last channel."""
+    """Rows or regions of a picture as floats, with their levels as the last channels."""
 
     def together(*place: Any) -> Pixels:
         pixels = to_floats(read(*place))
@@ -324,25 +324,37 @@ def with_levels(read: Callable[..., Rows], levels: Callable[..., Pixels]) -> Cal
 
 
 def map_rows(
-    level_map: Mask | Pixels, *, height: int, width: int, max_pixels: int = MAX_PIXELS
+    repair: Repair, *, height: int, width: int, max_pixels: int = MAX_PIXELS
 ) -> Callable[[int, int], Pixels]:
-    """Rows of a map of levels, (1, rows, width), for a picture of that size; see `level_map.level_rows`.
+    """Rows of a repair's map of levels, (axes, rows, width), for a picture of that size.
 
     Raises:
         PictureError: A mask cannot be read, or has transparency.
         UsageError: An array has another size than the picture.
     """
+    level_map, (black, white) = repair.level_map, repair.ends
     if isinstance(level_map, Mask):
-        black, white = level_map.black, level_map.white
         return level_rows(
             level_map.path, height=height, width=width, black=black, white=white, max_pixels=max_pixels
         )
-    if level_map.shape != (height, width):
+    if level_map is None:
+        raise UsageError("this repair has no map of levels")
+    if level_map.shape[-2:] != (height, width):
         raise UsageError(
             f"levels of shape {level_map.shape} and type {level_map.dtype} do not fit: a picture of "
             f"{width} x {height} pixels takes numbers ({height}, {width})"
         )
-    return lambda top, bottom: level_map[None, top:bottom]
+    maps = level_map if level_map.ndim == 3 else level_map[None]
+    others = black[len(maps) :]  # the same everywhere
+
+    def rows(top: int, bottom: int) -> Pixels:
+        own = maps[:, top:bottom]
+        if not others:
+            return own
+        alike = [np.full((1, *own.shape[1:]), level, own.dtype) for level in others]
+        return np.concatenate([own, *alike])
+
+    return rows
 
 
 def stored(rows: Rows, dtype: np.dtype[Any]) -> Rows:

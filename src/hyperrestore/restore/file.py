@@ -27,7 +27,7 @@ from hyperrestore.restore.assembly import (
 )
 from hyperrestore.restore.repair import Level, Repair, Size, repairs_of
 from hyperrestore.restore.restorer import Restorer
-from hyperrestore.restore.steps import steps_of
+from hyperrestore.restore.steps import Reported, reported, steps_of
 from hyperrestore.run.engine import TILE
 from hyperrestore.run.linear_light import in_linear_light, perceptual_rows
 from hyperrestore.run.transparency import Surroundings, VisibleRows, find_surroundings
@@ -46,8 +46,8 @@ class Success:
     Attributes:
         source: The file that was read.
         target: The file that was written.
-        levels: By task, in its unit; empty if nothing was repaired. For a map, the levels where it is black
-            and white; for a sheet, all that it shows.
+        levels: By task, in its unit, or of a photo by their units; empty if nothing was repaired. For a map,
+            the levels where it is black and white; for a sheet, all that it shows.
         width: Of the result, pixels.
         height: Of the result, pixels.
         seconds: From opening the source to the finished file.
@@ -56,7 +56,7 @@ class Success:
 
     source: str
     target: str
-    levels: Mapping[str, float | tuple[float, ...]]
+    levels: Mapping[str, Reported]
     width: int
     height: int
     seconds: float
@@ -234,7 +234,7 @@ class _Restoration(NamedTuple):
         read: Gives the rows that the assembly asks for.
     """
 
-    levels: dict[str, float | tuple[float, ...]]
+    levels: dict[str, Reported]
     found: tuple[str, ...]
     assembly: Assembly
     read: Read
@@ -267,21 +267,14 @@ def _restoration(
     seen = Seen(info.width, info.height, info.bits, visible_only=visible_only, linear=linear)
     assembly = assemble(used, seen)
     if last.level_map is not None:
-        levels_of = map_rows(last.level_map, height=info.height, width=info.width, max_pixels=max_pixels)
+        levels_of = map_rows(last, height=info.height, width=info.width, max_pixels=max_pixels)
         read = with_levels(read, levels_of)
     levels = {
-        str(repair.task): _reported(step, repair)
+        str(repair.task): reported(repair, *(repair.ends if step.levels is None else [step.levels]))
         for step, repair in zip(steps, repairs, strict=True)
         if step is not None
     }
     return _Restoration(levels, found, assembly, read)
-
-
-def _reported(step: Step, repair: Repair) -> float | tuple[float, ...]:
-    """The level of a task; for a map, those at its ends."""
-    if step.levels is not None:
-        return step.levels[0]
-    return repair.ends
 
 
 def _held(reader: PictureReader) -> Rows | None:

@@ -47,7 +47,7 @@ def restore_part(
 
     reads = read
     if repair.level_map is not None:
-        levels = map_rows(repair.level_map, height=height, width=width)(0, height)
+        levels = map_rows(repair, height=height, width=width)(0, height)
         reads = with_levels(read, lambda part: levels[:, part.top : part.bottom, part.left : part.right])
     assembly = assemble([Step.of(model, repair, width, height)], seen)
     return assembly.region(reads, region, tile=tile).astype(pixels.dtype, copy=False)

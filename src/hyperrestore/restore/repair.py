@@ -11,7 +11,7 @@ import numpy as np
 
 from hyperrestore.arrays import Pixels
 from hyperrestore.errors import UsageError
-from hyperrestore.level import LevelScale, Task, as_number, times_as_strong
+from hyperrestore.level import LevelScale, Task, as_number, kinds_of, times_as_strong
 from hyperrestore.run.enlarge import enlarged_size, is_as_large
 
 Level = float | Mapping[str, float]  # one, or several by their units
@@ -23,13 +23,13 @@ class Mask(NamedTuple):
 
     Attributes:
         path: Its file.
-        black: Level where it is black.
-        white: Level where it is white.
+        black: Level where it is black; or several, by their units.
+        white: Level where it is white; or the same ones.
     """
 
     path: Path
-    black: float
-    white: float
+    black: Level
+    white: Level
 
 
 class Size(NamedTuple):
@@ -62,15 +62,18 @@ class Repair:
     Attributes:
         task: Of the model.
         scales: Of the model: its level, and those of further axes.
-        level: One, or several by their units, such as `{"scale": 2, "softness": 1.5}`; levels of further axes
-            that are not given are at their origin. If the task's level is not given, it comes from a map or a
-            size, or is estimated from each picture.
-        level_map: A level for each pixel: a mask, or an array (h, w). Not for upscaling.
-        grain: Share of the luminance noise that is put back, 0 to 1; only for denoising, which takes it out.
+        level: One, or several by their units, such as `{"scale": 2, "softness": 1.5}`. Those of a kind of
+            damage that are not given come from a map or a size, or are estimated from each picture (see
+            `level.kinds_of`); other ones are at their origin.
+        level_map: A level for each pixel: a mask, or an array (h, w), or (axes, h, w) with a map for each
+            axis. Levels that neither it nor `level` gives are at their origin. Not for upscaling.
+        grain: Share of the luminance noise that is put back, 0 to 1; only where noise is taken out.
         size: How large the result is to be, instead of a scale; only for upscaling.
         strength: How many times as strong as it was estimated the damage is taken to be, 0.1 to 10 (see
-            `level.times_as_strong`); only for an estimated level.
-        at_least: The least sigma, also where no noise is found; only for an estimated level of denoising.
+            `level.times_as_strong`); only for estimated levels.
+        at_least: The least sigma, also where no noise is found; only where the noise is estimated.
+        estimated: For each axis, the kind of damage whose estimate decides on its level; None where none
+            does.
 
     Raises:
         LevelError: The model does not accept a level.
@@ -90,29 +93,37 @@ class Repair:
     size: Size = ANY_SIZE
     strength: float = 1.0
     at_least: float | None = None
-    _main: float | None = field(init=False, repr=False)
-    _further: tuple[float, ...] = field(init=False, repr=False)
+    estimated: tuple[Task | None, ...] = field(init=False, repr=False)
+    _given: tuple[float | None, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what the model can do to no picture."""
         self._check_extras()
         given = _by_unit(self.scales, self.level)
-        main, *further = self.scales
+        main = self.scales[0].unit
+        kinds = kinds_of(self.task, len(self.scales))
         if self.level_map is not None:
-            if main.unit in given:
-                raise UsageError(f"a {main.unit} of {given[main.unit]!r} and a map are two levels; give one")
-            _check_map(main, self.level_map)
+            _check_map(self.scales, self.level_map, given)
+            kinds = (None,) * len(kinds)
         if self.task == Task.UPSCALE:
-            _check_extent(main.unit in given, self.size)
-        object.__setattr__(self, "_main", main.check(given[main.unit]) if main.unit in given else None)
-        levels = tuple(axis.check(given.get(axis.unit, axis.origin)) for axis in further)
-        object.__setattr__(self, "_further", levels)
+            _check_extent(main in given, self.size)
+        # The first level may follow from a map or a size; the others are at their origin where nothing else
+        # decides.
+        levels = [
+            axis.check(given[axis.unit]) if axis.unit in given
+            else None if kind is not None or axis.unit == main
+            else axis.origin
+            for axis, kind in zip(self.scales, kinds, strict=True)
+        ]  # fmt: skip
+        object.__setattr__(self, "_given", tuple(levels))
+        estimated = (kind if level is None else None for kind, level in zip(kinds, levels, strict=True))
+        object.__setattr__(self, "estimated", tuple(estimated))
         self._check_automatic()
 
     def _check_extras(self) -> None:
         if not 0 <= as_number(self.grain) <= 1:
             raise UsageError(f"grain {self.grain!r} is not accepted: give a number from 0 to 1")
-        if self.grain and self.task != Task.DENOISE:
+        if self.grain and not takes_noise_out(self.task):
             raise UsageError(f"grain puts noise back, and {self.task} removes none; leave it out, or denoise")
         if self.task == Task.UPSCALE:
             if self.level_map is not None:
@@ -127,77 +138,97 @@ class Repair:
             raise UsageError(
                 f"strength {self.strength!r} is not accepted: give a number from {least:g} to {most:g}"
             )
-        unit = self.scales[0].unit
+        noise = self.scales[0]
         if self.strength != 1 and not self.is_automatic:
             raise UsageError(
-                f"a strength multiplies the {unit} that is estimated from a picture, and none is estimated "
-                "here; leave out one of the two"
+                f"a strength multiplies the {noise.unit} that is estimated from a picture, and none is "
+                "estimated here; leave out one of the two"
             )
         if self.at_least is None:
             return
-        if self.task != Task.DENOISE:
+        if not takes_noise_out(self.task):
             raise UsageError(f"a least sigma is for noise, not for {self.task}; leave it out, or denoise")
-        if not self.is_automatic:
+        if self.estimated[0] is None:
             raise UsageError(
-                f"a least {unit} is for one that is estimated from a picture, and none is estimated here; "
-                "leave out one of the two"
+                f"a least {noise.unit} is for one that is estimated from a picture, and none is estimated "
+                "here; leave out one of the two"
             )
-        object.__setattr__(self, "at_least", self.scales[0].check(self.at_least))
+        object.__setattr__(self, "at_least", noise.check(self.at_least))
 
     @property
     def is_automatic(self) -> bool:
         """Whether levels are to be estimated from the picture."""
-        return self.task != Task.UPSCALE and self._main is None and self.level_map is None
+        return any(self.estimated)
 
     @property
-    def ends(self) -> tuple[float, float]:
-        """The levels where a mask is black and where it is white, or the lowest and highest of an array.
+    def ends(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Of each axis, the levels where a mask is black and where it is white; or the lowest and highest.
 
         Raises:
             UsageError: There is no map.
         """
         if self.level_map is None:
             raise UsageError("this repair has no map of levels")
-        return _ends(self.level_map)
+        ends = _ends(self.scales, self.level_map)
+        levels = zip(self.scales, self._given, strict=True)
+        given = [(axis.unit, axis.origin if level is None else level) for axis, level in levels]
+        black, white = (tuple(end.get(unit, level) for unit, level in given) for end in ends)
+        return black, white
 
-    def multiplied(self, found: float) -> float:
-        """An estimated level times `strength`, to a tenth."""
-        return found if self.strength == 1 else round(times_as_strong(self.task, found, self.strength), 1)
+    def multiplied(self, kind: Task, found: float) -> float:
+        """An estimated level of a kind of damage times `strength`, to a tenth."""
+        return found if self.strength == 1 else round(times_as_strong(kind, found, self.strength), 1)
 
-    def automatic_level(self, found: float | None) -> float | None:
-        """The level to repair at, by the level that was estimated.
+    def automatic_levels(self, found: Mapping[Task, float]) -> tuple[float, ...] | None:
+        """The level of each axis to repair at, by what was estimated.
 
         Args:
-            found: In the unit of the task; None where nothing needs a repair.
+            found: A level for each kind of damage that needs a repair.
 
         Returns:
-            The level times `strength`, or the nearest that the model was trained for; `at_least` if that is
-            more. None if there is nothing to repair.
+            Those that are given; and those that are estimated times `strength`, or the nearest that the model
+            was trained for, or `at_least` if that is more, or the origin where nothing was found. None if
+            there is nothing to repair.
         """
-        if found is None:
-            return self.at_least or None  # 0 asks for nothing
-        level = self.scales[0].nearest_trained(self.multiplied(found))
-        return level if self.at_least is None else max(level, self.at_least)
+        levels = tuple(
+            (axis.origin if level is None else level) if kind is None else self._automatic(axis, kind, found)
+            for axis, level, kind in zip(self.scales, self._given, self.estimated, strict=True)
+        )
+        of_damage = kinds_of(self.task, len(self.scales))
+        repairs = any(
+            kind is not None and level != axis.origin
+            for axis, level, kind in zip(self.scales, levels, of_damage, strict=True)
+        )
+        return levels if repairs else None
 
-    def levels_at(self, level: float) -> tuple[float, ...]:
-        """A level for each axis, for a level of the task that needs no check, such as an estimated one."""
-        return (level, *self._further)
+    def _automatic(self, axis: LevelScale, kind: Task, found: Mapping[Task, float]) -> float:
+        """The level of an axis to repair at, by what was estimated; its origin where nothing was found."""
+        least = self.at_least if kind == Task.DENOISE else None
+        if kind not in found:
+            return axis.origin if least is None else least
+        level = axis.nearest_trained(self.multiplied(kind, found[kind]))
+        return level if least is None else max(level, least)
 
     def levels_for(self, width: int, height: int) -> tuple[float, ...] | None:
         """The level of each axis for a picture of that size, pixels; None if there is a map.
 
         Raises:
             LevelError: The model does not accept the scale that leads to the requested size.
+            UsageError: A level is to be estimated; see `automatic_levels`.
 
         Warns:
             ExtrapolationWarning: That scale lies outside the trained ones.
         """
         if self.level_map is not None:
             return None
-        if self._main is not None:
-            return self.levels_at(self._main)
-        *_, scale = enlarged_size(width, height, **self.size._asdict())
-        return self.levels_at(self.scales[0].check(scale))
+        main, *further = self._given
+        if main is None and self.task == Task.UPSCALE:
+            *_, scale = enlarged_size(width, height, **self.size._asdict())
+            main = self.scales[0].check(scale)
+        levels = [level for level in (main, *further) if level is not None]
+        if len(levels) < len(self.scales):
+            raise UsageError(f"a level of {self.task} is to be estimated, and none was")
+        return tuple(levels)
 
     def result_size(self, width: int, height: int, *, keep_larger: bool = False) -> tuple[int, int]:
         """Width and height of the result for a picture of that size; only upscaling changes them.
@@ -212,7 +243,7 @@ class Repair:
         """
         if self.task != Task.UPSCALE or (keep_larger and self.is_reached(width, height)):
             return width, height
-        return enlarged_size(width, height, scale=self._main, **self.size._asdict())[:2]
+        return enlarged_size(width, height, scale=self._given[0], **self.size._asdict())[:2]
 
     def is_reached(self, width: int, height: int) -> bool:
         """Tell whether a picture already has the requested size, or more."""
@@ -266,9 +297,14 @@ def repairs_of(
     mask = None if level_map is None or not isinstance(level, tuple) else Mask(Path(level_map), *level)
     given = _given(models, None if isinstance(level, tuple) else level, softness)
     estimated = [
-        mask is None and model.task != Task.UPSCALE and model.scales[0].unit not in given for model in models
+        mask is None
+        and any(
+            kind is not None and scale.unit not in given
+            for scale, kind in zip(model.scales, kinds_of(model.task, len(model.scales)), strict=True)
+        )
+        for model in models
     ]
-    denoises = any(model.task == Task.DENOISE for model in models)
+    denoises = any(takes_noise_out(model.task) for model in models)
     upscales = models[-1].task == Task.UPSCALE
     return [
         Repair(
@@ -276,11 +312,11 @@ def repairs_of(
             model.scales,
             level={scale.unit: given[scale.unit] for scale in model.scales if scale.unit in given},
             level_map=mask,
-            grain=grain if model.task == Task.DENOISE or not denoises else 0.0,
+            grain=grain if takes_noise_out(model.task) or not denoises else 0.0,
             size=size if model.task == Task.UPSCALE or not upscales else ANY_SIZE,
             # Refused by the repair where it is of no use to any of them.
             strength=strength if automatic or not any(estimated) else 1.0,
-            at_least=at_least if model.task == Task.DENOISE or not denoises else None,
+            at_least=at_least if takes_noise_out(model.task) or not denoises else None,
         )
         for model, automatic in zip(models, estimated, strict=True)
     ]
@@ -300,6 +336,11 @@ def _given(models: Sequence[TaskAndScales], level: Level | None, softness: float
     return _by_unit(scales, level) | _by_unit(scales, softnesses)
 
 
+def takes_noise_out(task: Task) -> bool:
+    """Tell whether noise is what a task repairs, or a part of it."""
+    return task in (Task.DENOISE, Task.PHOTO)
+
+
 def repair_at(model: TaskAndScales, level: Level | Pixels, *, grain: float = 0.0) -> Repair:
     """A repair at a level that is given, not estimated; or by an array (h, w), a level for each pixel.
 
@@ -311,7 +352,8 @@ def repair_at(model: TaskAndScales, level: Level | Pixels, *, grain: float = 0.0
         if level.ndim:
             return Repair(model.task, model.scales, level_map=level, grain=grain)
         level = level.item()
-    return Repair(model.task, model.scales, _with_main(model.scales, level), grain=grain)
+    others = {axis.unit: axis.origin for axis in model.scales[1:]}
+    return Repair(model.task, model.scales, others | _with_main(model.scales, level), grain=grain)
 
 
 def check_levels(scales: Sequence[LevelScale], level: Level) -> tuple[float, ...]:
@@ -356,23 +398,41 @@ def no_such_level(scales: Sequence[LevelScale], unit: str) -> str:
     return f"this model has no level {unit!r}; it takes {', '.join(scale.unit for scale in scales)}"
 
 
-def _check_map(scale: LevelScale, level_map: Mask | Pixels) -> None:
-    """Check the lowest and the highest level of a map."""
+def _check_map(scales: Sequence[LevelScale], level_map: Mask | Pixels, given: Mapping[str, float]) -> None:
+    """Check the lowest and the highest levels of a map, and that they are not given as well."""
     if not isinstance(level_map, Mask):
         kind = level_map.dtype.kind
-        if level_map.ndim != 2 or kind not in "iuf" or not level_map.size:
+        several = level_map.ndim == 3 and len(level_map) == len(scales)
+        if not (level_map.ndim == 2 or several) or kind not in "iuf" or not level_map.size:
+            each = f", or ({len(scales)}, h, w)" if len(scales) > 1 else ""
             raise UsageError(
                 f"levels of shape {level_map.shape} and type {level_map.dtype} do not fit: a picture takes "
-                "numbers (h, w)"
+                f"numbers (h, w){each}"
             )
-    for level in dict.fromkeys(_ends(level_map)):
-        scale.check(level)
+    black, white = _ends(scales, level_map)
+    if black.keys() != white.keys():
+        raise UsageError(
+            f"a mask needs the same levels where it is black and where it is white; got {', '.join(black)} "
+            f"and {', '.join(white)}"
+        )
+    for axis in scales:
+        if axis.unit not in black:
+            continue
+        if axis.unit in given:
+            raise UsageError(f"a {axis.unit} of {given[axis.unit]!r} and a map are two levels; give one")
+        for level in dict.fromkeys((black[axis.unit], white[axis.unit])):
+            axis.check(level)
 
 
-def _ends(level_map: Mask | Pixels) -> tuple[float, float]:
+def _ends(
+    scales: Sequence[LevelScale], level_map: Mask | Pixels
+) -> tuple[dict[str, float], dict[str, float]]:
+    """By its unit, each level that a map sets, at both ends of the map."""
     if isinstance(level_map, Mask):
-        return level_map.black, level_map.white
-    return float(level_map.min()), float(level_map.max())
+        return _by_unit(scales, level_map.black), _by_unit(scales, level_map.white)
+    maps = zip(scales, level_map if level_map.ndim == 3 else level_map[None], strict=False)
+    ends = [(axis.unit, float(own.min()), float(own.max())) for axis, own in maps]
+    return {unit: low for unit, low, _ in ends}, {unit: high for unit, _, high in ends}
 
 
 def _check_extent(has_scale: bool, size: Size) -> None:

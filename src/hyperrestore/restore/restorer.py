@@ -157,8 +157,9 @@ class Restorer:
 
         Args:
             level: In the unit of `scale`; or several by their units, such as `{"scale": 2, "softness": 1.5}`
-                (see `axes`): those not given are at their origin. At sigma 0, or scale 1 and softness 1, the
-                network leaves every sample exactly as it is; just beyond, the result changes by a small step.
+                (see `axes`): those not given are at their origin. At sigma 0, scale 1 and softness 1, or
+                noise 0 and quality 100 of a photo, the network leaves every sample exactly as it is; just
+                beyond, the result changes by a small step.
             bits: Depth of the picture's samples; decides what precision "auto" means.
             pixels: Number of pixels of the whole result, if known. On a CPU, small results share one graph
                 for all levels, which makes a new level cheap. For a region, give that of the whole.
@@ -183,7 +184,9 @@ class Restorer:
         network = self._model.at(
             self._of_kernels(levels), precision=self._precision, bits=bits, pixels=pixels
         )
-        if levels[0] == self._harmless and levels[1:] <= tuple(axis.origin for axis in self.axes):
+        if levels[0] == self._harmless and all(
+            axis.strength(level) <= 0 for axis, level in zip(self.axes, levels[1:], strict=True)
+        ):
             return replace(network, infer=partial(_nothing, network.subpixels), residual=True)
         return network
 
@@ -200,8 +203,8 @@ class Restorer:
             bits: As for `at`.
 
         Returns:
-            A Backend whose windows have the levels, in the unit of `scale`, as their last channel. Where
-            that is sigma 0, samples stay exactly as they are, as in `at`.
+            A Backend whose windows have the levels, one channel for each of `scales`, behind the picture's.
+            Where they stand for no damage, such as sigma 0, samples stay exactly as they are, as in `at`.
 
         Raises:
             UsageError: The model upscales, or its precision is "int8".
@@ -209,7 +212,10 @@ class Restorer:
         """
         if self.task == Task.UPSCALE:
             raise UsageError("a map of levels is not for upscaling: its level is the size of the result")
-        return replace(self._model.mapped(precision=self._precision, bits=bits), harmless=self._harmless)
+        mapped = self._model.mapped(precision=self._precision, bits=bits)
+        if self._harmless is None:
+            return mapped
+        return replace(mapped, harmless=(self._harmless, *(axis.origin for axis in self.axes)))
 
     @property
     def _harmless(self) -> float | None:
@@ -228,7 +234,7 @@ class Restorer:
                 linear light, a picture is restored as it is seen (see `linear_light`); an array is assumed
                 to be spaced as sRGB.
             level: In the unit of `scale`; or several by their units, as for `at`; or an array (h, w), a level
-                for each pixel.
+                for each pixel, or (axes, h, w), all of `scales` for each pixel.
             grain: Share of the luminance noise to put back, 0 to 1; for a model that removes noise.
             size: Side of a tile, pixels of the result (see `run_tiled`).
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hyperrestore.detect.findings import Findings
 from hyperrestore.errors import UsageError
-from hyperrestore.level import Task
+from hyperrestore.level import LevelScale, Task, kinds_of
 from hyperrestore.restore.assembly import Model, Step
 from hyperrestore.restore.repair import Repair, Size
+from hyperrestore.run.backend import level_text
 
-# What a person gives where one command repairs several kinds of damage; with the option of `restore`.
+# What is said of the levels of a task: one level, or several; or of a photo these by their units.
+Reported = float | tuple[float, ...] | dict[str, float | tuple[float, ...]]
+
+# What a person gives where one model repairs several kinds of damage; with the option of `restore`.
 GIVEN = {Task.DENOISE: "a level of the noise (`--noise`)", Task.DEJPEG: "a JPEG quality (`--jpeg-quality`)"}
 
 
@@ -42,64 +46,102 @@ def steps_of(
         UsageError: A level is to be estimated, and there are no findings.
     """
     steps: list[Step | None] = []
-    notes = []
+    notes: list[str] = []
     for model, repair in zip(models, repairs, strict=True):
-        step: Step | None
-        note: str | None
         if keep_larger and repair.is_reached(width, height):
-            step, note = None, _large_enough(width, height, repair.size)
-        elif repair.is_automatic:
-            step, note = _estimated(model, repair, findings)
+            steps.append(None)
+            notes.append(_large_enough(width, height, repair.size))
+            continue
+        if repair.is_automatic:
+            step = _estimated(model, repair, findings)
         else:
-            step, note = Step.of(model, repair, width, height), None
-            if findings is not None:
-                note = _as_given(step, repair)
+            step = Step.of(model, repair, width, height)
         steps.append(step)
-        notes += [note] if note else []
+        if step is not None and step.levels is not None and findings is not None:
+            notes += _said_of(repair, step.levels, findings)
     repaired = [step for step in steps if step is not None and step.model.task != Task.UPSCALE]
     if findings is not None and not repaired:
         notes.append(_nothing(repairs, findings))
     return steps, tuple(notes)
 
 
-def _estimated(model: Model, repair: Repair, findings: Findings | None) -> tuple[Step | None, str | None]:
-    """A step at a level that follows from what was found; none if there is nothing to repair."""
+def reported(repair: Repair, *levels: tuple[float, ...]) -> Reported:
+    """What a report says of a repair's levels.
+
+    Args:
+        repair: The repair.
+        levels: Of all its axes; or several times, such as for both ends of a map.
+
+    Returns:
+        The level of the task, or as many; of a model that repairs several kinds of damage, by their units.
+    """
+    kinds = kinds_of(repair.task, len(repair.scales))
+    along = [each[0] if len(each) == 1 else each for each in zip(*levels, strict=True)]
+    if sum(kind is not None for kind in kinds) < 2:
+        first: float | tuple[float, ...] = along[0]
+        return first
+    return {axis.unit: level for axis, level in zip(repair.scales, along, strict=True)}
+
+
+def in_words(levels: Mapping[str, Reported]) -> str:
+    """The levels of each task, on a line of a log.
+
+    Example:
+        >>> in_words({"photo": {"noise": 12, "quality": 80}, "upscale": 2.0})
+        'photo at noise 12, quality 80, upscale at 2'
+    """
+    return ", ".join(
+        f"{task} at {', '.join(f'{unit} {level_text(one)}' for unit, one in level.items())}"
+        if isinstance(level, dict)
+        else f"{task} at {level_text(level)}"
+        for task, level in levels.items()
+    )
+
+
+def _estimated(model: Model, repair: Repair, findings: Findings | None) -> Step | None:
+    """A step at levels that follow from what was found; none if there is nothing to repair."""
     if findings is None:
         raise UsageError(f"the level of {repair.task} is to be estimated; look what was found in the picture")
-    found = findings.levels.get(repair.task)
-    level = repair.automatic_level(found)
-    if level is None:
-        return None, None
-    unit = repair.scales[0].unit
-    note = f"{repair.task} at {unit} {level:g}{_how(repair, found, level)}: {findings.sentence(repair.task)}"
-    return Step(model, repair.levels_at(level), repair.grain), note
+    levels = repair.automatic_levels(findings.levels)
+    return None if levels is None else Step(model, levels, repair.grain)
 
 
-def _how(repair: Repair, found: float | None, level: float) -> str:
+def _said_of(repair: Repair, levels: Sequence[float], findings: Findings) -> list[str]:
+    """What is said of the levels of a step: how they were found, or that they are given."""
+    kinds = kinds_of(repair.task, len(levels))
+    alike: dict[tuple[float, Task, bool], list[LevelScale]] = {}
+    for axis, level, kind, estimated in zip(repair.scales, levels, kinds, repair.estimated, strict=True):
+        is_one_of_several = len(levels) > 1
+        if kind is not None and not (is_one_of_several and level == axis.origin):
+            alike.setdefault((level, kind, estimated is not None), []).append(axis)
+    notes = []
+    for (level, kind, was_estimated), axes in alike.items():
+        how = ", as given"
+        if was_estimated:
+            found = findings.levels.get(kind)
+            how = f"{_how(repair, axes[0], kind, found, level)}: {findings.sentence(kind)}"
+        notes.append(f"{repair.task} at {' and '.join(axis.unit for axis in axes)} {level:g}{how}")
+    return notes
+
+
+def _how(repair: Repair, axis: LevelScale, kind: Task, found: float | None, level: float) -> str:
     """How the applied level follows from the estimated one; nothing where it is the same."""
-    least = [] if repair.at_least is None else [f"at least {repair.at_least:g}"]
+    least = [] if repair.at_least is None or kind != Task.DENOISE else [f"at least {repair.at_least:g}"]
     if found is None:
         return f" ({', '.join(least)})"
-    wanted = repair.multiplied(found)
-    trained = repair.scales[0].nearest_trained(wanted)
+    wanted = repair.multiplied(kind, found)
+    trained = axis.nearest_trained(wanted)
     limit = ", the nearest that the model was trained for" if level == trained != wanted else ""
     times = [] if repair.strength == 1 else [f"times {repair.strength:g}"]
     changes = times + (least if level != trained else [])
     return limit + (f" ({', '.join([f'found {found:g}', *changes])})" if changes else "")
 
 
-def _as_given(step: Step, repair: Repair) -> str | None:
-    """What is said of a given level beside estimated ones."""
-    if repair.task == Task.UPSCALE or step.levels is None:
-        return None
-    return f"{repair.task} at {repair.scales[0].unit} {step.levels[0]:g}, as given"
-
-
 def _nothing(repairs: Sequence[Repair], findings: Findings) -> str:
     """Why nothing was repaired, and what to do if something should be."""
-    estimated = [repair for repair in repairs if repair.is_automatic]
-    found = "; ".join(findings.sentence(repair.task) for repair in estimated)
-    given = " or ".join(GIVEN[repair.task] for repair in estimated) if len(estimated) > 1 else "a level"
+    kinds = dict.fromkeys(kind for repair in repairs for kind in repair.estimated if kind is not None)
+    found = "; ".join(findings.sentence(kind) for kind in kinds)
+    given = " or ".join(GIVEN[kind] for kind in kinds) if len(kinds) > 1 else "a level"
     return f"nothing was repaired: {found}; {given} repairs it anyway"
 
 

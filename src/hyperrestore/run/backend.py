@@ -74,25 +74,30 @@ class NetworkBackend:
 
 @dataclass(frozen=True)
 class MapBackend:
-    """A network with a level for each pixel: its windows have the levels as their last channel.
+    """A network with levels for each pixel: its windows have a channel for each axis behind the picture.
 
     Attributes:
         halo: Receptive radius, pixels.
         multiple: Product of the strides, pixels.
-        over: The network for a map of levels (1, 1, h, w), in the model's unit.
-        harmless: The level at which samples stay exactly as they are; None for none.
+        over: The network for a map of levels (1, axes, h, w), in the model's units.
+        axes: How many levels the model takes.
+        harmless: The levels at which samples stay exactly as they are; None for none.
     """
 
     halo: int
     multiple: int
     over: Callable[[Pixels], NetworkBackend]
-    harmless: float | None = None
+    axes: int = 1
+    harmless: tuple[float, ...] | None = None
 
     def __call__(self, window: Pixels, /) -> Pixels:
-        """Restore a window (2 or 4, h, w): grey or colour, and levels; the result has no levels."""
-        picture, levels = window[:-1], window[-1:]
+        """Restore a window (1 or 3 + axes, h, w): grey or colour, and levels; the result has no levels."""
+        picture, levels = window[: -self.axes], window[-self.axes :]
         restored = self.over(np.ascontiguousarray(levels, np.float32)[None])(picture)
-        return restored if self.harmless is None else np.where(levels == self.harmless, picture, restored)
+        if self.harmless is None:
+            return restored
+        unharmed = (levels == np.array(self.harmless, levels.dtype)[:, None, None]).all(axis=0)
+        return np.where(unharmed, picture, restored)
 
 
 def first_line(error: Exception) -> str:

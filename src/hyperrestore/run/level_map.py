@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ def level_rows(
     *,
     height: int,
     width: int,
-    black: float,
-    white: float,
+    black: float | Sequence[float],
+    white: float | Sequence[float],
     max_pixels: int = MAX_PIXELS,
 ) -> Callable[[int, int], Pixels]:
     """Open a mask as a map of levels; grey means a level in between, a colour counts by its luminance.
@@ -35,13 +35,13 @@ def level_rows(
         mask: PNG, JPEG, WebP, TIFF or AVIF file.
         height: Of the picture, pixels.
         width: Of the picture, pixels.
-        black: Level where the mask is black.
-        white: Level where the mask is white.
+        black: Level where the mask is black; or of several axes one each.
+        white: Level where the mask is white; of as many axes.
         max_pixels: The most pixels that are accepted.
 
     Returns:
-        Gives the rows from top up to, not including, bottom: (1, rows, width), levels. They are read once,
-        from top to bottom.
+        Gives the rows from top up to, not including, bottom: (axes, rows, width), levels. They are read
+        once, from top to bottom.
 
     Raises:
         PictureError: The mask cannot be read, or has transparency.
@@ -63,8 +63,23 @@ def level_rows(
                 count = min(STRIP, bottom - row)
                 data = region.fetch(0, row, width, count)
                 values[0, row - top : row - top + count] = np.frombuffer(data, np.float32).reshape(count, -1)
-        # The model may refuse levels beyond these two, which rounding must not exceed.
-        levels: Pixels = np.clip(values, 0, 1) * np.float32(white - black) + np.float32(black)
-        return np.clip(levels, min(black, white), max(black, white))
+        return between(np.clip(values, 0, 1), black, white)
 
     return rows
+
+
+def between(shares: Pixels, black: float | Sequence[float], white: float | Sequence[float]) -> Pixels:
+    """Levels between two.
+
+    Args:
+        shares: 0 for `black`, 1 for `white`; (1, h, w).
+        black: A level, or of several axes one each.
+        white: A level, or of as many axes one each.
+
+    Returns:
+        (axes, h, w), never beyond the two, by rounding either, since a model may refuse such levels.
+    """
+    first, last = (np.atleast_1d(end)[:, None, None] for end in (black, white))
+    levels: Pixels = shares * (last - first).astype(np.float32) + first.astype(np.float32)
+    low, high = (end(first, last).astype(np.float32) for end in (np.minimum, np.maximum))
+    return levels.clip(low, high)

@@ -159,7 +159,8 @@ class OpenVINOModel:
         def over(levels: Pixels) -> NetworkBackend:
             return self._network(lambda batch: run({"image": batch, "level_map": levels}), precision)
 
-        return MapBackend(self.description.halo, self.description.multiple, over)
+        axes = len(self.description.scales)
+        return MapBackend(self.description.halo, self.description.multiple, over, axes)
 
     def _decided(self, precision: Precision, bits: int) -> Precision:
         """The precision that is used on this CPU, for pictures of that depth."""

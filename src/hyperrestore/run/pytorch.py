@@ -74,7 +74,8 @@ class TorchModel:
             level_map = torch.from_numpy(levels).to(self._device)
             return self._backend(lambda image: self._network(image, level_map), precision, bits)
 
-        return MapBackend(self._description.halo, self._description.multiple, over)
+        axes = len(self._description.scales)
+        return MapBackend(self._description.halo, self._description.multiple, over, axes)
 
     def _backend(self, network: Callable[[Any], Any], precision: Precision, bits: int) -> NetworkBackend:
         """A network on tensors, as a backend."""

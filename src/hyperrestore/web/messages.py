@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from hyperrestore.level import Task
 from hyperrestore.restore.repair import Size
 
-ShippedTask = Literal[Task.DENOISE, Task.DEJPEG, Task.UPSCALE]  # what `level.SHIPPED` has
+ShippedTask = Literal[Task.PHOTO, Task.DENOISE, Task.DEJPEG, Task.UPSCALE]  # what `level.SHIPPED` has
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Suffix = Literal["png", "jpg", "webp", "tif", "avif"]
 
@@ -23,7 +23,8 @@ class Failure(BaseModel):
 class Axis(BaseModel):
     """A further level of a task, besides the one on its dial."""
 
-    unit: str = Field(description="What it measures, and the name of its field in requests: softness.")
+    unit: str = Field(description="What it measures.")
+    field: str = Field(description="Its name in requests: softness, colour_noise or jpeg_quality.")
     low: float = Field(description="The smallest value that is accepted.")
     high: float = Field(description="The largest value that is accepted.")
     trained: tuple[float, float] = Field(description="Beyond these values the model extrapolates.")
@@ -34,7 +35,7 @@ class TaskLevels(BaseModel):
     """A task, and the levels of its dial."""
 
     task: Task
-    unit: str = Field(description="What its level measures: sigma, quality or scale.")
+    unit: str = Field(description="What its level measures: noise, sigma, quality or scale.")
     low: float = Field(description="The smallest level that is accepted.")
     high: float = Field(description="The largest level that is accepted.")
     trained: tuple[float, float] = Field(description="Beyond these levels the model extrapolates.")
@@ -103,8 +104,9 @@ class JobRequest(BaseModel):
     level: FiniteFloat | None = Field(
         None,
         description="In the task's unit; for upscaling, the scale. If it is missing, the level is estimated "
-        "from the photo; a photo that needs no repair is copied byte for byte, unless `format` or `quality` "
-        "is given. Upscaling takes exactly one of `level`, `to_width`, `to_height` and `long_side`.",
+        "from the photo, for `photo` further levels as well; a photo that needs no repair is copied byte for "
+        "byte, unless `format` or `quality` is given. Upscaling takes exactly one of `level`, `to_width`, "
+        "`to_height` and `long_side`.",
     )
     to_width: int | None = Field(None, ge=1, description="For upscaling: width of the result, pixels.")
     to_height: int | None = Field(None, ge=1, description="For upscaling: height of the result, pixels.")
@@ -114,7 +116,17 @@ class JobRequest(BaseModel):
         description="How soft the photo is, for a task that lists this level in `axes`: 0 is sharp to the "
         "pixel, 1 (default) is shrunk as usual, more is blurred. A higher value makes the result sharper.",
     )
-    map: str | None = Field(None, description="A map of the photo: white means `level`, black `map_level`.")
+    colour_noise: FiniteFloat | None = Field(
+        None, description="For `photo`: the level of the noise of colours; by default as `level`."
+    )
+    jpeg_quality: FiniteFloat | None = Field(
+        None, description="For `photo`: the quality at which it was saved; by default it is estimated."
+    )
+    map: str | None = Field(
+        None,
+        description="A map of the photo: white means `level`, and `colour_noise` and `jpeg_quality`; black "
+        "means `map_level`, and none of the others.",
+    )
     map_level: FiniteFloat | None = Field(
         None, description="The level where the map is black; by default the task's weakest."
     )

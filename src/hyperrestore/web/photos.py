@@ -13,7 +13,7 @@ import numpy as np
 
 from hyperrestore.arrays import Pixels, Rows
 from hyperrestore.detect.findings import Findings, inspect
-from hyperrestore.level import Task
+from hyperrestore.level import kinds_of
 from hyperrestore.picture.bands import resized
 from hyperrestore.picture.decode import load
 from hyperrestore.picture.formats import FORMATS, Format
@@ -24,7 +24,7 @@ from hyperrestore.restore.assembly import Seen, Step, assemble, stored, with_lev
 from hyperrestore.restore.repair import Repair
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region
-from hyperrestore.run.level_map import level_rows
+from hyperrestore.run.level_map import between, level_rows
 from hyperrestore.run.linear_light import in_linear_light, perceptual_rows
 from hyperrestore.run.transparency import VisibleRows, find_surroundings
 
@@ -99,11 +99,11 @@ class LevelMap:
         for path in (self.mask, *(raster.path for raster in self.shares.values())):
             path.unlink(missing_ok=True)
 
-    def levels(self, region: Region, reduce: int, *, black: float, white: float) -> Pixels:
-        """Levels of a region, (1, h, w), the same as those of `level_map.level_rows`."""
-        levels: Pixels = self.shares[reduce].read(region) * np.float32(white - black) + np.float32(black)
-        levels = np.clip(levels, min(black, white), max(black, white))
-        return levels
+    def levels(
+        self, region: Region, reduce: int, *, black: tuple[float, ...], white: tuple[float, ...]
+    ) -> Pixels:
+        """Levels of a region, (axes, h, w), the same as those of `level_map.level_rows`."""
+        return between(self.shares[reduce].read(region), black, white)
 
 
 @dataclass(frozen=True)
@@ -182,10 +182,10 @@ class Photo:
         levels = repair.levels_for(self.info.width, self.info.height)
         read: Callable[[Region], Rows] = inputs.read
         if level_map is not None:
-            black, white = (reduced_level(restorer, level, reduce) for level in repair.ends)
+            black, white = (reduced_levels(restorer, levels, reduce) for levels in repair.ends)
             read = with_levels(read, lambda part: level_map.levels(part, reduce, black=black, white=white))
         elif levels is not None:
-            levels = (reduced_level(restorer, levels[0], reduce), *levels[1:])
+            levels = reduced_levels(restorer, levels, reduce)
         seen = Seen(
             inputs.width,
             inputs.height,
@@ -282,16 +282,17 @@ def as_seen(colours: Raster, alpha: Raster | None, info: PictureInfo) -> Raster:
     return raster
 
 
-def reduced_level(restorer: Restorer, level: float, reduce: int) -> float:
-    """The level for a photo reduced by `reduce`, from its level at full size; scales stay.
+def reduced_levels(restorer: Restorer, levels: tuple[float, ...], reduce: int) -> tuple[float, ...]:
+    """The levels for a photo reduced by `reduce`, from those at full size; a scale and its softness stay.
 
     The mean of r x r pixels has a r-th of the standard deviation of white noise. JPEG has no such law: what
     is lost to quality 100 is taken for as many times less, too.
     """
-    if restorer.task == Task.UPSCALE:
-        return level
-    origin = restorer.scale.origin
-    return origin + (level - origin) / reduce
+    kinds = kinds_of(restorer.task, len(levels))
+    return tuple(
+        level if kind is None else axis.origin + (level - axis.origin) / reduce
+        for axis, level, kind in zip(restorer.scales, levels, kinds, strict=True)
+    )
 
 
 def halve(colours: dict[int, Raster], alpha: dict[int, Raster], reduce: int) -> None:

@@ -49,7 +49,7 @@ def add_restore(commands: Commands) -> None:
     add_files(command)
     add_dials(command)
     _add_grain(command)
-    command.set_defaults(tasks=("denoise", "dejpeg"), level=None)
+    command.set_defaults(tasks=("photo",), level=None)
     for words_of_others in (("-l", "--level"), ("--level-map",), ("--sweep",)):
         command.add_argument(
             *words_of_others, nargs="*", action=_OfOtherCommands, dest="of_others", help=argparse.SUPPRESS
@@ -67,6 +67,11 @@ def add_dials(command: argparse.ArgumentParser, *, condition: str = "") -> None:
         "--noise", type=dial_with_least, metavar="SIGMA",
         help=f"{condition}level of the noise, as for `denoise`; auto (default) estimates it for each "
         "picture; 8+ estimates it, but uses at least 8; none leaves noise alone",
+    )  # fmt: skip
+    command.add_argument(
+        "--colour-noise", type=dial, metavar="SIGMA",
+        help=f"{condition}level of the noise of colours, where it differs from that of brightness: more "
+        "against blotches of colour; none leaves it alone; by default as --noise",
     )  # fmt: skip
     command.add_argument(
         "--jpeg-quality", type=dial, metavar="QUALITY",
@@ -182,13 +187,19 @@ def check_choice(options: argparse.Namespace) -> None:
 def _check_dials(options: argparse.Namespace) -> None:
     """Refuse dials that leave nothing to do, and a strength where nothing is estimated."""
     if options.command == "upscale" and not options.restore:
-        given = {"noise": options.noise, "jpeg-quality": options.jpeg_quality, "strength": options.strength}
+        given = {
+            "noise": options.noise,
+            "colour-noise": options.colour_noise,
+            "jpeg-quality": options.jpeg_quality,
+            "strength": options.strength,
+        }
         for name, value in given.items():
             if value is not None:
                 raise UsageError(
                     f"--{name} is for what `upscale` repairs first: add --restore, or leave it out"
                 )
-    dials = (options.noise, options.jpeg_quality)
+    colours = options.noise if options.colour_noise is None else options.colour_noise
+    dials = (options.noise, colours, options.jpeg_quality)
     if all(dial is not None and dial.is_off for dial in dials):
         raise UsageError(
             "--noise none and --jpeg-quality none leave nothing to repair; give only one of them"

@@ -27,7 +27,8 @@ def add_files(command: argparse.ArgumentParser) -> None:
     """Add the options of all commands that restore pictures."""
     command.set_defaults(to_width=None, to_height=None, long_side=None, model=None)
     command.set_defaults(grain=0.0, level_map=None, softness=None, sweep=None, region=None, singles=False)
-    command.set_defaults(restore=False, noise=None, jpeg_quality=None, strength=None)
+    command.set_defaults(restore=False, noise=None, colour_noise=None)
+    command.set_defaults(jpeg_quality=None, strength=None)
     add_inputs(
         command,
         "also accept folders, and restore all pictures in them; the results keep the folder structure, and "

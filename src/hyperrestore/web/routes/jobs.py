@@ -16,7 +16,7 @@ from hyperrestore.restore.repair import Mask
 from hyperrestore.web.messages import JobRequest, JobStatus
 from hyperrestore.web.pages import Job, Page, new_identity
 from hyperrestore.web.routes.photos import PHOTOS
-from hyperrestore.web.routes.repair import repair_of, result_size
+from hyperrestore.web.routes.repair import further_levels, repair_of, result_size
 from hyperrestore.web.routes.request import CHANGES, FoundJob, FoundPage, FoundPhoto, Here, body, failures
 from hyperrestore.web.shared import check_disk, end, forget, render
 
@@ -45,8 +45,8 @@ async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: R
     suffix = f".{asked.format}" if asked.format else photo.format.suffixes[0]
     identity = new_identity()
     how = f"-{width}x{height}" if any(asked.size) else "" if asked.level is None else f"-{asked.level:g}"
-    if asked.softness is not None:
-        how += f"-softness-{asked.softness:g}"
+    for unit, level in further_levels(asked).items():
+        how += f"-{unit.replace(' ', '-')}-{level:g}"
     name = f"{PurePath(photo.name).stem}-{asked.task}{how}{suffix}"
     if isinstance(repair.level_map, Mask):  # whose file may be removed before the job begins
         mask = repair.level_map._replace(path=page.folder / f"{identity}-map")

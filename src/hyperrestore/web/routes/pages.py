@@ -9,11 +9,14 @@ from fastapi.responses import StreamingResponse
 
 from hyperrestore import __version__
 from hyperrestore.level import Task
+from hyperrestore.restore.repair import takes_noise_out
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.web.messages import Axis, PageOpened, Suffix, TaskLevels
+from hyperrestore.web.routes.repair import FIELDS
 from hyperrestore.web.routes.request import CHANGES, Here, failures, open_page_of
 
 _USUAL = {
+    Task.PHOTO: [5.0, 10.0, 15.0, 25.0, 40.0],
     Task.DENOISE: [5.0, 15.0, 25.0, 40.0, 60.0],
     Task.DEJPEG: [80.0, 60.0, 40.0, 20.0, 10.0],
     Task.UPSCALE: [1.5, 2.0, 2.5, 3.0, 4.0],
@@ -72,9 +75,16 @@ def _levels(task: Task, restorer: Restorer) -> TaskLevels:
         strongest=most,
         usual=_USUAL[task],
         maps=task != Task.UPSCALE,
-        grain=task == Task.DENOISE,
+        grain=takes_noise_out(task),
         axes=[
-            Axis(unit=axis.unit, low=axis.low, high=axis.high, trained=axis.trained, origin=axis.origin)
+            Axis(
+                unit=axis.unit,
+                field=FIELDS[axis.unit],
+                low=axis.low,
+                high=axis.high,
+                trained=axis.trained,
+                origin=axis.origin,
+            )
             for axis in restorer.axes
         ],
     )

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from hyperrestore.arrays import Rows
 from hyperrestore.level import Task
 from hyperrestore.restore.repair import Repair, Size
+from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region
 from hyperrestore.web.messages import ShippedTask
 from hyperrestore.web.pages import Page
@@ -37,6 +38,8 @@ class View:
     level: float | None
     size: Size
     softness: float | None
+    colour_noise: float | None
+    jpeg_quality: float | None
     map: str | None
     map_level: float | None
     grain: float
@@ -60,6 +63,12 @@ def _view(
     softness: Annotated[
         float | None, Query(description="How soft the photo is, for a task with this level.")
     ] = None,
+    colour_noise: Annotated[
+        float | None, Query(description="For `photo`: the noise of colours; by default as `level`.")
+    ] = None,
+    jpeg_quality: Annotated[
+        float | None, Query(description="For `photo`: the quality at which it was saved, 100 for none.")
+    ] = None,
     map: Annotated[str | None, Query(description="A map of the photo.")] = None,
     map_level: Annotated[FiniteFloat | None, Query(description="The level where the map is black.")] = None,
     grain: Annotated[float, Query(ge=0, le=1, description="Share of the noise to put back.")] = 0.0,
@@ -69,7 +78,14 @@ def _view(
     region = Region(left, top, left + width, top + height)
     size = Size(to_width, to_height, long_side)
     background = priority == "background"
-    return View(region, reduce, task, level, size, softness, map, map_level, grain, quick, background)
+    further = softness, colour_noise, jpeg_quality
+    return View(region, reduce, task, level, size, *further, map, map_level, grain, quick, background)
+
+
+def _units(restorer: Restorer, repair: Repair) -> str:
+    """The units of the levels that are missing."""
+    estimated = zip(restorer.scales, repair.estimated, strict=True)
+    return " and ".join(axis.unit for axis, kind in estimated if kind is not None)
 
 
 @router.get(
@@ -97,7 +113,7 @@ async def show_region(
     if restorer is not None:
         repair, level_map = repair_of(restorer, page, photo, view, reduce=view.reduce)
         if repair.is_automatic:
-            raise HTTPException(422, f"{view.task} needs a level; give one in {restorer.scale.unit}")
+            raise HTTPException(422, f"{view.task} needs a level; give one in {_units(restorer, repair)}")
         size = result_size(shared, repair, *size)
     _check_region(view.region, size, shared.limits.view_pixels)
     if view.reduce not in photo.inputs or (level_map and view.reduce not in level_map.shares):

@@ -14,6 +14,12 @@ from hyperrestore.web.pages import Page
 from hyperrestore.web.photos import LevelMap, Photo
 from hyperrestore.web.shared import Shared
 
+FIELDS = {  # of requests, for further levels of a model, by their units
+    "softness": "softness",
+    "colour noise": "colour_noise",
+    "quality": "jpeg_quality",
+}
+
 
 class RepairRequest(Protocol):
     """What a request says about a repair; see `messages.JobRequest`."""
@@ -29,6 +35,14 @@ class RepairRequest(Protocol):
     @property
     def softness(self) -> float | None:
         """How soft the photo is, for a task that has this level."""
+
+    @property
+    def colour_noise(self) -> float | None:
+        """For a photo: the level of the noise of colours."""
+
+    @property
+    def jpeg_quality(self) -> float | None:
+        """For a photo: the quality at which it was saved."""
 
     @property
     def map(self) -> str | None:
@@ -64,16 +78,27 @@ def repair_of(
         raise HTTPException(
             422, f"a map needs the level where it is white; give one in {restorer.scale.unit}"
         )
-    levels = {} if level is None else {restorer.scale.unit: level}
+    levels = further_levels(asked)
+    if level is not None:
+        levels[restorer.scale.unit] = level
+        if restorer.task == Task.PHOTO:
+            levels.setdefault("colour noise", level)  # of all noise
     if asked.softness is not None:
         axis = restorer.axis("softness")
         levels[axis.unit] = (axis.check(asked.softness) + (reduce - 1) * axis.origin) / reduce
     if asked.map is None or level is None:
         return Repair(restorer.task, restorer.scales, levels, grain=asked.grain, size=size), None
     level_map = map_of(page, photo, asked.map)
-    black = weakest(restorer.scale) if asked.map_level is None else asked.map_level
-    mask = Mask(level_map.mask, black, levels.pop(restorer.scale.unit))
-    return Repair(restorer.task, restorer.scales, levels, mask, grain=asked.grain, size=size), level_map
+    black = {axis.unit: axis.origin for axis in restorer.axes if axis.unit in levels}
+    black[restorer.scale.unit] = weakest(restorer.scale) if asked.map_level is None else asked.map_level
+    mask = Mask(level_map.mask, black, levels)
+    return Repair(restorer.task, restorer.scales, None, mask, grain=asked.grain, size=size), level_map
+
+
+def further_levels(asked: RepairRequest) -> dict[str, float]:
+    """The levels that a request gives besides that of the task, by their units."""
+    given = {unit: getattr(asked, field) for unit, field in FIELDS.items()}
+    return {unit: level for unit, level in given.items() if level is not None}
 
 
 def weakest(scale: LevelScale) -> float:
