@@ -22,6 +22,9 @@ SIGMA = LevelScale("sigma", low=0, high=100, trained=(0, 75), origin=0, referenc
 QUALITY = LevelScale("quality", low=1, high=100, trained=(5, 95), origin=100, reference=20, spacing="log")
 SCALE = LevelScale("scale", low=1, high=6, trained=(1, 4), origin=1, reference=3, spacing="log")
 SOFTNESS = LevelScale("softness", low=0, high=3, trained=(0, 2), origin=1, reference=2, powers=(1, 2))
+NOISE = LevelScale("noise", low=0, high=100, trained=(0, 75), origin=0, reference=50)
+COLOUR_NOISE = LevelScale("colour noise", low=0, high=100, trained=(0, 75), origin=0, reference=50)
+SAVED = LevelScale("quality", low=1, high=100, trained=(5, 100), origin=100, reference=20, spacing="log")
 TINY = NetworkConfig("unet", widths=(8, 16), blocks=(1, 1), rank=2)
 SUBPIXEL = NetworkConfig("subpixel", widths=(8, 12), blocks=(1, 1), rank=2, subpixels=4)
 SMALL_PAPER = NetworkConfig("paper", widths=(8,), blocks=(2,))
@@ -135,6 +138,13 @@ def dejpeg_model(tmp_path_factory):
     """A model whose level is a JPEG quality."""
     path = tmp_path_factory.mktemp("dejpeg") / "dejpeg.safetensors"
     return write_model(path, TINY, task=Task.DEJPEG, scale=QUALITY)
+
+
+@pytest.fixture(scope="session")
+def photo_model(tmp_path_factory):
+    """A model whose levels are noise, colour noise and a JPEG quality."""
+    path = tmp_path_factory.mktemp("photo") / "photo.safetensors"
+    return write_model(path, TINY, task=Task.PHOTO, scale=NOISE, axes=(COLOUR_NOISE, SAVED))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import QUALITY, SIGMA
+from conftest import COLOUR_NOISE, NOISE, QUALITY, SAVED, SIGMA
 from hypothesis import given
 from hypothesis import strategies as st
 from makers import damaged, photo
@@ -15,7 +15,7 @@ from hyperrestore.cli.main import main
 from hyperrestore.detect.findings import Compression, Findings
 from hyperrestore.detect.noise import Noise
 from hyperrestore.errors import LevelError
-from hyperrestore.level import Task, times_as_strong
+from hyperrestore.level import Task, kinds_of, times_as_strong
 from hyperrestore.picture.containers.jpeg import LUMINANCE, quantisation_tables
 from hyperrestore.restore.repair import Repair, repairs_of
 from hyperrestore.restore.steps import steps_of
@@ -37,6 +37,11 @@ def _own_folder(tmp_path, monkeypatch):
 
 
 # --- A level times a strength -----------------------------------------------------------------------
+
+
+PHOTO = (NOISE, COLOUR_NOISE, SAVED)
+OF_PHOTO = kinds_of(Task.PHOTO, 3)
+ORIGINS = (0, 0, 100)
 
 
 @given(TASK_AND_LEVEL, FACTORS, FACTORS)
@@ -65,7 +70,7 @@ def test_the_steps_of_jpeg_are_multiplied(quality, factor):
 def test_what_is_found_is_multiplied_within_the_trained_levels(level, factor):
     task, found = level
     scale = SCALES[task]
-    applied = Repair(task, (scale,), strength=factor).automatic_level(found)
+    (applied,) = Repair(task, (scale,), strength=factor).automatic_levels({task: found}) or (scale.origin,)
     least, most = scale.trained
     assert least <= applied <= most
     wanted = found if factor == 1 else times_as_strong(task, found, factor)
@@ -77,14 +82,43 @@ def test_what_is_found_is_multiplied_within_the_trained_levels(level, factor):
 
 @given(st.none() | st.floats(0.1, 75), FACTORS, st.floats(0, 75))
 def test_a_least_sigma_is_a_least_sigma(found, factor, least):
-    plain = Repair(Task.DENOISE, (SIGMA,), strength=factor).automatic_level(found)
-    applied = Repair(Task.DENOISE, (SIGMA,), strength=factor, at_least=least).automatic_level(found)
-    assert (applied or 0) == max(plain or 0, least)
+    levels = {} if found is None else {Task.DENOISE: found}
+    (plain,) = Repair(Task.DENOISE, (SIGMA,), strength=factor).automatic_levels(levels) or (0,)
+    repair = Repair(Task.DENOISE, (SIGMA,), strength=factor, at_least=least)
+    (applied,) = repair.automatic_levels(levels) or (0,)
+    assert applied == max(plain, least)
 
 
 def test_nothing_found_is_nothing_however_strong():
-    assert Repair(Task.DEJPEG, (QUALITY,), strength=10).automatic_level(None) is None
-    assert Repair(Task.DENOISE, (SIGMA,), at_least=0).automatic_level(None) is None
+    assert Repair(Task.DEJPEG, (QUALITY,), strength=10).automatic_levels({}) is None
+    assert Repair(Task.DENOISE, (SIGMA,), at_least=0).automatic_levels({}) is None
+    assert Repair(Task.PHOTO, PHOTO, strength=10).automatic_levels({}) is None
+
+
+@given(
+    st.dictionaries(st.sampled_from(list(LEVELS)), st.floats(5, 75)),
+    st.dictionaries(st.sampled_from(["noise", "colour noise", "quality"]), st.floats(5, 75)),
+    FACTORS,
+)
+def test_each_level_of_a_photo_is_given_or_found(found, given, factor):
+    whole = {"strength": factor} if len(given) < 3 else {}
+    levels = Repair(Task.PHOTO, PHOTO, given, **whole).automatic_levels(found)
+    if not found and not given:
+        assert levels is None
+    for axis, kind, level in zip(PHOTO, OF_PHOTO, levels or ORIGINS, strict=True):
+        if axis.unit in given:
+            assert level == given[axis.unit]
+        elif kind not in found:
+            assert level == axis.origin
+        else:
+            wanted = times_as_strong(kind, found[kind], whole.get("strength", 1))
+            assert level == pytest.approx(axis.nearest_trained(wanted), abs=0.051)
+
+
+def test_a_least_noise_is_that_of_colours_too():
+    least = Repair(Task.PHOTO, PHOTO, at_least=8)
+    assert least.automatic_levels({}) == (8, 8, 100)
+    assert least.automatic_levels({Task.DENOISE: 20, Task.DEJPEG: 30}) == (20, 20, 30)
 
 
 # --- What is said -----------------------------------------------------------------------------------
@@ -127,6 +161,37 @@ SAID = {
         "(`--noise`) or a JPEG quality (`--jpeg-quality`) repairs it anyway",
     ),
 }  # fmt: skip
+
+SAID_OF_PHOTO = {
+    "as found": (
+        NOISY, {}, f"photo at noise and colour noise 8: {FOUND}", "photo at quality 40: JPEG quality 40, ",
+    ),
+    "more colour noise": (
+        NOISY, {"level": {"colour noise": 20}},
+        f"photo at noise 8: {FOUND}", "photo at colour noise 20, as given", "photo at quality 40: ",
+    ),
+    "stronger, at least": (
+        NOISY, {"strength": 1.5, "at_least": 15},
+        f"photo at noise and colour noise 15 (found 8, times 1.5, at least 15): {FOUND}",
+        "photo at quality 26.7 (found 40, times 1.5): ",
+    ),
+    "no noise": (CLEAN, {"level": {"quality": 30}}, "photo at quality 30, as given"),
+    "none wanted": (
+        NOISY, {"level": {"noise": 0, "colour noise": 0}}, "photo at quality 40: JPEG quality 40, ",
+    ),
+    "nothing": (CLEAN, {}, SAID["nothing"][2]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID_OF_PHOTO)
+def test_what_is_said_of_a_photo(photo_model, name):
+    findings, asked, *said = SAID_OF_PHOTO[name]
+    model = Restorer.load(photo_model, precision="fp32")
+    repairs = repairs_of([model], **{"level": None, **asked})
+    _, notes = steps_of([model], repairs, 20, 30, findings=findings)
+    assert len(notes) == len(said)
+    for note, start in zip(notes, said, strict=True):
+        assert note.startswith(start)
 
 
 @pytest.mark.parametrize(("count", "level"), [(2, (5, 40)), (1, (5,)), (1, (5, 40, 60)), (1, ())])
@@ -217,24 +282,33 @@ def test_restore_takes_levels(capsys):
     damaged("noisy.jpg", sigma=20, quality=85)
     _, (found,), _ = run(capsys, "restore noisy.jpg -o auto.png --noise auto --jpeg-quality auto")
     _, (plain,), _ = run(capsys, "restore noisy.jpg -o plain.png")
-    assert found["levels"] == plain["levels"] and found["levels"]["dejpeg"] == 85
-    noise = found["levels"]["denoise"]
+    assert found["levels"] == plain["levels"] and found["levels"]["photo"]["quality"] == 85
+    noise = found["levels"]["photo"]["noise"]
+    stronger = round(1.5 * noise, 1)
     levels = {
-        "--strength 1.5": {"denoise": round(1.5 * noise, 1), "dejpeg": 77.5},
-        "--noise 12": {"denoise": 12, "dejpeg": 85},
-        "--noise 12 --strength 2": {"denoise": 12, "dejpeg": 70},
-        "--noise none": {"dejpeg": 85},
-        "--jpeg-quality none": {"denoise": noise},
-        "--noise none --jpeg-quality 30": {"dejpeg": 30},
-        "--noise 3+": {"denoise": noise, "dejpeg": 85},
-        "--noise 40+": {"denoise": 40, "dejpeg": 85},
-        "--noise 30+ --strength 0.1": {"denoise": 30, "dejpeg": 98.5},
+        "": (noise, noise, 85),
+        "--strength 1.5": (stronger, stronger, 77.5),
+        "--noise 12": (12, 12, 85),
+        "--noise 12 --strength 2": (12, 12, 70),
+        "--noise 12 --colour-noise 30": (12, 30, 85),
+        "--noise 12 --colour-noise auto": (12, noise, 85),
+        "--colour-noise 30": (noise, 30, 85),
+        "--colour-noise none": (noise, 0, 85),
+        "--noise none": (0, 0, 85),
+        "--noise none --colour-noise 30": (0, 30, 85),
+        "--jpeg-quality none": (noise, noise, 100),
+        "--noise none --jpeg-quality 30": (0, 0, 30),
+        "--noise 3+": (noise, noise, 85),
+        "--noise 40+": (40, 40, 85),
+        "--noise 30+ --strength 0.1": (30, 30, 98.5),
     }
     for number, (words, expected) in enumerate(levels.items()):
         code, (result,), said = run(capsys, f"restore noisy.jpg -o {number}.png {words}")
-        assert code == 0 and result["levels"] == pytest.approx(expected), words
+        applied = tuple(result["levels"]["photo"][unit] for unit in ("noise", "colour noise", "quality"))
+        assert code == 0 and applied == pytest.approx(expected), words
         if "--strength 1.5" in words:
-            assert f"denoise at sigma {1.5 * noise:.3g} (found {noise:g}, times 1.5): noise of" in said[0]
+            note = f"photo at noise and colour noise {stronger:g} (found {noise:g}, times 1.5): noise of"
+            assert note in said[0]
 
 
 def test_each_command_takes_a_strength(capsys):
@@ -254,13 +328,13 @@ def test_a_folder_and_its_report(capsys):
     words = "restore in -r -o out --noise 6+ --jpeg-quality none --strength 0.5 --report report.json"
     code, results, said = run(capsys, words)
     assert code == 0 and len(results) == 2
-    noise = {Path(result["source"]).name: result["levels"]["denoise"] for result in results}
+    noise = {Path(result["source"]).name: result["levels"]["photo"]["noise"] for result in results}
     assert noise["clean.png"] == 6 and noise["noisy.png"] == pytest.approx(10, abs=1.5)
-    assert any("in/clean.png: denoise at sigma 6 (at least 6): " in line for line in said)
+    assert any("in/clean.png: photo at noise and colour noise 6 (at least 6): " in line for line in said)
     report = json.loads(Path("report.json").read_text())
     asked = {"noise": "6+", "jpeg_quality": "none", "strength": 0.5, "level": None}
     assert {name: report["settings"][name] for name in asked} == asked
-    assert [model["task"] for model in report["models"]] == ["denoise"]
+    assert [model["task"] for model in report["models"]] == ["photo"]
     main(["restore", "in/clean.png", "-o", "a.png", "--report", "report.json"])
     report = json.loads(Path("report.json").read_text())
     assert report["settings"]["noise"] is None and report["settings"]["strength"] is None
@@ -272,9 +346,11 @@ REFUSED = {
     "restore --noise much": "--noise: 'much' is not a number, auto or none",
     "restore --noise much+": "--noise: 'much+' is not a number with + behind it, as 8+",
     "restore --noise +": "'+' is not a number with +",
-    "restore --noise 101": "sigma 101.0 is not accepted",
-    "restore --noise nan": "sigma nan is not accepted",
-    "restore --noise 101+": "sigma 101.0 is not accepted",
+    "restore --noise 101": "noise 101.0 is not accepted",
+    "restore --noise nan": "noise nan is not accepted",
+    "restore --noise 101+": "noise 101.0 is not accepted",
+    "restore --colour-noise 101": "colour noise 101.0 is not accepted",
+    "restore --noise none --jpeg-quality none --colour-noise none": "leave nothing to repair",
     "restore --jpeg-quality 0": "quality 0.0 is not accepted",
     "restore --jpeg-quality 40+": "--jpeg-quality: '40+' is not a number, auto or none",
     "restore --strength 0": "strength 0.0 is not accepted: give a number from 0.1 to 10",

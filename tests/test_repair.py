@@ -21,6 +21,7 @@ from hyperrestore import (
 from hyperrestore.cli.main import main
 from hyperrestore.level import SHIPPED, Task
 from hyperrestore.picture.file import Picture, write_picture
+from hyperrestore.restore.file import repair_file
 from hyperrestore.restore.in_memory import restore_part
 from hyperrestore.restore.repair import Mask, Repair, Size, repair_at, repairs_of
 from hyperrestore.restore.sheet import repairs_at, sweep
@@ -28,6 +29,7 @@ from hyperrestore.run.level_map import level_rows
 
 HEIGHT, WIDTH = 40, 56
 WHOLE = {
+    "photo": Region(0, 0, WIDTH, HEIGHT),
     "denoise": Region(0, 0, WIDTH, HEIGHT),
     "dejpeg": Region(0, 0, WIDTH, HEIGHT),
     "upscale": Region(0, 0, 84, 60),
@@ -44,8 +46,13 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def models(tiny_model, dejpeg_model, subpixel_model):
-    return {"denoise": tiny_model, "dejpeg": dejpeg_model, "upscale": subpixel_model}
+def models(photo_model, tiny_model, dejpeg_model, subpixel_model):
+    return {
+        "photo": photo_model,
+        "denoise": tiny_model,
+        "dejpeg": dejpeg_model,
+        "upscale": subpixel_model,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +156,56 @@ def test_a_mask_gives_the_same_samples_as_its_levels(tmp_path, models, restorers
     np.testing.assert_array_equal(on_the_page(source, restorer, repair), expected)
     whole = restore_part(restorer, repair, read_picture(source), WHOLE[task])
     np.testing.assert_array_equal(np.rint(whole * most), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("grain", [0.0, 0.4])
+def test_every_way_gives_the_same_samples_of_a_photo(tmp_path, restorers, kind, grain):
+    source = photo(tmp_path / kind, **KINDS[kind])
+    restorer, most = restorers["photo"], 2 ** KINDS[kind].get("bits", 8) - 1
+    level = {"noise": 12, "colour noise": 30, "quality": 40}
+    restore_file(restorer, source, tmp_path / f"file-{kind}", level, grain=grain)
+    expected = samples(tmp_path / f"file-{kind}")
+
+    in_memory = restorer(read_picture(source), level, grain=grain)
+    np.testing.assert_array_equal(np.rint(in_memory.pixels * most), expected)
+    region = restorer.region(read_picture(source), level, WHOLE["photo"], grain=grain)
+    np.testing.assert_array_equal(region, in_memory.pixels)
+    (repair,) = repairs_of([restorer], level, grain=grain)
+    np.testing.assert_array_equal(on_the_page(source, restorer, repair), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mask_sets_every_level_of_a_photo(tmp_path, restorers, kind):
+    source = photo(tmp_path / kind, **KINDS[kind])
+    restorer, most = restorers["photo"], 2 ** KINDS[kind].get("bits", 8) - 1
+    grey = np.broadcast_to(np.linspace(0, 1, WIDTH, dtype=np.float32), (1, HEIGHT, WIDTH))
+    mask = tmp_path / "mask.png"
+    write_picture(mask, Picture(np.array(grey), None, PictureInfo(WIDTH, HEIGHT, 1)))
+    black = {"noise": 0, "colour noise": 5, "quality": 100}
+    white = {"noise": 20, "colour noise": 40, "quality": 30}
+    repair = Repair(restorer.task, restorer.scales, level_map=Mask(mask, black, white))
+    repair_file([restorer], [repair], source, tmp_path / f"file-{kind}")
+    expected = samples(tmp_path / f"file-{kind}")
+
+    ends = tuple(black.values()), tuple(white.values())
+    levels = level_rows(mask, height=HEIGHT, width=WIDTH, black=ends[0], white=ends[1])(0, HEIGHT)
+    np.testing.assert_array_equal(np.rint(restorer(read_picture(source), levels).pixels * most), expected)
+    np.testing.assert_array_equal(on_the_page(source, restorer, repair), expected)
+
+
+def test_a_map_of_one_level_leaves_the_others_at_their_origin(restorers):
+    restorer, picture = restorers["photo"], np.random.default_rng(0).random((3, 40, 56), np.float32)
+    noise = np.full((40, 56), 12.0, np.float32)
+    np.testing.assert_allclose(restorer(picture, noise), restorer(picture, 12), atol=2e-4)
+    noise[:, :20] = 0
+    assert np.array_equal(restorer(picture, noise)[..., :20], picture[..., :20]), "nothing to repair there"
+
+
+def test_a_photo_without_damage_stays_as_it_is(restorers):
+    picture = np.random.default_rng(0).random((3, 40, 56), np.float32)
+    assert np.array_equal(restorers["photo"](picture, 0), picture)
+    assert not np.array_equal(restorers["photo"](picture, {"noise": 0, "quality": 90}), picture)
 
 
 def test_a_panel_of_a_sheet_is_that_part_of_the_file(tmp_path, restorers):

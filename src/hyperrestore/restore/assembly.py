@@ -32,6 +32,7 @@ from hyperrestore.run.engine import (
     Region,
     check_region,
     from_floats,
+    level_channels,
     restore_region,
     restore_rows,
     to_floats,
@@ -303,6 +304,7 @@ class Watched:
     ) -> None:
         self._backend, self._before, self._after = backend, before, after
         self.halo, self.multiple = backend.halo, backend.multiple
+        self.axes = level_channels(backend)
         self.subpixels = backend.subpixels if has_subpixels(backend) else 1
 
     def __call__(self, window: Pixels, /) -> Pixels:

@@ -33,7 +33,8 @@ class Region(NamedTuple):
 class Backend(Protocol):
     """A network whose kernels are generated: a window of a picture in, the restored window out.
 
-    What wraps another backend sets both attributes when it is made, from those of the other.
+    What wraps another backend sets both attributes when it is made, from those of the other, and `axes` as
+    well (see `level_channels`).
 
     Attributes:
         halo: How far away a pixel of the result can depend on the window, pixels.
@@ -55,6 +56,11 @@ class Backend(Protocol):
         """
 
 
+def level_channels(backend: Backend) -> int:
+    """How many levels a backend takes for each pixel, as the last channels of windows: its `axes`, or 0."""
+    return getattr(backend, "axes", 0)
+
+
 class Grain:
     """A backend that puts back a share of the luminance noise that it removed.
 
@@ -66,6 +72,7 @@ class Grain:
     def __init__(self, backend: Backend, share: float) -> None:
         self.backend, self.share = backend, share
         self.halo, self.multiple = backend.halo, backend.multiple
+        self.axes = level_channels(backend)
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window, and put grain back."""
@@ -102,8 +109,8 @@ def run_tiled(backend: Backend, pixels: Pixels, *, size: int = TILE) -> Pixels:
     see, clipped at the picture's border.
 
     Args:
-        backend: Network with its kernels generated for one level.
-        pixels: Picture (c, h, w), floating point, values in [0, 1].
+        backend: Network with its kernels generated for one level; or for a level of each pixel.
+        pixels: Picture (c, h, w), floating point, values in [0, 1]; behind it the levels, if there are any.
         size: Side of the kept part of a tile, pixels. Larger is faster and needs more memory.
 
     Returns:
@@ -120,7 +127,7 @@ def run_tiled(backend: Backend, pixels: Pixels, *, size: int = TILE) -> Pixels:
     if not np.isfinite(pixels).all():
         raise UsageError("the pixels contain infinities or NaN; a picture has values in [0, 1]")
     if pixels.size:
-        check_floats(pixels[:-1] if len(pixels) in (2, 4, 8) else pixels)  # the others are levels
+        check_floats(pixels[: len(pixels) - level_channels(backend)])
     restored = restore_rows(
         backend,
         lambda top, bottom: pixels[:, top:bottom],

@@ -16,7 +16,7 @@ import numpy as np
 
 from hyperrestore.arrays import Float64, Pixels, Rows
 from hyperrestore.picture.info import PictureInfo
-from hyperrestore.run.engine import Backend, to_floats
+from hyperrestore.run.engine import Backend, level_channels, to_floats
 
 Curve = Float64
 
@@ -79,6 +79,7 @@ class LinearResult:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.halo, self.multiple = backend.halo, backend.multiple
+        self.axes = level_channels(backend)
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window."""

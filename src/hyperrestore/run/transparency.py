@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hyperrestore.arrays import Bool, Pixels, Rows
-from hyperrestore.run.engine import Backend, to_floats
+from hyperrestore.run.engine import Backend, level_channels, to_floats
 
 HIDDEN = np.float32(
     1 / 255
@@ -148,13 +148,14 @@ class VisibleOnly:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.halo, self.multiple = backend.halo, backend.multiple
+        self.axes = level_channels(backend)
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore the first c of 2 c + 1 channels (h, w), with the next c where nothing is visible.
 
-        A channel more, the levels, goes to the backend. The result has c channels.
+        Further channels, the levels, go to the backend. The result has c channels.
         """
-        c = (len(window) - 1) // 2
+        c = (len(window) - 1 - self.axes) // 2
         own, shown, levels = window[c : 2 * c], window[2 * c] > 0.5, window[2 * c + 1 :]
         if not shown.any():
             return own
