@@ -5,8 +5,8 @@
     python benchmarks/real.py FOLDER --save            # record the results and update docs/quality.md
 
 PSNR is on RGB, with the result in 8 bits. `restore` estimates its levels from the file, and may find JPEG as
-well. The denoiser, BM3D and non-local means are tried at several sigmas; the table gives the best for each
-crop, and the best for all crops together.
+well. Its network at the quality that is found, the denoiser, BM3D and non-local means are tried at several
+sigmas; the table gives the best for each crop, and the best for all crops together.
 """
 
 from __future__ import annotations
@@ -52,13 +52,14 @@ def find_pairs(folder: Path) -> Pairs:
     return pairs
 
 
-def restore_all(pairs: Pairs) -> list[float]:
-    """PSNR of the result of `restore` for each file."""
-    restorers, scores = [Restorer.load(Task.DENOISE), Restorer.load(Task.DEJPEG)], []
+def restore_all(pairs: Pairs, noise: float | None = None) -> list[float]:
+    """PSNR of the result of `restore` for each file; with the noise that is given, or found."""
+    restorer, scores = Restorer.load(Task.PHOTO), []
+    level = None if noise is None else {"noise": noise, "colour noise": noise}
     with TemporaryDirectory() as name:
         for noisy, mean in pairs:
             restored = Path(name, f"{noisy.stem}.png")
-            restore_file(restorers, noisy, restored, None)
+            restore_file(restorer, noisy, restored, level)
             scores.append(psnr(read_picture(restored).pixels, read_picture(mean).pixels))
     return scores
 
@@ -93,8 +94,9 @@ def measure(folder: Path, *, peers: bool) -> list[Real]:
     rows = [row("input", list(given)), row("restore", restore_all(pairs), found)]
     methods: list[tuple[str, Evaluated]] = [("denoise", Restorer.load(Task.DENOISE))]
     methods += [(name_of(key), PEERS[key].make()) for key in ("bm3d", "nlm") if peers]
-    for name, method in methods:
-        scores = at_levels(method, pairs, SIGMAS)
+    tried = [("restore", np.array([restore_all(pairs, sigma) for sigma in SIGMAS]))]
+    tried += [(name, at_levels(method, pairs, SIGMAS)) for name, method in methods]
+    for name, scores in tried:
         best = int(scores.mean(axis=1).argmax())
         rows.append(row(f"{name}, the best sigma for each crop", list(scores.max(axis=0))))
         rows.append(row(f"{name}, sigma {SIGMAS[best]:g} for all", list(scores[best])))

@@ -27,14 +27,14 @@ from hyperrestore.run.engine import Backend
 SIGMAS, QUALITIES = (0, 5, 10, 20, 40), (30, 80, 92)
 WAYS = (
     "input", "JPEG only", "noise only", "JPEG, noise", "noise, JPEG", "noise, JPEG, sigma true",
-    "JPEG, noise, sigma found after JPEG repair",
+    "JPEG, noise, sigma found after JPEG repair", "one network", "one network, sigma true",
 )  # fmt: skip
 
 
 @cache
-def network(task: Task, level: float) -> Backend:
-    """The network for one level, generated once."""
-    return Restorer.load(task).at(level, bits=8)
+def network(task: Task, *levels: float) -> Backend:
+    """The network for its levels, generated once."""
+    return Restorer.load(task).network(levels, bits=8)
 
 
 def dejpeg(pixels: Pixels, quality: int) -> Pixels:
@@ -45,6 +45,12 @@ def dejpeg(pixels: Pixels, quality: int) -> Pixels:
 def denoise(pixels: Pixels, sigma: float) -> Pixels:
     """Remove noise."""
     return pixels if sigma == 0 else run_tiled(network(Task.DENOISE, float(round(min(sigma, 75)))), pixels)
+
+
+def both(pixels: Pixels, sigma: float, quality: int) -> Pixels:
+    """Remove noise and repair JPEG compression in one pass."""
+    noise = float(round(min(sigma, 75)))
+    return run_tiled(network(Task.PHOTO, noise, noise, quality), pixels)
 
 
 def found(pixels: Pixels) -> float:
@@ -66,6 +72,8 @@ def scores(clean: Pixels, sigma: int, quality: int, seed: int) -> list[float]:
         dejpeg(denoise(picture, estimate), quality),
         dejpeg(denoise(picture, sigma), quality),
         denoise(repaired, found(repaired)),
+        both(picture, estimate, quality),
+        both(picture, sigma, quality),
     )
     return [psnr(result, clean) for result in results]
 

@@ -23,7 +23,8 @@ from hyperrestore.level import SHIPPED, Task
 from hyperrestore.picture.file import Picture, write_picture
 from hyperrestore.restore.file import repair_file
 from hyperrestore.restore.in_memory import restore_part
-from hyperrestore.restore.repair import Mask, Repair, Size, repair_at, repairs_of
+from hyperrestore.restore.levels import Mask
+from hyperrestore.restore.repair import Repair, Size, repair_at, repairs_of
 from hyperrestore.restore.sheet import repairs_at, sweep
 from hyperrestore.run.level_map import level_rows
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from hyperrestore.restore.batch import Failure
     from hyperrestore.restore.file import Success
     from hyperrestore.restore.ledger import Ledger
-    from hyperrestore.restore.repair import Level, Repair
+    from hyperrestore.restore.levels import Level
+    from hyperrestore.restore.repair import Repair
     from hyperrestore.restore.restorer import Restorer
 
 ResultSize = Callable[[int, int], tuple[int, int]]  # width and height of a picture -> those of its result

@@ -17,7 +17,12 @@ from hyperrestore.network.checkpoint import Description, read_description
 from hyperrestore.restore.restorer import Restorer, model_path
 from hyperrestore.run.backend import Precision
 
-TAGS = {Task.DENOISE: "denoising", Task.DEJPEG: "jpeg-artifacts-removal", Task.UPSCALE: "super-resolution"}
+TAGS = {
+    Task.PHOTO: ["denoising", "jpeg-artifacts-removal"],
+    Task.DENOISE: ["denoising"],
+    Task.DEJPEG: ["jpeg-artifacts-removal"],
+    Task.UPSCALE: ["super-resolution"],
+}
 LICENCE = "apache-2.0"  # of the models of the package
 LOADED = ("*.safetensors", "*.onnx", "*.ranges.json")
 LINK_OUT = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")  # of a card, to a file that is not beside it
@@ -149,7 +154,7 @@ def _files(path: Path, card: str) -> Iterator[Path]:
 
 def _front_matter(description: Description, licence: str | None, datasets: Sequence[str]) -> str:
     """What the hub reads at the top of a card; JSON is YAML."""
-    tags = ["image-restoration", *filter(None, [TAGS.get(description.task)])]
+    tags = ["image-restoration", *TAGS[description.task]]
     entries = {
         "license": licence,
         "library_name": "hyperrestore",

@@ -22,7 +22,8 @@ from hyperrestore.arrays import Pixels, Rows
 from hyperrestore.errors import UsageError
 from hyperrestore.level import Task
 from hyperrestore.picture.reader import MAX_PIXELS
-from hyperrestore.restore.repair import Mask, Repair, TaskAndScales
+from hyperrestore.restore.levels import Mask
+from hyperrestore.restore.repair import Repair, TaskAndScales
 from hyperrestore.run.beforehand import RepairedRows, repaired_regions
 from hyperrestore.run.engine import (
     TILE,

@@ -25,7 +25,8 @@ from hyperrestore.restore.assembly import (
     stored,
     with_levels,
 )
-from hyperrestore.restore.repair import Level, Repair, Size, repairs_of
+from hyperrestore.restore.levels import Level
+from hyperrestore.restore.repair import Repair, Size, repairs_of
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.restore.steps import Reported, reported, steps_of
 from hyperrestore.run.engine import TILE

@@ -12,24 +12,10 @@ import numpy as np
 from hyperrestore.arrays import Pixels
 from hyperrestore.errors import UsageError
 from hyperrestore.level import LevelScale, Task, as_number, kinds_of, times_as_strong
+from hyperrestore.restore.levels import Level, Mask, by_unit, check_map, map_ends, with_main
 from hyperrestore.run.enlarge import enlarged_size, is_as_large
 
-Level = float | Mapping[str, float]  # one, or several by their units
 STRENGTHS = (0.1, 10.0)  # the least and the most that an estimated level is multiplied by
-
-
-class Mask(NamedTuple):
-    """A picture of any size whose brightness sets the level of each pixel (see `level_map`).
-
-    Attributes:
-        path: Its file.
-        black: Level where it is black; or several, by their units.
-        white: Level where it is white; or the same ones.
-    """
-
-    path: Path
-    black: Level
-    white: Level
 
 
 class Size(NamedTuple):
@@ -99,11 +85,11 @@ class Repair:
     def __post_init__(self) -> None:
         """Refuse what the model can do to no picture."""
         self._check_extras()
-        given = _by_unit(self.scales, self.level)
+        given = by_unit(self.scales, self.level)
         main = self.scales[0].unit
         kinds = kinds_of(self.task, len(self.scales))
         if self.level_map is not None:
-            _check_map(self.scales, self.level_map, given)
+            check_map(self.scales, self.level_map, given)
             kinds = (None,) * len(kinds)
         if self.task == Task.UPSCALE:
             _check_extent(main in given, self.size)
@@ -169,7 +155,7 @@ class Repair:
         """
         if self.level_map is None:
             raise UsageError("this repair has no map of levels")
-        ends = _ends(self.scales, self.level_map)
+        ends = map_ends(self.scales, self.level_map)
         levels = zip(self.scales, self._given, strict=True)
         given = [(axis.unit, axis.origin if level is None else level) for axis, level in levels]
         black, white = (tuple(end.get(unit, level) for unit, level in given) for end in ends)
@@ -333,7 +319,7 @@ def _given(models: Sequence[TaskAndScales], level: Level | None, softness: float
     softnesses = {} if softness is None else {"softness": softness}
     if softnesses and isinstance(level, Mapping) and "softness" in level:
         raise UsageError(f"a softness of {level['softness']!r} and of {softness!r} is given; give one")
-    return _by_unit(scales, level) | _by_unit(scales, softnesses)
+    return by_unit(scales, level) | by_unit(scales, softnesses)
 
 
 def takes_noise_out(task: Task) -> bool:
@@ -353,86 +339,7 @@ def repair_at(model: TaskAndScales, level: Level | Pixels, *, grain: float = 0.0
             return Repair(model.task, model.scales, level_map=level, grain=grain)
         level = level.item()
     others = {axis.unit: axis.origin for axis in model.scales[1:]}
-    return Repair(model.task, model.scales, others | _with_main(model.scales, level), grain=grain)
-
-
-def check_levels(scales: Sequence[LevelScale], level: Level) -> tuple[float, ...]:
-    """A level for each axis of a model.
-
-    Args:
-        scales: Of the model: its level, and those of further axes.
-        level: As for `Repair`; the task's must be given.
-
-    Raises:
-        LevelError: The model does not accept a level.
-        UsageError: It has no such level, or that of the task is missing.
-
-    Warns:
-        ExtrapolationWarning: A level lies outside the trained ones.
-    """
-    given = _with_main(scales, level)
-    return tuple(axis.check(given.get(axis.unit, axis.origin)) for axis in scales)
-
-
-def _with_main(scales: Sequence[LevelScale], level: Level) -> dict[str, float]:
-    """Levels by their units, including the task's."""
-    given = _by_unit(scales, level) if isinstance(level, Mapping) else {scales[0].unit: level}
-    if scales[0].unit not in given:
-        raise UsageError(f"the level {scales[0].unit!r} is missing; give it by name")
-    return given
-
-
-def _by_unit(scales: Sequence[LevelScale], level: Level | None) -> dict[str, float]:
-    """Levels by their units; refuses those that the model does not have."""
-    if level is None:
-        return {}
-    given = dict(level) if isinstance(level, Mapping) else {scales[0].unit: level}
-    for unit in given:
-        if unit not in (scale.unit for scale in scales):
-            raise UsageError(no_such_level(scales, unit))
-    return given
-
-
-def no_such_level(scales: Sequence[LevelScale], unit: str) -> str:
-    """The message about a level that a model does not have."""
-    return f"this model has no level {unit!r}; it takes {', '.join(scale.unit for scale in scales)}"
-
-
-def _check_map(scales: Sequence[LevelScale], level_map: Mask | Pixels, given: Mapping[str, float]) -> None:
-    """Check the lowest and the highest levels of a map, and that they are not given as well."""
-    if not isinstance(level_map, Mask):
-        kind = level_map.dtype.kind
-        several = level_map.ndim == 3 and len(level_map) == len(scales)
-        if not (level_map.ndim == 2 or several) or kind not in "iuf" or not level_map.size:
-            each = f", or ({len(scales)}, h, w)" if len(scales) > 1 else ""
-            raise UsageError(
-                f"levels of shape {level_map.shape} and type {level_map.dtype} do not fit: a picture takes "
-                f"numbers (h, w){each}"
-            )
-    black, white = _ends(scales, level_map)
-    if black.keys() != white.keys():
-        raise UsageError(
-            f"a mask needs the same levels where it is black and where it is white; got {', '.join(black)} "
-            f"and {', '.join(white)}"
-        )
-    for axis in scales:
-        if axis.unit not in black:
-            continue
-        if axis.unit in given:
-            raise UsageError(f"a {axis.unit} of {given[axis.unit]!r} and a map are two levels; give one")
-        for level in dict.fromkeys((black[axis.unit], white[axis.unit])):
-            axis.check(level)
-
-
-def _ends(
-    scales: Sequence[LevelScale], level_map: Mask | Pixels
-) -> tuple[dict[str, float], dict[str, float]]:
-    """By its unit, each level that a map sets, at both ends of the map."""
-    if isinstance(level_map, Mask):
-        return _by_unit(scales, level_map.black), _by_unit(scales, level_map.white)
-    maps = zip(scales, level_map if level_map.ndim == 3 else level_map[None], strict=False)
-    ends = [(axis.unit, float(own.min()), float(own.max())) for axis, own in maps]
-    return {unit: low for unit, low, _ in ends}, {unit: high for unit, _, high in ends}
+    return Repair(model.task, model.scales, others | with_main(model.scales, level), grain=grain)
 
 
 def _check_extent(has_scale: bool, size: Size) -> None:

@@ -16,7 +16,8 @@ from hyperrestore.level import SHIPPED, LevelScale, Task
 from hyperrestore.network.checkpoint import Description, read_description
 from hyperrestore.picture.file import Picture, enlarged_picture
 from hyperrestore.restore.in_memory import pixels_of, restore_part
-from hyperrestore.restore.repair import Level, check_levels, no_such_level, repair_at
+from hyperrestore.restore.levels import Level, check_levels, no_such_level
+from hyperrestore.restore.repair import repair_at
 from hyperrestore.run.backend import MapBackend, NetworkBackend, Precision
 from hyperrestore.run.device import placement
 from hyperrestore.run.engine import TILE, Region

@@ -15,7 +15,7 @@ from typing import Any
 
 from hyperrestore.errors import HyperrestoreError, PictureError
 from hyperrestore.level import Task
-from hyperrestore.restore.repair import Mask
+from hyperrestore.restore.levels import Mask
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.web.executor import FairExecutor
 from hyperrestore.web.messages import Limits

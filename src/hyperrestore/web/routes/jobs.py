@@ -12,7 +12,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from hyperrestore.restore.repair import Mask
+from hyperrestore.restore.levels import Mask
 from hyperrestore.web.messages import JobRequest, JobStatus
 from hyperrestore.web.pages import Job, Page, new_identity
 from hyperrestore.web.routes.photos import PHOTOS

@@ -7,7 +7,8 @@ from typing import Protocol
 from fastapi import HTTPException
 
 from hyperrestore.level import LevelScale, Task
-from hyperrestore.restore.repair import ANY_SIZE, Mask, Repair, Size
+from hyperrestore.restore.levels import Mask
+from hyperrestore.restore.repair import ANY_SIZE, Repair, Size
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.enlarge import enlarged_size
 from hyperrestore.web.pages import Page
