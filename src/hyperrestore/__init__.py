@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from hyperrestore.restore.restorer import Restorer
     from hyperrestore.run.engine import Backend, Region, restore_region, run_tiled
 
-__version__ = "0.21.0"
+__version__ = "0.22.0"
 
 # Silent unless the program that uses the package gives this logger a handler of its own.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
