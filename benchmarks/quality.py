@@ -39,7 +39,7 @@ from score_cache import Cache, Source
 from hyperrestore import __version__
 from hyperrestore.atomic import write_atomically
 from hyperrestore.errors import ExtrapolationWarning
-from hyperrestore.level import SHIPPED, Task
+from hyperrestore.level import Task
 from hyperrestore.network.checkpoint import read_description
 
 RECORDS = Path(__file__).parent / "results"
@@ -63,7 +63,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--also", nargs="+", default=[], metavar="NAME=MODEL", help="additional models")
     parser.add_argument("--only", default=",".join(NAMES), help=f"some of {','.join(NAMES)}")
     parser.add_argument(
-        "--task", nargs="+", choices=list(SHIPPED), default=list(SHIPPED), help="only these sections"
+        "--task", nargs="+", choices=list(HEADINGS), default=list(HEADINGS), help="only these sections"
     )
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--levels", nargs="+", type=float, help="only these of the tables' levels")

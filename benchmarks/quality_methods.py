@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hyperrestore import Restorer
 from hyperrestore.errors import CheckpointError
 from hyperrestore.level import SHIPPED, Task
 from hyperrestore.measure.degrade import Protocol
-from hyperrestore.measure.evaluate import Evaluated
+from hyperrestore.measure.evaluate import Evaluated, along_axis
 from hyperrestore.network.architectures import count_parameters, load_network, multiply_adds
 from hyperrestore.network.checkpoint import Description, load_checkpoint, read_description, weights_digest
 from hyperrestore.network.hyper import materialize
@@ -138,6 +138,8 @@ def load(options: argparse.Namespace, version: str) -> Loaded:
     loaded = Loaded([of_model(key, path, version) for key, path in models], [], [])
     loaded.costs.extend((read_description(path).task, cost(key, path)) for key, path in models)
     loaded.missing.extend(not_asked(asked, options.only))
+    if "photo" in asked:
+        add_photo(loaded, wanted, version)
     if "int8" in asked:
         add_int8(loaded, ours, version)
     if "paper" in asked:
@@ -158,6 +160,16 @@ def not_asked(asked: Sequence[str], only: str) -> list[Missing]:
         for key in NAMES
         if key not in asked
     ]
+
+
+def add_photo(loaded: Loaded, wanted: set[Task], version: str) -> None:
+    """Add our model for photos, measured on one kind of damage, its other levels saying none."""
+    path = MODELS / f"{Task.PHOTO}.safetensors"
+    for task in (Task.DENOISE, Task.DEJPEG):
+        if task in wanted:
+            method = of_model("photo", path, version)
+            loaded.methods.append(replace(method, restorer=along_axis(method.restorer, task)))
+            loaded.costs.append((task, cost("photo", path)))
 
 
 def add_int8(loaded: Loaded, ours: dict[Task, Path], version: str) -> None:

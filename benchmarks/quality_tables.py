@@ -9,8 +9,8 @@ from hyperrestore.measure.degrade import Protocol
 
 # In their order on the page, whichever was measured last.
 NAMES = {
-    "ours": "ours", "int8": "ours in int8", "paper": "the paper's network", "bm3d": "BM3D",
-    "nlm": "non-local means", "srmdnf": "SRMDNF", "waifu2x-photo": "waifu2x, photo",
+    "ours": "ours", "photo": "ours, photo", "int8": "ours in int8", "paper": "the paper's network",
+    "bm3d": "BM3D", "nlm": "non-local means", "srmdnf": "SRMDNF", "waifu2x-photo": "waifu2x, photo",
     "waifu2x-cunet": "waifu2x, cunet",
 }  # fmt: skip
 HEADINGS = {Task.DENOISE: "Denoising", Task.DEJPEG: "JPEG repair", Task.UPSCALE: "Upscaling"}

@@ -380,3 +380,32 @@ def test_a_wrong_recipe_is_refused(tmp_path, old, new, named):
     path.write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(RecipeError, match=f"(?s){named}"):
         read_recipe(path)
+
+
+# --- The shipped model ------------------------------------------------------------------------------
+
+DAMAGE = {"noise": (20, 20, 100), "coloured": (8, 25, 100), "saved": (20, 20, 60)}
+DIALS = {"noise": (0, 4, 8, 14, 20), "colour noise": (0, 4, 8, 16, 25), "quality": (100, 90, 75, 60)}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_residual_noise_falls_with_each_dial_at_every_setting_of_the_others(name):
+    """Up to what is really there: beyond it, there is no more noise to fall."""
+    damage = dict(zip(DIALS, DAMAGE[name], strict=True))
+    rows, columns = np.mgrid[:96, :96] / 95
+    clean = np.stack([0.35 + 0.3 * columns, 0.5 + 0.1 * rows, 0.6 - 0.3 * columns]).astype(np.float32)
+    restorer = Restorer.load("photo", precision="fp32")
+    degraded = damaged_photo(clean, DAMAGE[name], np.random.default_rng(0))
+    strength = {scale.unit: scale.strength for scale in restorer.scales}
+    settings = {
+        unit: [value for value in values if strength[unit](value) <= strength[unit](damage[unit])]
+        for unit, values in DIALS.items()
+    }
+    left = np.zeros((*map(len, settings.values()), 2))
+    for place in np.ndindex(left.shape[:3]):
+        level = {unit: values[index] for (unit, values), index in zip(settings.items(), place, strict=True)}
+        left[place] = noise_levels(restorer(degraded, level) - clean)
+    for axis, kind in ((0, 0), (1, 1)):  # noise of brightness, of colours
+        noise = np.moveaxis(left[..., kind], axis, 0)
+        assert (noise[1:] <= noise[:-1] + 0.3).all()
+    assert (left[-1, -1, -1] < 0.4 * left[0, 0, 0]).all()
