@@ -19,8 +19,8 @@ export function Dial() {
   if (!known || !info) return null;
   const [before, after] = unitOf(known.task);
   return (
-    <section class="dial" aria-label="Level">
-      <div class="readout">
+    <section class="dial" aria-label="Level" data-unfolded={(known.axes.length > 1 && unfolded.value) || undefined}>
+      <div class="readout" data-grain={known.grain || undefined}>
         <Findings />
         <label class="level">
           <span>{before}</span>
@@ -193,7 +193,7 @@ function FurtherLevels() {
           {values}<Icon name={unfolded.value ? "down" : "up"} />
         </button>
       )}
-      <div class="further" id="further" data-folded={(axes.length > 1 && !unfolded.value) || undefined}>
+      <div class="further" id="further" data-several={axes.length > 1 || undefined}>
         {axes.map((axis) => <FurtherLevel key={axis.field} axis={axis} />)}
       </div>
     </>
