@@ -17,10 +17,15 @@ SLIDER = ".softness input[type=range]"
 
 
 @pytest.fixture(scope="module")
-def address(tiny_model, dejpeg_model, subpixel_model, tmp_path_factory):
+def address(photo_model, tiny_model, dejpeg_model, subpixel_model, tmp_path_factory):
     """Where a server with these models answers, instead of `hyperrestore web` with those that ship."""
     pytest.importorskip("uvicorn", reason="the page needs the extra [web]")
-    models = {Task.DENOISE: tiny_model, Task.DEJPEG: dejpeg_model, Task.UPSCALE: subpixel_model}
+    models = {
+        Task.PHOTO: photo_model,
+        Task.DENOISE: tiny_model,
+        Task.DEJPEG: dejpeg_model,
+        Task.UPSCALE: subpixel_model,
+    }
     with running(tmp_path_factory.mktemp("soft"), models) as (address, _):
         yield address
 
