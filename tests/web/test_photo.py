@@ -162,18 +162,19 @@ def test_the_brush_sets_every_level(screen, noisy, folder):
     screen.type_level(20)
     screen.type_further("JPEG quality", 40)
     screen.settle()
-    everywhere = screen.pixels()
+    photo = pixels_of(noisy)
+    everywhere = middle(screen.pixels(), photo.shape[:2])
     screen.press("Brush")
     assert "noise 20, JPEG quality 40; the rest stays as it is" in screen.page.inner_text(".panel.brush")
     screen.page.get_by_label("Show the red").uncheck()
     screen.press("All")
     screen.page.mouse.move(5, 60)
     screen.settle()
-    assert decibels(screen.pixels(), everywhere) > 50
+    # Computed in bf16, levels of a map and levels alone differ by a little more than rounding.
+    assert decibels(middle(screen.pixels(), photo.shape[:2]), everywhere) > 50
     screen.press("None")
     screen.page.mouse.move(5, 60)
     screen.settle()
-    photo = pixels_of(noisy)
     assert_same(middle(screen.pixels(), photo.shape[:2]), photo)
     screen.press("Save")
     screen.press("Restore the whole photo")
