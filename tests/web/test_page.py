@@ -171,7 +171,7 @@ def test_a_drag_that_ends_where_it_began_ends_in_exact_pixels(screen, noisy):
     screen.add(noisy)
     screen.type_level(20)
     screen.settle()
-    box = screen.page.locator(".slider input").bounding_box()
+    box = screen.page.locator(".slider input").first.bounding_box()
     share = screen.page.eval_on_selector(".slider input", "dial => dial.value / dial.max")
     x, y = box["x"] + 14 + share * (box["width"] - 28), box["y"] + box["height"] / 2
     screen.stroke((x, y), (x + 90, y), (x, y))

@@ -3,13 +3,13 @@
 import { batch, computed, effect, untracked } from "@preact/signals";
 import { encoded, filled, type BrushMap } from "./brushmap";
 import { begun, chosen, lastChoice, lastMap, redone, undone, type Choice, type History, type WantedSize } from "./history";
-import { damageOf, FIELDS, KINDS, type Axis, type Damage, type Further, type TaskName } from "./levels";
+import { damageOf, FIELDS, KINDS, type Axis, type Damage, type Field, type Further, type TaskName } from "./levels";
 import { foundLevel, Photo } from "./photo";
 import { fetchRegion, furtherOf, repairOf } from "./scenes";
 import { sentenceOf, Server, ServerError, type Job, type JobRequest, type PhotoInfo } from "./server";
 import {
   brush, choice, current, currentKey, levelFor, liveFurther, liveLevel, panes, photos, scale, server, task, taskOf, tool,
-  trouble, turnedLast,
+  trouble,
 } from "./state";
 import { clamped, shrunk, type Pane, type Size, type View } from "./view";
 
@@ -155,11 +155,12 @@ export async function removePhoto(photo: Photo): Promise<void> {
   if (id) await server.peek()?.remove(id).catch(() => undefined); // it is dropped with the page at the latest
 }
 
-function choose(part: Partial<Choice>): void {
+function choose(part: Partial<Choice>, turned: Field | null = null): void {
   const photo = current.peek();
   if (!photo?.info.peek()) return;
   batch(() => {
     stopTurning();
+    photo.turned.value = turned;
     photo.history.value = chosen(photo.history.value, { ...photo.history.value.now, ...part });
   });
 }
@@ -170,7 +171,6 @@ function stopTurning(): void {
 }
 
 export function chooseLevel(wanted: number): void {
-  turnedLast.value = null;
   choose({ level: wanted, size: null });
 }
 
@@ -180,11 +180,8 @@ export function chooseFurther({ field, origin }: Axis, wanted: number | null): v
   if (!now) return;
   const { [field]: _, ...others } = now.further;
   const usual = wanted === null || (wanted === origin && !KINDS[field].follows);
-  turnedLast.value = field;
-  choose({
-    further: usual ? others : { ...others, [field]: wanted },
-    level: wanted === null ? now.level : now.level ?? task.peek()?.weakest ?? 0,
-  });
+  const level = wanted === null ? now.level : now.level ?? task.peek()?.weakest ?? 0;
+  choose({ further: usual ? others : { ...others, [field]: wanted }, level }, field);
 }
 
 /** Set what repairs a kind of damage to what was found; another task where this one has nothing for it. */

@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import type { BrushMap } from "./brushmap";
 import type { Frame } from "./frames";
 import { begun, type Choice, type History } from "./history";
-import { damageOf, nearestTrained, type Axis, type Task } from "./levels";
+import { damageOf, nearestTrained, type Axis, type Field, type Task } from "./levels";
 import type { Job, PhotoInfo } from "./server";
 import type { Size, View } from "./view";
 
@@ -13,6 +13,8 @@ export class Photo {
   readonly info = signal<PhotoInfo | null>(null);
   readonly error = signal<string | null>(null);
   readonly history = signal<History>(begun({ task: "photo", level: null, size: null, further: {}, map: null, grain: 0 }));
+  /** The further level that was turned last; null after the dial itself. */
+  readonly turned = signal<Field | null>(null);
   readonly view = signal<View>({ x: 0, y: 0, zoom: "fit" });
   /** The whole photo, shrunk: the thumbnail, and what is seen until sharper pixels come. */
   readonly whole = signal<Frame | null>(null);

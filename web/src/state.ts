@@ -22,8 +22,6 @@ export const liveLevel = signal<number | null>(null);
 export const liveFurther: Record<Field, Signal<number | null>> = {
   softness: signal(null), colour_noise: signal(null), jpeg_quality: signal(null),
 };
-/** The further level that was turned last; null after the dial itself. */
-export const turnedLast = signal<Field | null>(null);
 export const mode = signal<Mode>("after");
 export const wipeAt = signal(0.5);
 export const held = signal(false);
@@ -69,7 +67,7 @@ export const phraseNow = computed(() => (task.value ? phrase(task.value.task, le
 export const along = computed<Field | null>(() => {
   const fields = task.value?.axes.map(({ field }) => field) ?? [];
   if (task.value?.task === "upscale") return fields[0] ?? null;
-  const turned = liveField.value ?? (liveLevel.value === null ? turnedLast.value : null);
+  const turned = liveField.value ?? (liveLevel.value === null ? current.value?.turned.value : null);
   return fields.find((field) => field === turned) ?? null;
 });
 /** Where the slider stands that views differ in, where it stood before it was turned, and its stops. */
