@@ -105,7 +105,9 @@ def _smooth(levels: Sequence[float], count: int) -> Float64:
     """A level for each of `count` frames, from those of every `APART`th."""
     places = np.arange(len(levels)) * APART
     aim = np.interp(np.arange(count), places, np.log(levels))
-    return np.exp((_majorant(aim) - _majorant(-aim)) / 2)
+    # Rounding must not lead beyond the trained levels.
+    smooth: Float64 = np.exp((_majorant(aim) - _majorant(-aim)) / 2).clip(min(levels), max(levels))
+    return smooth
 
 
 def _majorant(values: Float64) -> Float64:

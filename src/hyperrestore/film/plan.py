@@ -8,6 +8,7 @@ from typing import Any
 
 from hyperrestore.film.levels import findings_along, findings_spread, followed, median_findings
 from hyperrestore.film.source import Film
+from hyperrestore.level import Task, kinds_of
 from hyperrestore.restore.assembly import Model, Step
 from hyperrestore.restore.repair import Repair
 from hyperrestore.restore.steps import Reported, reported, steps_of
@@ -108,11 +109,28 @@ def _followed(models: Sequence[Model], repairs: Sequence[Repair], film: Film) ->
             continue
         along = followed(repair, found, len(film.times))
         if along is None:
-            notes.append(f"no need to {repair.task} was found in {len(found)} frames")
+            need = "restore" if repair.task == Task.PHOTO else repair.task
+            notes.append(f"no need to {need} was found in {len(found)} frames")
             continue
         treatment = Treatment(number, None, tuple(map(tuple, along.tolist())))
-        ranges = zip(repair.scales, *treatment.ends, strict=True)
-        each = [f"{axis.unit} {low:.1f} to {high:.1f}" for axis, low, high in ranges if low < high]
-        notes.append(f"{repair.task} at {', '.join(each)}, found in {len(found)} frames")
+        notes += _said_of(repair, treatment, len(found))
         treatments.append(treatment)
     return Plan(tuple(treatments), tuple(notes))
+
+
+def _said_of(repair: Repair, treatment: Treatment, frames: int) -> list[str]:
+    """What is said of the levels that follow a film: those that were found, and those that are given."""
+    kinds = kinds_of(repair.task, len(repair.scales))
+    axes = zip(repair.scales, kinds, repair.estimated, *treatment.ends, strict=True)
+    alike: dict[tuple[str, Task, str], list[str]] = {}
+    for axis, kind, estimated, low, high in axes:
+        is_one_of_several = len(kinds) > 1
+        if kind is None or (is_one_of_several and low == high == axis.origin):
+            continue
+        levels = f"{low:g}" if low == high else f"{low:.1f} to {high:.1f}"
+        how = "as given" if estimated is None else f"found in {frames} frames"
+        alike.setdefault((levels, kind, how), []).append(axis.unit)
+    return [
+        f"{repair.task} at {' and '.join(units)} {levels}, {how}"
+        for (levels, _, how), units in alike.items()
+    ]
