@@ -53,9 +53,10 @@ def both(pixels: Pixels, sigma: float, quality: int) -> Pixels:
     return run_tiled(network(Task.PHOTO, noise, noise, quality), pixels)
 
 
-def found(pixels: Pixels) -> float:
-    """The sigma at which `restore` removes noise; 0 if it does not."""
-    return Findings(Compression(None, ""), find_noise(pixels * 255)).levels.get(Task.DENOISE, 0.0)
+def found(pixels: Pixels, model: Task = Task.DENOISE) -> float:
+    """The noise that is estimated for a model; 0 if none is found."""
+    findings = Findings(Compression(None, ""), find_noise(pixels * 255))
+    return findings.levels_for(model).get(Task.DENOISE, 0.0)
 
 
 def scores(clean: Pixels, sigma: int, quality: int, seed: int) -> list[float]:
@@ -72,7 +73,7 @@ def scores(clean: Pixels, sigma: int, quality: int, seed: int) -> list[float]:
         dejpeg(denoise(picture, estimate), quality),
         dejpeg(denoise(picture, sigma), quality),
         denoise(repaired, found(repaired)),
-        both(picture, estimate, quality),
+        both(picture, found(picture, Task.PHOTO), quality),
         both(picture, sigma, quality),
     )
     return [psnr(result, clean) for result in results]

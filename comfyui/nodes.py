@@ -35,7 +35,7 @@ class Restore(io.ComfyNode):
         cls, image: torch.Tensor, strength: float, grain: float, mask: torch.Tensor | None = None
     ) -> io.NodeOutput:
         """Repair a batch."""
-        restored = _restore(image, Task.PHOTO, None, strength, mask, grain)
+        restored = _restore(image, [Task.DENOISE, Task.DEJPEG], None, strength, mask, grain)
         return _output(restored, Task.DENOISE, Task.DEJPEG)
 
 
@@ -76,7 +76,7 @@ class Denoise(io.ComfyNode):
     ) -> io.NodeOutput:
         """Repair a batch."""
         level = None if estimate else sigma
-        return _output(_restore(image, Task.DENOISE, level, strength, mask, grain), Task.DENOISE)
+        return _output(_restore(image, [Task.DENOISE], level, strength, mask, grain), Task.DENOISE)
 
 
 class RepairJpeg(io.ComfyNode):
@@ -114,7 +114,7 @@ class RepairJpeg(io.ComfyNode):
     ) -> io.NodeOutput:
         """Repair a batch."""
         level = None if estimate else quality
-        return _output(_restore(image, Task.DEJPEG, level, strength, mask), Task.DEJPEG)
+        return _output(_restore(image, [Task.DEJPEG], level, strength, mask), Task.DEJPEG)
 
 
 class Upscale(io.ComfyNode):
@@ -204,7 +204,7 @@ def _level_output(unit: str) -> io.Float.Output:
 
 def _restore(
     image: torch.Tensor,
-    task: Task,
+    tasks: list[Task],
     level: float | None,
     strength: float,
     mask: torch.Tensor | None,
@@ -212,7 +212,7 @@ def _restore(
 ) -> Restored:
     return restore_frames(
         image.cpu(),
-        task,
+        tasks,
         level=level,
         mask=None if mask is None else mask.cpu(),
         strength=strength if level is None else 1.0,

@@ -123,9 +123,9 @@ def test_a_least_noise_is_that_of_colours_too():
 
 # --- What is said -----------------------------------------------------------------------------------
 
-NOISY = Findings(Compression(40, "from its quantisation tables"), Noise(8.0, 0.3, 0.99))
-WILD = Findings(Compression(None, "no traces of JPEG compression were found"), Noise(60.0, 0.3, 1.0))
-CLEAN = Findings(Compression(None, "no traces of JPEG compression were found"), Noise(0.5, 0.3, 0.01))
+NOISY = Findings(Compression(40, "from its quantisation tables"), Noise(8.0, 0.3, 0.99, 8.0))
+WILD = Findings(Compression(None, "no traces of JPEG compression were found"), Noise(60.0, 0.3, 1.0, 60.0))
+CLEAN = Findings(Compression(None, "no traces of JPEG compression were found"), Noise(0.5, 0.3, 0.01, 0.5))
 FOUND = "noise of sigma 8.0, give or take 0.3"
 NONE = "no noise found with certainty (sigma 0.5, give or take 0.3)"
 SAID = {
@@ -282,33 +282,52 @@ def test_restore_takes_levels(capsys):
     damaged("noisy.jpg", sigma=20, quality=85)
     _, (found,), _ = run(capsys, "restore noisy.jpg -o auto.png --noise auto --jpeg-quality auto")
     _, (plain,), _ = run(capsys, "restore noisy.jpg -o plain.png")
-    assert found["levels"] == plain["levels"] and found["levels"]["photo"]["quality"] == 85
-    noise = found["levels"]["photo"]["noise"]
-    stronger = round(1.5 * noise, 1)
+    assert found["levels"] == plain["levels"] and found["levels"]["dejpeg"] == 85
+    noise = found["levels"]["denoise"]
     levels = {
-        "": (noise, noise, 85),
-        "--strength 1.5": (stronger, stronger, 77.5),
-        "--noise 12": (12, 12, 85),
-        "--noise 12 --strength 2": (12, 12, 70),
-        "--noise 12 --colour-noise 30": (12, 30, 85),
-        "--noise 12 --colour-noise auto": (12, noise, 85),
-        "--colour-noise 30": (noise, 30, 85),
-        "--colour-noise none": (noise, 0, 85),
-        "--noise none": (0, 0, 85),
-        "--noise none --colour-noise 30": (0, 30, 85),
-        "--jpeg-quality none": (noise, noise, 100),
-        "--noise none --jpeg-quality 30": (0, 0, 30),
-        "--noise 3+": (noise, noise, 85),
-        "--noise 40+": (40, 40, 85),
-        "--noise 30+ --strength 0.1": (30, 30, 98.5),
+        "--strength 1.5": {"denoise": round(1.5 * noise, 1), "dejpeg": 77.5},
+        "--noise 12": {"denoise": 12, "dejpeg": 85},
+        "--noise 12 --strength 2": {"denoise": 12, "dejpeg": 70},
+        "--noise none": {"dejpeg": 85},
+        "--jpeg-quality none": {"denoise": noise},
+        "--noise none --jpeg-quality 30": {"dejpeg": 30},
+        "--noise 3+": {"denoise": noise, "dejpeg": 85},
+        "--noise 40+": {"denoise": 40, "dejpeg": 85},
+        "--noise 30+ --strength 0.1": {"denoise": 30, "dejpeg": 98.5},
     }
     for number, (words, expected) in enumerate(levels.items()):
         code, (result,), said = run(capsys, f"restore noisy.jpg -o {number}.png {words}")
-        applied = tuple(result["levels"]["photo"][unit] for unit in ("noise", "colour noise", "quality"))
-        assert code == 0 and applied == pytest.approx(expected), words
+        assert code == 0 and result["levels"] == pytest.approx(expected), words
         if "--strength 1.5" in words:
-            note = f"photo at noise and colour noise {stronger:g} (found {noise:g}, times 1.5): noise of"
-            assert note in said[0]
+            assert f"denoise at sigma {1.5 * noise:.3g} (found {noise:g}, times 1.5): noise of" in said[0]
+
+
+def test_noise_of_colours_has_a_level_of_its_own_in_one_network(capsys):
+    damaged("noisy.jpg", sigma=20, quality=85)
+    _, (found,), said = run(capsys, "restore noisy.jpg -o auto.png --colour-noise auto")
+    applied = found["levels"]["photo"]
+    noise = applied["noise"]
+    assert applied == {"noise": noise, "colour noise": noise, "quality": 85} and noise > 10
+    assert said[0].endswith(f"photo at noise and colour noise {noise:g}: noise of sigma {noise:.1f}")
+    levels = {
+        "--colour-noise 30": (noise, 30, 85),
+        "--colour-noise 30 --strength 1.5": (round(1.5 * noise, 1), 30, 77.5),
+        "--colour-noise none": (noise, 0, 85),
+        "--noise 12 --colour-noise 30": (12, 30, 85),
+        "--noise 12 --colour-noise auto --strength 2": (12, round(2 * noise, 1), 70),
+        "--noise none --colour-noise 30": (0, 30, 85),
+        "--noise none --jpeg-quality none --colour-noise 30": (0, 30, 100),
+        "--noise 40+ --colour-noise 30": (40, 30, 85),
+    }
+    for number, (words, expected) in enumerate(levels.items()):
+        code, (result,), _ = run(capsys, f"restore noisy.jpg -o {number}.png {words}")
+        units = ("noise", "colour noise", "quality")
+        assert list(result["levels"]) == ["photo"]
+        assert code == 0 and tuple(result["levels"]["photo"][unit] for unit in units) == pytest.approx(
+            expected
+        )
+    code, (result,), _ = run(capsys, "upscale noisy.jpg -o large.png -s 1.5 --restore --colour-noise 30")
+    assert code == 0 and list(result["levels"]) == ["photo", "upscale"]
 
 
 def test_each_command_takes_a_strength(capsys):
@@ -328,13 +347,13 @@ def test_a_folder_and_its_report(capsys):
     words = "restore in -r -o out --noise 6+ --jpeg-quality none --strength 0.5 --report report.json"
     code, results, said = run(capsys, words)
     assert code == 0 and len(results) == 2
-    noise = {Path(result["source"]).name: result["levels"]["photo"]["noise"] for result in results}
+    noise = {Path(result["source"]).name: result["levels"]["denoise"] for result in results}
     assert noise["clean.png"] == 6 and noise["noisy.png"] == pytest.approx(10, abs=1.5)
-    assert any("in/clean.png: photo at noise and colour noise 6 (at least 6): " in line for line in said)
+    assert any("in/clean.png: denoise at sigma 6 (at least 6): " in line for line in said)
     report = json.loads(Path("report.json").read_text())
     asked = {"noise": "6+", "jpeg_quality": "none", "strength": 0.5, "level": None}
     assert {name: report["settings"][name] for name in asked} == asked
-    assert [model["task"] for model in report["models"]] == ["photo"]
+    assert [model["task"] for model in report["models"]] == ["denoise"]
     main(["restore", "in/clean.png", "-o", "a.png", "--report", "report.json"])
     report = json.loads(Path("report.json").read_text())
     assert report["settings"]["noise"] is None and report["settings"]["strength"] is None
@@ -346,9 +365,9 @@ REFUSED = {
     "restore --noise much": "--noise: 'much' is not a number, auto or none",
     "restore --noise much+": "--noise: 'much+' is not a number with + behind it, as 8+",
     "restore --noise +": "'+' is not a number with +",
-    "restore --noise 101": "noise 101.0 is not accepted",
-    "restore --noise nan": "noise nan is not accepted",
-    "restore --noise 101+": "noise 101.0 is not accepted",
+    "restore --noise 101": "sigma 101.0 is not accepted",
+    "restore --noise nan": "sigma nan is not accepted",
+    "restore --noise 101+": "sigma 101.0 is not accepted",
     "restore --colour-noise 101": "colour noise 101.0 is not accepted",
     "restore --noise none --jpeg-quality none --colour-noise none": "leave nothing to repair",
     "restore --jpeg-quality 0": "quality 0.0 is not accepted",

@@ -110,7 +110,7 @@ def test_every_size_is_borne(size, tmp_path):
 def test_a_guess_is_not_acted_upon():
     compression = Compression(98, "")
     for sigma, worth, expected in ((10, 0.99, {Task.DENOISE: 10}), (10, 0.6, {}), (1, 0.99, {})):
-        findings = Findings(compression, Noise(sigma, 1.0, worth))
+        findings = Findings(compression, Noise(sigma, 1.0, worth, sigma))
         assert findings.levels == expected
         assert ("no noise found with certainty" in findings.sentence(Task.DENOISE)) == (not expected)
     assert Findings(compression, None).levels == {}

@@ -19,7 +19,7 @@ DEJPEG = SimpleNamespace(task=Task.DEJPEG, scales=(QUALITY,))
 
 
 def frame(sigma=0.0, quality=None):
-    return Findings(Compression(quality, "as told"), Noise(sigma, 0.1, 1.0))
+    return Findings(Compression(quality, "as told"), Noise(sigma, 0.1, 1.0, sigma))
 
 
 NOISY, SAVED_AT_40, CLEAN = frame(10), frame(0, 40), frame()

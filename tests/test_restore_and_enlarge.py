@@ -259,21 +259,21 @@ def test_one_command_repairs_and_enlarges(capsys, upscaler):
     assert code == 0
     levels = {Path(result["source"]).name: result["levels"] for result in results}
     assert levels["clean.png"] == {"upscale": 1.5}
-    assert list(levels["noisy.jpg"]) == ["photo", "upscale"]
+    assert list(levels["noisy.jpg"]) == ["denoise", "dejpeg", "upscale"]
     assert any("in/clean.png: nothing was repaired: " in line for line in said)
     report = json.loads(Path("report.json").read_text())
     assert report["settings"]["restore"] is True and report["settings"]["level"] == 1.5
-    assert [model["task"] for model in report["models"]] == ["photo", "upscale"]
-    assert report["models"][1]["model"] == str(upscaler)
+    assert [model["task"] for model in report["models"]] == ["denoise", "dejpeg", "upscale"]
+    assert report["models"][2]["model"] == str(upscaler)
     noisy, options = "upscale in/noisy.jpg -o a.jpg --overwrite --restore", words[:2]
     for dials, expected in (
-        ("--width 300 --noise 12 --strength 2", {"noise": 12, "colour noise": 12, "quality": 70}),
-        ("-s 2 --noise none --jpeg-quality 30", {"noise": 0, "colour noise": 0, "quality": 30}),
-        ("-s 2 --noise 40+ --jpeg-quality none", {"noise": 40, "colour noise": 40, "quality": 100}),
+        ("--width 300 --noise 12 --strength 2", {"denoise": 12, "dejpeg": 70}),
+        ("-s 2 --noise none --jpeg-quality 30", {"dejpeg": 30}),
+        ("-s 2 --noise 40+ --jpeg-quality none", {"denoise": 40}),
     ):
         code, (result,), _ = run(capsys, f"{noisy} {dials}", *options)
         result["levels"].pop("upscale")
-        assert (code, result["levels"]) == (0, {"photo": expected})
+        assert (code, result["levels"]) == (0, expected)
 
 
 REFUSED = {
@@ -282,7 +282,7 @@ REFUSED = {
     "-s 2 --strength 2": "--strength is for what `upscale` repairs first",
     "-s 2 --restore --noise none --jpeg-quality none": "leave nothing to repair",
     "-s 2 --restore --noise 5 --jpeg-quality 50 --strength 2": "leave none to estimate",
-    "-s 2 --restore --noise 101": "noise 101.0 is not accepted",
+    "-s 2 --restore --noise 101": "sigma 101.0 is not accepted",
     "-s 2 --restore --strength 99": "strength 99.0 is not accepted",
     "-s 7 --restore": "scale 7.0 is not accepted",
     "--restore": "one of the arguments -s/--scale --width --height --long-side is required",

@@ -5,7 +5,7 @@ import type { Frame } from "./frames";
 import { damageOf, furtherTrack, KINDS, phrase, TITLES, unitOf, written, type Axis, type Damage, type TaskName } from "./levels";
 import { chooseFound, chooseFurther, chooseGrain, chooseLevel, chooseSize, chooseTask, leaveAsItIs } from "./actions";
 import { AS_IT_IS, type Side } from "./history";
-import { foundLevel } from "./photo";
+import { foundIn, foundLevel } from "./photo";
 import { original, originalScene, restored, stripScene, THUMBNAIL } from "./scenes";
 import { Icon } from "./icon";
 import { NumberBox, Slider } from "./slider";
@@ -44,13 +44,13 @@ function Findings() {
   const info = current.value!.info.value!;
   const known = task.value!;
   const found = (["denoise", "dejpeg"] as const).flatMap((damage) => {
-    const { level: at, sentence } = info.findings[damage];
+    const { level: at, sentence } = foundIn(info, damage, known.task);
     const about = damage === "denoise" ? "noise about" : "JPEG quality about";
     return at === null ? [] : [{ damage, text: `${about} ${written(Math.round(at))}`, sentence }];
   });
   const own = [known, ...known.axes].flatMap((one) => damageOf(one) ?? []); // what this task repairs
-  const nothing = own.length > 0 && own.every((damage) => info.findings[damage].level === null);
-  const sentences = (damages: Damage[]) => damages.map((damage) => info.findings[damage].sentence).join("; ");
+  const nothing = own.length > 0 && own.every((damage) => foundIn(info, damage, known.task).level === null);
+  const sentences = (damages: Damage[]) => damages.map((damage) => foundIn(info, damage, known.task).sentence).join("; ");
   return (
     <p class="findings">
       <span class="quiet">{found.length ? "Found" : <span title={sentences(["denoise", "dejpeg"])}>Nothing found to repair</span>}</span>

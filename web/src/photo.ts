@@ -4,8 +4,8 @@ import { signal } from "@preact/signals";
 import type { BrushMap } from "./brushmap";
 import type { Frame } from "./frames";
 import { begun, type Choice, type History } from "./history";
-import { damageOf, nearestTrained, type Axis, type Field, type Task } from "./levels";
-import type { Job, PhotoInfo } from "./server";
+import { damageOf, nearestTrained, type Axis, type Damage, type Field, type Task, type TaskName } from "./levels";
+import type { Finding, Job, PhotoInfo } from "./server";
 import type { Size, View } from "./view";
 
 /** A photo of this page, from the moment it is dropped. */
@@ -36,9 +36,14 @@ export class Photo {
   }
 }
 
+/** What was found of a kind of damage, for a task: the one for photos takes the noise as it was before the compression. */
+export function foundIn(info: PhotoInfo, damage: Damage, task: TaskName | null): Finding {
+  return info.findings[damage === "denoise" && task === "photo" ? "photo" : damage];
+}
+
 /** What was found in a photo for a level, as near as its model was trained; null if nothing needs repair. */
 export function foundLevel(info: PhotoInfo, known: Task | Axis): number | null {
   const damage = damageOf(known);
-  const level = damage ? info.findings[damage].level : null;
+  const level = damage ? foundIn(info, damage, "task" in known ? known.task : null).level : null;
   return level === null ? null : nearestTrained(known, level);
 }

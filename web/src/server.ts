@@ -34,7 +34,7 @@ export interface PhotoInfo {
   channels: number;
   has_alpha: boolean;
   notes: string[];
-  findings: Record<Damage, Finding>;
+  findings: Record<Damage | "photo", Finding>;
 }
 
 export interface Job {

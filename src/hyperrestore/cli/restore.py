@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 ResultSize = Callable[[int, int], tuple[int, int]]  # width and height of a picture -> those of its result
 
+REPAIRED = ("denoise", "dejpeg")  # by `restore`, in this order
+
 # Options that the report contains.
 SETTINGS = (
     *("inputs", "out"),
@@ -165,17 +167,18 @@ def _restore_film(options: argparse.Namespace) -> int:
 
 def _models(options: argparse.Namespace) -> dict[str, str]:
     """By task, in the order in which they repair a picture, the model for it."""
-    tasks = ("photo", *options.tasks) if options.restore else options.tasks
-    models = {task: task for task in tasks}
+    tasks = (*REPAIRED, *options.tasks) if options.restore else options.tasks
+    off = {task for task, dial in _dials(options).items() if dial is not None and dial.is_off}
+    if options.colour_noise is None:
+        models = {task: task for task in tasks if task not in off}
+    else:  # noise of colours has a level of its own in one network for both kinds of damage
+        models = {task: task for task in ("photo", *tasks) if task not in REPAIRED}
     return models | ({task: options.model for task in options.tasks} if options.model else {})
 
 
 def _dials(options: argparse.Namespace) -> dict[str, Dial | None]:
-    """How strongly each kind of damage is repaired, by the unit of the level; None as for "auto"."""
-    noise, colours = options.noise, options.colour_noise
-    if colours is None and noise is not None and not noise.is_estimated:
-        colours = noise  # of all noise
-    return {"noise": noise, "colour noise": colours, "quality": options.jpeg_quality}
+    """How strongly each kind of damage is repaired, by the task; None as for "auto"."""
+    return {"denoise": options.noise, "dejpeg": options.jpeg_quality}
 
 
 def _levels(options: argparse.Namespace, restorers: Sequence[Restorer]) -> Level | tuple[float, float] | None:
@@ -183,9 +186,14 @@ def _levels(options: argparse.Namespace, restorers: Sequence[Restorer]) -> Level
     if len(restorers) == 1 and options.level is not None:
         level: float | tuple[float, float] = options.level
         return level
-    dials = _dials(options)
+    dials = {
+        "sigma": options.noise,
+        "noise": options.noise,
+        "colour noise": options.colour_noise,
+        "quality": options.jpeg_quality,
+    }
     given = {
-        scale.unit: scale.origin if dial.is_off or dial.level is None else dial.level
+        scale.unit: scale.origin if dial.level is None else dial.level
         for restorer in restorers
         for scale in restorer.scales
         if (dial := dials.get(scale.unit)) is not None and not dial.is_estimated

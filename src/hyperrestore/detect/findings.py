@@ -69,8 +69,20 @@ class Findings:
             levels[Task.DEJPEG] = self.compression.quality
         return levels
 
-    def sentence(self, task: Task) -> str:
-        """The findings for one task, as a plain clause."""
+    def levels_for(self, task: Task) -> dict[Task, float]:
+        """The same for a model of that task: one for photos is told the noise before its compression."""
+        levels = self.levels
+        if self.noise is not None and Task.DENOISE in levels:
+            levels[Task.DENOISE] = round(self.noise.level_for(task), 1)
+        return levels
+
+    def sentence(self, task: Task, model: Task | None = None) -> str:
+        """The findings for one task, as a plain clause.
+
+        Args:
+            task: Denoising or the repair of JPEG.
+            model: The task of the model that does it, if it is another; see `levels_for`.
+        """
         if task == Task.DEJPEG:
             quality, reason = self.compression.quality, self.compression.reason
             return reason if quality is None else f"JPEG quality {quality}, {reason}"
@@ -79,6 +91,8 @@ class Findings:
         sigma = f"sigma {self.noise.sigma:.1f}, give or take {self.noise.spread:.1f}"
         if Task.DENOISE not in self.levels:
             return f"no noise found with certainty ({sigma})"
+        if model == Task.PHOTO:
+            return f"noise of sigma {self.noise.level_for(model):.1f}"
         return f"noise of {sigma}"
 
 

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 
 from hyperrestore.arrays import Float32, Float64
 from hyperrestore.detect.blocks import block_dct, cut_blocks
+from hyperrestore.level import Task
 
 WEIGHTS = Path(__file__).parents[1] / "models" / "noise.safetensors"
 BLOCKS = 4096  # of 8x8 pixels, that are looked at
@@ -40,11 +41,18 @@ class Noise:
             is texture.
         spread: Its expected mean error.
         worth: How probable it is, from 0 to 1, that the picture gets better at this level.
+        uncompressed: The level for `photo`, which is told the JPEG quality as well: that of the noise before
+            the picture was compressed.
     """
 
     sigma: float
     spread: float
     worth: float
+    uncompressed: float
+
+    def level_for(self, task: Task) -> float:
+        """The level for a model of that task."""
+        return self.uncompressed if task == Task.PHOTO else self.sigma
 
 
 def find_noise(pixels: Float32) -> Noise | None:
@@ -59,7 +67,7 @@ def find_noise(pixels: Float32) -> Noise | None:
     """
     if len(np.unique(pixels[0, ::4, ::4])) <= DRAWN_VALUES and len(np.unique(pixels)) <= DRAWN_VALUES:
         flat = pixels.max() == pixels.min()
-        return Noise(0.0, LEAST_SPREAD, 0.0) if flat and describe_blocks(pixels) is not None else None
+        return Noise(0.0, LEAST_SPREAD, 0.0, 0.0) if flat and describe_blocks(pixels) is not None else None
     scales = describe_blocks(_without_border(pixels))
     noise = None if scales is None else estimate(scales)
     return None if noise is not None and noise.sigma > MOST else noise
@@ -80,32 +88,49 @@ def _without_border(pixels: Float32) -> Float32:
 
 def estimate(scales: list[Float32]) -> Noise:
     """The noise of a picture with these blocks (see `describe_blocks`)."""
-    weights = _weights()
-
-    def layer(name: str, x: Float32) -> Float32:
-        result: Float32 = x @ weights[f"{name}.kernel"] + weights[f"{name}.bias"]
-        return result
-
-    pooled = []
-    for number, blocks in enumerate(scales):
-        x = np.maximum(layer(f"block{number}", blocks), 0)
-        x = np.maximum(layer(f"deeper{number}", x), 0)
-        scores = layer(f"score{number}", x)  # (n, heads): how much a block counts
-        shares = np.exp(scores - scores.max(axis=0))
-        shares = (shares / shares.sum(axis=0)).T
-        mean = shares @ x
-        # How much blocks differ tells noise, which is everywhere, from detail.
-        deviation = np.sqrt(np.maximum(shares @ np.square(x) - np.square(mean), 0) + LEAST_VARIANCE)
-        pooled += [mean.ravel(), deviation.ravel()]
-    x = np.maximum(layer("whole", np.concatenate(pooled)), 0)
-    logarithm, spread, worth, white, *gains = layer("level", x).astype(np.float64)
+    known = pooled(scales)
+    x = np.maximum(_layer("whole", known), 0)
+    logarithm, spread, worth, white, *gains = _layer("level", x).astype(np.float64)
     by_gains = best_levels(np.array([[0.0, *gains]]))[0]
     sigma = float(np.expm1(np.clip(logarithm, 0, 6)) if white > 0 else by_gains)
     return Noise(
         sigma,
         float((1 + sigma) * np.log1p(np.exp(spread)) + LEAST_SPREAD),
         float(1 / (1 + np.exp(-np.clip(worth, -30, 30)))),
+        sigma if white > 0 else _uncompressed(known, sigma),
     )
+
+
+def _uncompressed(known: Float32, sigma: float) -> float:
+    """The noise before the picture was compressed: midway between what is found for it, and sigma.
+
+    On pictures of cameras the first removes too little, after JPEG the second too much.
+    """
+    (logarithm,) = _layer("uncompressed", np.maximum(_layer("noise", known), 0)).astype(np.float64)
+    return float(np.sqrt(sigma * np.expm1(np.clip(logarithm, 0, np.log1p(MOST)))))
+
+
+def _layer(name: str, x: Float32) -> Float32:
+    weights = _weights()
+    result: Float32 = x @ weights[f"{name}.kernel"] + weights[f"{name}.bias"]
+    return result
+
+
+def pooled(scales: list[Float32]) -> Float32:
+    """What is known of a picture with these blocks, (512,): weighted means and deviations of what they tell."""
+    statistics = []
+    for number, blocks in enumerate(scales):
+        x = np.maximum(_layer(f"block{number}", blocks), 0)
+        x = np.maximum(_layer(f"deeper{number}", x), 0)
+        scores = _layer(f"score{number}", x)  # (n, heads): how much a block counts
+        shares = np.exp(scores - scores.max(axis=0))
+        shares = (shares / shares.sum(axis=0)).T
+        mean = shares @ x
+        # How much blocks differ tells noise, which is everywhere, from detail.
+        deviation = np.sqrt(np.maximum(shares @ np.square(x) - np.square(mean), 0) + LEAST_VARIANCE)
+        statistics += [mean.ravel(), deviation.ravel()]
+    known: Float32 = np.concatenate(statistics)
+    return known
 
 
 def best_levels(gains: Float64) -> Float64:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import astuple
 from statistics import median
 
 import numpy as np
@@ -54,11 +55,8 @@ def median_findings(found: Sequence[Findings]) -> Findings:
     )
     if not noises or 2 * len(noises) < len(found):
         return Findings(compression, None)
-    sigma, spread, worth = (
-        median(values)
-        for values in zip(*((each.sigma, each.spread, each.worth) for each in noises), strict=True)
-    )
-    return Findings(compression, Noise(sigma, spread, worth))
+    typical = (median(values) for values in zip(*map(astuple, noises), strict=True))
+    return Findings(compression, Noise(*typical))
 
 
 def followed(repair: Repair, found: Sequence[Findings], count: int) -> Float64 | None:
@@ -76,7 +74,7 @@ def followed(repair: Repair, found: Sequence[Findings], count: int) -> Float64 |
         (count, axes); None where no frame needs the repair.
     """
     typical = [median_findings(found[max(index - 1, 0) : index + 2]) for index in range(len(found))]
-    wanted = [repair.automatic_levels(each.levels) for each in typical]
+    wanted = [repair.automatic_levels(each.levels_for(repair.task)) for each in typical]
     needed = next((levels for levels in wanted if levels is not None), None)
     if needed is None:
         return None
@@ -87,17 +85,17 @@ def followed(repair: Repair, found: Sequence[Findings], count: int) -> Float64 |
             axes.append(np.full(count, needed[number]))  # as given, or nowhere found
             continue
         frames = zip(each, typical, strict=True)
-        axes.append(_smooth([_of_frame(axis, kind, level, own) for level, own in frames], count))
+        axes.append(_smooth([_of_frame(repair.task, axis, kind, level, own) for level, own in frames], count))
     return np.stack(axes, axis=1)
 
 
-def _of_frame(axis: LevelScale, kind: Task, level: float | None, found: Findings) -> float:
+def _of_frame(task: Task, axis: LevelScale, kind: Task, level: float | None, found: Findings) -> float:
     """The level of a frame; where it needs no repair, amid others that do, the least."""
     if level is not None and level != axis.origin:
         return level
     least = LEAST[kind]
     if kind == Task.DENOISE and found.noise is not None:
-        least = max(least, found.noise.sigma)
+        least = max(least, found.noise.level_for(task))
     return axis.nearest_trained(least)
 
 

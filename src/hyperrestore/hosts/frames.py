@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -11,11 +11,10 @@ import numpy as np
 from hyperrestore.arrays import Float32
 from hyperrestore.detect.findings import inspect
 from hyperrestore.errors import UsageError
-from hyperrestore.level import Task, kinds_of
+from hyperrestore.level import Task
 from hyperrestore.picture.file import Picture
 from hyperrestore.restore.assembly import Seen, Step, assemble
 from hyperrestore.restore.in_memory import restore_part
-from hyperrestore.restore.levels import check_levels
 from hyperrestore.restore.repair import Repair, Size, repair_at
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region
@@ -25,11 +24,11 @@ BITS = 16  # of floats: more than 8, so that networks compute in fp32
 
 
 class Restored(NamedTuple):
-    """Frames, and the level of each kind of damage.
+    """Frames, and the level of each repair.
 
     Attributes:
         frames: (b, h, w, c), clipped to [0, 1].
-        levels: By the task that is for it alone; that of a kind is left out if nothing of it was found.
+        levels: In the order of the repairs. That of a task is left out if nothing of its kind was found.
     """
 
     frames: Float32
@@ -38,7 +37,7 @@ class Restored(NamedTuple):
 
 def restore_frames(
     frames: Any,
-    task: Task = Task.PHOTO,
+    tasks: Sequence[Task] = (Task.DENOISE, Task.DEJPEG),
     *,
     level: float | None = None,
     mask: Any = None,
@@ -50,57 +49,61 @@ def restore_frames(
 
     Args:
         frames: (b, h, w, 1 or 3), grey or RGB, floats with white at 1. Frames of a video, or a batch.
-        task: What is repaired; both by default.
-        level: For one kind of damage: sigma on the 8-bit scale, or JPEG quality. None estimates what is
-            repaired from the frames. It is the same for all of them, the median, so that a video does not
-            flicker.
+        tasks: What is repaired, in this order.
+        level: For one task: sigma on the 8-bit scale, or JPEG quality. None estimates it from the frames. It
+            is the same for all of them, the median, so that a video does not flicker.
         mask: (1 or b, h, w) in [0, 1]: where it is 0 nothing is repaired, where it is 1 at the level.
         strength: Factor for estimated levels (see `level.times_as_strong`).
         grain: Share of the luminance noise to put back, 0 to 1.
         device: As for `Restorer.load`.
 
     Raises:
-        UsageError: The frames or the mask have another shape, or an option does not fit the task.
+        UsageError: The frames or the mask have another shape, or an option does not fit the tasks.
         LevelError: The model does not accept the level.
 
     Example:
         >>> noisy = np.random.default_rng(0).normal(0.5, 0.1, (2, 40, 60, 3))
-        >>> restored = restore_frames(noisy, Task.DENOISE, level=25)
+        >>> restored = restore_frames(noisy, [Task.DENOISE], level=25)
         >>> restored.frames.shape, restored.levels
-        ((2, 40, 60, 3), {<Task.DENOISE: 'denoise'>: 25.0})
+        ((2, 40, 60, 3), {<Task.DENOISE: 'denoise'>: 25})
     """
     pictures = _pictures(frames)
     masks = None if mask is None else _masks(mask, pictures)
-    model, levels = model_and_levels(task, level, pictures, strength=strength, grain=grain, device=device)
-    if levels is None:
-        return Restored(_frames([np.clip(picture, 0, 1) for picture in pictures]), {})
+    if level is not None and len(tasks) != 1:
+        raise UsageError(
+            f"level {level!r} is for one task, got {len(tasks)}; leave it out to have it estimated"
+        )
+    models, levels = models_and_levels(tasks, level, pictures, strength=strength, grain=grain, device=device)
+    used = [model for model in models if model.task in levels]
     restored = [
-        _restore(picture, model, levels, None if masks is None else masks[number % len(masks)], grain)
+        _restore(picture, used, levels, None if masks is None else masks[number % len(masks)], grain)
         for number, picture in enumerate(pictures)
     ]
-    return Restored(_frames(restored), by_kind(model, levels))
+    return Restored(_frames(restored), levels)
 
 
 def estimate_levels(
-    frames: Any, task: Task = Task.PHOTO, *, strength: float = 1.0, device: str = "auto"
+    frames: Any,
+    tasks: Sequence[Task] = (Task.DENOISE, Task.DEJPEG),
+    *,
+    strength: float = 1.0,
+    device: str = "auto",
 ) -> dict[Task, float]:
     """The levels that `restore_frames` would estimate: the median of all frames.
 
     Args:
         frames: As for `restore_frames`.
-        task: What is looked for.
+        tasks: What is looked for.
         strength: As for `restore_frames`.
         device: As for `Restorer.load`.
 
     Returns:
-        What most frames need; that of a kind of damage is left out if nothing of it was found.
+        What most frames need; that of a task is left out if nothing of its kind was found.
 
     Raises:
         UsageError: The frames have another shape, or the strength is not accepted.
     """
-    model = shipped(task, device)
-    levels = _median_levels(model, list(_pictures(frames)), strength)
-    return {} if levels is None else by_kind(model, levels)
+    return _median_levels([shipped(task, device) for task in tasks], list(_pictures(frames)), strength)
 
 
 def enlarge_frames(
@@ -137,91 +140,82 @@ def enlarge_frames(
 
 
 def _restore(
-    picture: Float32, model: Restorer, levels: tuple[float, ...], mask: Float32 | None, grain: float
+    picture: Float32,
+    models: Sequence[Restorer],
+    levels: Mapping[Task, float],
+    mask: Float32 | None,
+    grain: float,
 ) -> Float32:
-    """A frame, repaired."""
+    """A frame, repaired by one model after the other."""
+    if not models:
+        return np.clip(picture, 0, 1)
     if mask is not None:
-        repair = repair_at(model, levels_within(model, levels, mask), grain=grain)
-        restored: Float32 = np.where(
-            mask == 0, picture, restore_part(model, repair, picture, _whole(picture))
-        )
-        return restored
+        for model in models:
+            there = levels_within(model, levels[model.task], mask)
+            repair = repair_at(model, there, grain=grain_share(grain, model.task))
+            picture = np.where(mask == 0, picture, restore_part(model, repair, picture, _whole(picture)))
+        return picture
     height, width = picture.shape[1:]
-    assembly = assemble(
-        [Step(model, levels, grain)], Seen(width, height, BITS, visible_only=False, linear=False)
-    )
+    steps = [Step(model, (levels[model.task],), grain_share(grain, model.task)) for model in models]
+    assembly = assemble(steps, Seen(width, height, BITS, visible_only=False, linear=False))
     return assembly.region(
         lambda part: picture[:, part.top : part.bottom, part.left : part.right], _whole(picture)
     )
 
 
-def model_and_levels(
-    task: Task,
+def models_and_levels(
+    tasks: Sequence[Task],
     level: float | None,
     pictures: Iterable[Picture | Float32],
     *,
     strength: float,
     grain: float,
     device: str,
-) -> tuple[Restorer, tuple[float, ...] | None]:
-    """The model of a task, and a level for each of its axes: the one that is given, else those found.
+) -> tuple[list[Restorer], dict[Task, float]]:
+    """The model of each task, and the levels: the one that is given, else those found in the pictures.
 
     Pictures are read only for that. What does not fit is refused, also where nothing was found.
-
-    Returns:
-        No levels where there is nothing to repair.
 
     Raises:
         UsageError: An option does not fit.
         LevelError: The model does not accept the level.
     """
-    model = shipped(task, device)
-    if level is not None and task == Task.PHOTO:
-        raise UsageError(
-            f"level {level!r} is for one kind of damage, and {task} repairs several; leave it out to have "
-            "them estimated"
-        )
     if level is not None and strength != 1:
         raise UsageError(
             f"strength {strength!r} is for an estimated level, and one is given; give one of the two"
         )
-    Repair(model.task, model.scales, grain=grain)
-    if level is None:
-        return model, _median_levels(model, list(pictures), strength)
-    return model, check_levels(model.scales, level)
+    models = [shipped(task, device) for task in tasks]
+    levels = _median_levels(models, list(pictures), strength) if level is None else {tasks[0]: level}
+    for model in models:
+        repair_at(model, levels.get(model.task, model.scale.origin), grain=grain_share(grain, model.task))
+    return models, levels
 
 
 def _median_levels(
-    model: Restorer, pictures: Sequence[Picture | Float32], strength: float
-) -> tuple[float, ...] | None:
-    """One level of each axis for all pictures: the median of theirs; None where most need no repair."""
-    repair = Repair(model.task, model.scales, strength=strength)
+    models: Sequence[Restorer], pictures: Sequence[Picture | Float32], strength: float
+) -> dict[Task, float]:
+    """One level for all pictures: the median of theirs; none where most of them need no repair."""
     found = [inspect(picture).levels for picture in pictures]
-    typical = {}
-    for axis, kind in zip(model.scales, repair.estimated, strict=True):
-        if kind is not None:
-            each = sorted((one.get(kind, axis.origin) for one in found), key=axis.strength)
-            middle = each[len(each) // 2]
-            if middle != axis.origin:
-                typical[kind] = middle
-    return repair.automatic_levels(typical)
+    levels = {}
+    for model in models:
+        repair = Repair(model.task, model.scales, strength=strength)
+        each = sorted((one.get(model.task, model.scale.origin) for one in found), key=model.scale.strength)
+        middle = each[len(each) // 2]
+        found_at = repair.automatic_levels({} if middle == model.scale.origin else {model.task: middle})
+        if found_at is not None:
+            levels[model.task] = found_at[0]
+    return levels
 
 
-def by_kind(model: Restorer, levels: tuple[float, ...]) -> dict[Task, float]:
-    """The level of each kind of damage that is repaired."""
-    found: dict[Task, float] = {}
-    axes = zip(model.scales, levels, kinds_of(model.task, len(levels)), strict=True)
-    for axis, level, kind in axes:
-        if kind is not None and (level != axis.origin or len(levels) == 1):
-            found.setdefault(kind, level)
-    return found
+def levels_within(model: Restorer, level: float, mask: Float32) -> Float32:
+    """(h, w), a level for each pixel: none of the damage where the mask is 0."""
+    origin = model.scale.origin
+    return np.asarray(origin + mask * (level - origin), np.float32)
 
 
-def levels_within(model: Restorer, levels: tuple[float, ...], mask: Float32) -> Float32:
-    """(h, w), or (axes, h, w) of several, levels for each pixel: no damage where the mask is 0."""
-    pairs = zip(model.scales, levels, strict=True)
-    maps = np.stack([axis.origin + mask * (level - axis.origin) for axis, level in pairs]).astype(np.float32)
-    return maps if len(maps) > 1 else np.asarray(maps[0])
+def grain_share(grain: float, task: Task) -> float:
+    """Grain is put back where noise was removed."""
+    return grain if task == Task.DENOISE else 0.0
 
 
 def _whole(picture: Float32) -> Region:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hyperrestore.arrays import Float32
 from hyperrestore.errors import UsageError
 from hyperrestore.floats import LEAST, MOST
-from hyperrestore.hosts.frames import LOOKED_AT, by_kind, levels_within, model_and_levels, shipped
+from hyperrestore.hosts.frames import LOOKED_AT, grain_share, levels_within, models_and_levels, shipped
 from hyperrestore.hosts.installed import import_host
 from hyperrestore.level import Task, as_number
 from hyperrestore.picture.file import Picture
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import napari
 
 INSTALL = "'napari[pyqt6]'"  # napari alone has no window
-UNITS = {Task.DENOISE: "sigma", Task.DEJPEG: "quality"}  # of what is found
 BITS = 16  # more than 8, so that networks compute in fp32
 # What the new layer takes over: where it lies, and how it is shown.
 KEPT = (
@@ -62,7 +61,8 @@ def restore(
         MissingExtraError: napari is not installed.
         UsageError: The layer holds several resolutions, or no picture; or an option does not fit.
     """
-    return _repaired(layer, Task.PHOTO, None, "restored", strength, grain, mask, white, device)
+    tasks = [Task.DENOISE, Task.DEJPEG]
+    return _repaired(layer, tasks, None, "restored", strength, grain, mask, white, device)
 
 
 def denoise(
@@ -94,7 +94,7 @@ def denoise(
         MissingExtraError: As `restore`.
         UsageError: As `restore`.
     """
-    return _repaired(layer, Task.DENOISE, sigma, "denoised", strength, grain, mask, white, device)
+    return _repaired(layer, [Task.DENOISE], sigma, "denoised", strength, grain, mask, white, device)
 
 
 def repair_jpeg(
@@ -124,7 +124,7 @@ def repair_jpeg(
         MissingExtraError: As `restore`.
         UsageError: As `restore`.
     """
-    return _repaired(layer, Task.DEJPEG, quality, "repaired", strength, 0.0, mask, white, device)
+    return _repaired(layer, [Task.DEJPEG], quality, "repaired", strength, 0.0, mask, white, device)
 
 
 def upscale(
@@ -162,7 +162,7 @@ def upscale(
 
 def _repaired(
     layer: Any,
-    task: Task,
+    tasks: Sequence[Task],
     given: float | None,
     done: str,
     strength: float,
@@ -171,32 +171,31 @@ def _repaired(
     white: float | None,
     device: str,
 ) -> Any:
-    """A layer without what a task removes."""
+    """A layer without what these tasks remove, one after the other."""
     stack = _Stack(layer, white)
     masks = None if mask is None else _masks(mask, stack)
     spread = np.linspace(0, len(stack.places) - 1, min(LOOKED_AT, len(stack.places))).round().astype(int)
     looked_at = (stack.picture(stack.places[number]) for number in spread)
-    model, levels = model_and_levels(task, given, looked_at, strength=strength, grain=grain, device=device)
+    models, levels = models_and_levels(tasks, given, looked_at, strength=strength, grain=grain, device=device)
     frames = []
     for number, place in enumerate(stack.places):
         picture = stack.picture(place)
-        if levels is not None:
-            part = None if masks is None else masks[number % len(masks)]
-            picture = _once(model, picture, levels, part, grain)
+        for model in models:
+            if model.task in levels:
+                part = None if masks is None else masks[number % len(masks)]
+                picture = _once(model, picture, levels[model.task], part, grain_share(grain, model.task))
         frames.append(stack.values(picture))
-    found = {} if levels is None else by_kind(model, levels)
-    named = ", ".join(f"{UNITS[kind]} {level:g}" for kind, level in found.items())
-    return stack.layer_of(frames, f"{done}, {named}" if named else f"{done}, nothing found", found)
+    named = ", ".join(
+        f"{model.scale.unit} {levels[model.task]:g}" for model in models if model.task in levels
+    )
+    return stack.layer_of(frames, f"{done}, {named}" if named else f"{done}, nothing found", levels)
 
 
-def _once(
-    model: Restorer, picture: Picture, levels: tuple[float, ...], mask: Float32 | None, grain: float
-) -> Picture:
-    """A picture, repaired."""
+def _once(model: Restorer, picture: Picture, level: float, mask: Float32 | None, grain: float) -> Picture:
+    """A picture, repaired by one model."""
     if mask is None:
-        given = {axis.unit: level for axis, level in zip(model.scales, levels, strict=True)}
-        return model(picture, given, grain=grain)
-    restored = model(picture, levels_within(model, levels, mask), grain=grain)
+        return model(picture, level, grain=grain)
+    restored = model(picture, levels_within(model, level, mask), grain=grain)
     np.copyto(restored.pixels, picture.pixels, where=mask == 0)
     return restored
 

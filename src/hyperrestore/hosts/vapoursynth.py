@@ -55,7 +55,7 @@ def denoise(
 
     def restored(pixels: Float32, values: Float32 | None) -> Float32:
         return restore_frames(
-            pixels, Task.DENOISE, level=sigma, mask=values, strength=strength, grain=grain, device=device
+            pixels, [Task.DENOISE], level=sigma, mask=values, strength=strength, grain=grain, device=device
         ).frames
 
     # VapourSynth calls from threads that are not Python's own, in which OpenVINO's bindings crash.
@@ -98,7 +98,7 @@ def _estimated(clip: Any, strength: float, device: str) -> float:
     count = min(LOOKED_AT, clip.num_frames)
     numbers = np.linspace(0, clip.num_frames - 1, count).round().astype(int)
     frames = np.concatenate([_planes(clip.get_frame(int(number))) for number in numbers])
-    return estimate_levels(frames, Task.DENOISE, strength=strength, device=device).get(Task.DENOISE, 0.0)
+    return estimate_levels(frames, [Task.DENOISE], strength=strength, device=device).get(Task.DENOISE, 0.0)
 
 
 def _planes(frame: Any) -> Float32:

@@ -102,7 +102,7 @@ def _estimated(model: Model, repair: Repair, findings: Findings | None) -> Step 
     """A step at levels that follow from what was found; none if there is nothing to repair."""
     if findings is None:
         raise UsageError(f"the level of {repair.task} is to be estimated; look what was found in the picture")
-    levels = repair.automatic_levels(findings.levels)
+    levels = repair.automatic_levels(findings.levels_for(repair.task))
     return None if levels is None else Step(model, levels, repair.grain)
 
 
@@ -118,8 +118,8 @@ def _said_of(repair: Repair, levels: Sequence[float], findings: Findings) -> lis
     for (level, kind, was_estimated), axes in alike.items():
         how = ", as given"
         if was_estimated:
-            found = findings.levels.get(kind)
-            how = f"{_how(repair, axes[0], kind, found, level)}: {findings.sentence(kind)}"
+            found = findings.levels_for(repair.task).get(kind)
+            how = f"{_how(repair, axes[0], kind, found, level)}: {findings.sentence(kind, repair.task)}"
         notes.append(f"{repair.task} at {' and '.join(axis.unit for axis in axes)} {level:g}{how}")
     return notes
 

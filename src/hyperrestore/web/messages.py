@@ -89,7 +89,9 @@ class PhotoInfo(BaseModel):
     channels: int
     has_alpha: bool
     notes: list[str]
-    findings: dict[str, Finding]
+    findings: dict[str, Finding] = Field(
+        description="By task: the noise, for `denoise` and for `photo`, and the JPEG quality, for `dejpeg`."
+    )
 
 
 class MapInfo(BaseModel):

@@ -49,7 +49,7 @@ def add_restore(commands: Commands) -> None:
     add_files(command)
     add_dials(command)
     _add_grain(command)
-    command.set_defaults(tasks=("photo",), level=None)
+    command.set_defaults(tasks=("denoise", "dejpeg"), level=None)
     for words_of_others in (("-l", "--level"), ("--level-map",), ("--sweep",)):
         command.add_argument(
             *words_of_others, nargs="*", action=_OfOtherCommands, dest="of_others", help=argparse.SUPPRESS
@@ -71,7 +71,8 @@ def add_dials(command: argparse.ArgumentParser, *, condition: str = "") -> None:
     command.add_argument(
         "--colour-noise", type=dial, metavar="SIGMA",
         help=f"{condition}level of the noise of colours, where it differs from that of brightness: more "
-        "against blotches of colour; none leaves it alone; by default as --noise",
+        "against blotches of colour; none leaves it alone; auto estimates it. With it, one network repairs "
+        "all at once",
     )  # fmt: skip
     command.add_argument(
         "--jpeg-quality", type=dial, metavar="QUALITY",

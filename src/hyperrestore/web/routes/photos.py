@@ -87,6 +87,8 @@ def _info(photo: Photo) -> PhotoInfo:
         str(kind): Finding(level=found.levels.get(kind), sentence=found.sentence(kind))
         for kind in (Task.DENOISE, Task.DEJPEG)
     }
+    of_photo = found.levels_for(Task.PHOTO).get(Task.DENOISE)
+    findings["photo"] = Finding(level=of_photo, sentence=found.sentence(Task.DENOISE, Task.PHOTO))
     return PhotoInfo(
         id=photo.identity,
         name=photo.name,
