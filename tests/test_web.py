@@ -608,6 +608,12 @@ def test_only_so_many_maps_are_kept(client, serving, tmp_path, monkeypatch):
         ({"task": "denoise", "level": 5, "map_level": "nan"}, "query map_level"),
         ({"task": "denoise", "level": 5, "grain": 2}, "query grain"),
         ({"task": "dejpeg", "level": 50, "grain": 0.1}, "dejpeg removes none"),
+        ({"task": "dejpeg", "level": 50, "jpeg_quality": 60}, "give its quality as level"),
+        ({"task": "dejpeg", "jpeg_quality": 60}, "give its quality as level"),
+        ({"task": "denoise", "level": 5, "colour_noise": 6}, "no level 'colour noise'; it takes sigma"),
+        ({"task": "photo", "level": 5}, "photo needs a level; give one in quality"),
+        ({"task": "photo", "jpeg_quality": 60}, "photo needs a level; give one in noise and colour noise"),
+        ({"task": "photo", "level": 5, "jpeg_quality": 0}, "quality 0.0 is not accepted"),
         ({"priority": "high"}, "query priority"),
     ],
 )

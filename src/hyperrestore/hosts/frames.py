@@ -19,6 +19,7 @@ from hyperrestore.restore.levels import check_levels
 from hyperrestore.restore.repair import Repair, Size, repair_at
 from hyperrestore.restore.restorer import Restorer
 from hyperrestore.run.engine import Region
+from hyperrestore.run.level_map import between
 
 LOOKED_AT = 9  # frames that the level of a long film is estimated from, spread over it
 BITS = 16  # of floats: more than 8, so that networks compute in fp32
@@ -219,8 +220,7 @@ def by_kind(model: Restorer, levels: tuple[float, ...]) -> dict[Task, float]:
 
 def levels_within(model: Restorer, levels: tuple[float, ...], mask: Float32) -> Float32:
     """(h, w), or (axes, h, w) of several, levels for each pixel: no damage where the mask is 0."""
-    pairs = zip(model.scales, levels, strict=True)
-    maps = np.stack([axis.origin + mask * (level - axis.origin) for axis, level in pairs]).astype(np.float32)
+    maps = between(mask[None], [axis.origin for axis in model.scales], levels)
     return maps if len(maps) > 1 else np.asarray(maps[0])
 
 
