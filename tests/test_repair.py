@@ -17,6 +17,7 @@ from hyperrestore import (
     UsageError,
     read_picture,
     restore_file,
+    run_tiled,
 )
 from hyperrestore.cli.main import main
 from hyperrestore.level import SHIPPED, Task
@@ -214,7 +215,7 @@ def test_a_map_says_what_shape_it_should_have(restorers):
     restorer, picture = restorers["photo"], np.random.default_rng(0).random((3, 40, 56), np.float32)
     for shape, right in (((30, 56), r"numbers \(40, 56\)"), ((3, 30, 56), r"numbers \(3, 40, 56\)")):
         with pytest.raises(UsageError, match=right):
-            restorer(picture, np.ones(shape))
+            restorer(picture, np.full(shape, 50))
     with pytest.raises(UsageError, match="hold no picture: this network takes 3 levels"):
         run_tiled(restorer.mapped(), picture)
 

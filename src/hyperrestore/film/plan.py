@@ -131,6 +131,5 @@ def _said_of(repair: Repair, treatment: Treatment, frames: int) -> list[str]:
         how = "as given" if estimated is None else f"found in {frames} frames"
         alike.setdefault((levels, kind, how), []).append(axis.unit)
     return [
-        f"{repair.task} at {' and '.join(units)} {levels}, {how}"
-        for (levels, _, how), units in alike.items()
+        f"{repair.task} at {' and '.join(units)} {levels}, {how}" for (levels, _, how), units in alike.items()
     ]
