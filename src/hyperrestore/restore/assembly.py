@@ -113,7 +113,9 @@ class Step:
         if self.levels is None:
             return Grain(backend, self.grain, Relevelled(backend, noisy))
         levels = tuple(own if level is None else level for own, level in zip(self.levels, noisy, strict=True))
-        return backend if levels == self.levels else Grain(backend, self.grain, self._at(levels, bits, pixels))
+        if levels == self.levels:  # no noise is removed
+            return backend
+        return Grain(backend, self.grain, self._at(levels, bits, pixels))
 
     def _at(self, levels: tuple[float, ...] | None, bits: int, pixels: int) -> Backend:
         if levels is None:

@@ -154,8 +154,8 @@ def run_tiled(backend: Backend, pixels: Pixels, *, size: int = TILE) -> Pixels:
     levels = level_channels(backend)
     if len(pixels) <= levels:
         raise UsageError(
-            f"pixels of shape {pixels.shape} hold no picture: this network takes {levels} levels of each pixel "
-            "behind it"
+            f"pixels of shape {pixels.shape} hold no picture: this network takes {levels} levels of each "
+            "pixel behind it"
         )
     if pixels.size:
         check_floats(pixels[: len(pixels) - levels])

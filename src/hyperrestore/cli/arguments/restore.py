@@ -206,8 +206,8 @@ def _check_dials(options: argparse.Namespace) -> None:
         )
     if options.grain and options.noise is not None and options.noise.is_off:
         raise UsageError(
-            "--grain puts back a share of the noise that is removed, and --noise none removes none; leave out "
-            "one of the two"
+            "--grain puts back a share of the noise that is removed, and --noise none removes none; leave "
+            "out one of the two"
         )
     if options.strength is None:
         return
