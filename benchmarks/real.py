@@ -52,16 +52,28 @@ def find_pairs(folder: Path) -> Pairs:
     return pairs
 
 
-def restore_all(pairs: Pairs, noise: float | None = None) -> list[float]:
-    """PSNR of the result of `restore` for each file; with the noise that is given, or found."""
+def restore_all(pairs: Pairs) -> list[float]:
+    """PSNR of the result of `restore` for each file."""
     restorer, scores = Restorer.load(Task.PHOTO), []
-    level = None if noise is None else {"noise": noise, "colour noise": noise}
     with TemporaryDirectory() as name:
         for noisy, mean in pairs:
             restored = Path(name, f"{noisy.stem}.png")
-            restore_file(restorer, noisy, restored, level)
+            restore_file(restorer, noisy, restored, None)
             scores.append(psnr(read_picture(restored).pixels, read_picture(mean).pixels))
     return scores
+
+
+def at_noises(pairs: Pairs, qualities: Sequence[float], levels: Sequence[float]) -> np.ndarray:
+    """The same with the network of `restore` at each level of noise, and at the quality of each file."""
+    restorer, scores = Restorer.load(Task.PHOTO), []
+    for level in levels:
+        noise = {"noise": level, "colour noise": level}
+        networks = {saved: restorer.at({**noise, "quality": saved}, bits=8) for saved in set(qualities)}
+        scores.append([
+            psnr(to_8bit(run_tiled(networks[saved], read_picture(noisy).pixels)), read_picture(mean).pixels)
+            for (noisy, mean), saved in zip(pairs, qualities, strict=True)
+        ])  # fmt: skip
+    return np.array(scores)
 
 
 def at_levels(method: Evaluated, pairs: Pairs, levels: Sequence[float]) -> np.ndarray:
@@ -90,11 +102,13 @@ def measure(folder: Path, *, peers: bool) -> list[Real]:
             folder.resolve().name, method, len(pairs), digest, mean, worse, found, __version__, f"{today}"
         )
 
-    found = sum(Task.DENOISE in inspect(noisy).levels for noisy, _ in pairs)
+    findings = [inspect(noisy).levels for noisy, _ in pairs]
+    found = sum(Task.DENOISE in levels for levels in findings)
+    qualities = [levels.get(Task.DEJPEG, 100.0) for levels in findings]
     rows = [row("input", list(given)), row("restore", restore_all(pairs), found)]
     methods: list[tuple[str, Evaluated]] = [("denoise", Restorer.load(Task.DENOISE))]
     methods += [(name_of(key), PEERS[key].make()) for key in ("bm3d", "nlm") if peers]
-    tried = [("restore", np.array([restore_all(pairs, sigma) for sigma in SIGMAS]))]
+    tried = [("restore", at_noises(pairs, qualities, SIGMAS))]
     tried += [(name, at_levels(method, pairs, SIGMAS)) for name, method in methods]
     for name, scores in tried:
         best = int(scores.mean(axis=1).argmax())

@@ -34,6 +34,7 @@ from hyperrestore.detect.findings import inspect
 from hyperrestore.level import SHIPPED, Task
 from hyperrestore.measure.metrics import psnr
 from hyperrestore.picture.file import Picture, write_picture
+from hyperrestore.restore.file import restore_file
 from hyperrestore.web.app import LIMITS
 from hyperrestore.web.photos import reduced_levels
 
@@ -42,8 +43,13 @@ Serving = namedtuple("Serving", "address shared folder")
 
 
 @pytest.fixture(scope="module")
-def models(tiny_model, dejpeg_model, upscale_model):
-    return {Task.DENOISE: tiny_model, Task.DEJPEG: dejpeg_model, Task.UPSCALE: upscale_model}
+def models(photo_model, tiny_model, dejpeg_model, upscale_model):
+    return {
+        Task.PHOTO: photo_model,
+        Task.DENOISE: tiny_model,
+        Task.DEJPEG: dejpeg_model,
+        Task.UPSCALE: upscale_model,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +110,8 @@ def test_a_page_is_told_the_levels_of_every_task(client, models):
         strengths = [scale.strength(level) for level in (told["weakest"], *told["usual"], told["strongest"])]
         assert strengths == sorted(strengths)
         assert told["maps"] == (told["task"] != "upscale")
-        assert told["grain"] == (told["task"] == "denoise")
-        assert told["axes"] == []
+        assert told["grain"] == (told["task"] in ("photo", "denoise"))
+        assert bool(told["axes"]) == (told["task"] == "photo")
     client.delete(f"/api/pages/{opened['page']}")
 
 
@@ -241,9 +247,8 @@ def test_a_photo_is_told_as_it_is(client, tmp_path, name, made):
     assert told["notes"] == list(info.notes)
     findings = inspect(path)
     for task in (Task.DENOISE, Task.DEJPEG):
-        found = told["findings"][task]
-        assert found["sentence"] == findings.sentence(task)
-        assert (found["level"] is None) == (task not in findings.levels)
+        found = {"level": findings.levels.get(task), "sentence": findings.sentence(task)}
+        assert told["findings"][task] == found
 
 
 def test_a_photo_that_is_removed_is_gone(client, serving, tmp_path):
@@ -405,10 +410,20 @@ MADE = [{}, {"bits": 16}, {"channels": 1, "bits": 16}, {"alpha": True}, {"alpha"
 
 
 @pytest.mark.parametrize("made", MADE)
-@pytest.mark.parametrize(("task", "level"), [("denoise", 35), ("dejpeg", 30), ("upscale", 2.3)])
-def test_a_region_is_that_of_the_full_result(client, tmp_path, made, task, level):
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"task": "photo", "level": 35, "colour_noise": 10, "jpeg_quality": 40},
+        {"task": "denoise", "level": 35},
+        {"task": "dejpeg", "level": 30},
+        {"task": "upscale", "level": 2.3},
+    ],
+    ids=lambda asked: asked["task"],
+)
+def test_a_region_is_that_of_the_full_result(client, tmp_path, made, asked):
     photo = add(client, make_photo(tmp_path / "a.png", **made))
-    job = finish(client, begin(client, photo, task=task, level=level))
+    job = finish(client, begin(client, photo, **asked))
+    task = asked["task"]
     assert (job["state"], job["error"]) == ("done", None)
     (tmp_path / "full.png").write_bytes(client.get(f"/api/jobs/{job['id']}/file").content)
     full = in_8_bits(read_picture(tmp_path / "full.png"))
@@ -417,7 +432,7 @@ def test_a_region_is_that_of_the_full_result(client, tmp_path, made, task, level
     for region in ((0, 0, width, height), (width - 31, height - 17, 31, 17), (13, 7, 50, 60)):
         left, top, wide, tall = region
         for priority in ("now", "background"):
-            shown = view(client, photo, region, task=task, level=level, priority=priority)
+            shown = view(client, photo, region, **asked, priority=priority)
             part = full[:, top : top + tall, left : left + wide]
             assert shown.shape == part.shape
             assert np.abs(shown - part).max() <= 1
@@ -531,6 +546,38 @@ def test_a_map_is_black_at_the_weakest_level_unless_told(client, tmp_path):
         assert np.abs(shown.astype(int) - view(client, photo, task=task, level=weakest)).max() <= 1
 
 
+def test_a_map_sets_every_level_of_a_photo(client, tmp_path, models):
+    path = make_photo(tmp_path / "a.png", bits=16)
+    photo = add(client, path)
+    grey = np.arange(110 * 90).reshape(90, 110) % 256
+    levels = {"level": 40, "colour_noise": 10, "jpeg_quality": 30}
+    asked = {"task": "photo", "map": put_map(client, photo, grey), **levels}
+    shown = view(client, photo, (10, 20, 60, 50), **asked)
+    ends = zip((0, 0, 100), levels.values(), strict=True)
+    maps = np.stack([black + (white - black) * (grey / 255) for black, white in ends]).astype(np.float32)
+    whole = Restorer.load(models[Task.PHOTO])(read_picture(path), maps)
+    assert np.abs(shown - in_8_bits(whole)[:, 20:70, 10:70]).max() <= 1
+    job = finish(client, begin(client, photo, **asked))
+    (tmp_path / "full.png").write_bytes(client.get(f"/api/jobs/{job['id']}/file").content)
+    assert np.abs(shown - in_8_bits(read_picture(tmp_path / "full.png"))[:, 20:70, 10:70]).max() <= 1
+    black = put_map(client, photo, np.zeros((2, 2)))
+    assert np.array_equal(view(client, photo, **{**asked, "map": black}), view(client, photo))
+
+
+def test_the_noise_of_colours_is_as_all_noise_unless_told(client, tmp_path):
+    photo = add(client, make_photo(tmp_path / "a.png"))
+    by_colours = {
+        colours: view(client, photo, task="photo", level=30, jpeg_quality=50, **colours_of(colours))
+        for colours in (None, 30, 0)
+    }
+    assert np.array_equal(by_colours[None], by_colours[30])
+    assert np.abs(by_colours[None].astype(int) - by_colours[0]).mean() > 0.5
+
+
+def colours_of(level):
+    return {} if level is None else {"colour_noise": level}
+
+
 def test_what_is_no_map_is_refused(client, tmp_path):
     photo = add(client, make_photo(tmp_path / "a.png"))
     address = f"/api/photos/{photo['id']}/map"
@@ -600,6 +647,13 @@ def test_only_so_many_maps_are_kept(client, serving, tmp_path, monkeypatch):
         ({"reduce": 0}, "give one of"),
         ({"task": "sharpen"}, "query task"),
         ({"task": "denoise"}, "denoise needs a level"),
+        ({"task": "photo"}, "photo needs a level; give one in noise and colour noise and quality"),
+        ({"task": "photo", "level": 5}, "photo needs a level; give one in quality"),
+        ({"task": "photo", "jpeg_quality": 30}, "give one in noise and colour noise"),
+        ({"task": "photo", "level": 5, "jpeg_quality": 0}, "quality 0.0 is not accepted"),
+        ({"task": "photo", "level": 5, "jpeg_quality": 30, "colour_noise": 101}, "colour noise 101.0 is not"),
+        ({"task": "photo", "level": 5, "jpeg_quality": 30, "softness": 1}, "no level 'softness'"),
+        ({"task": "denoise", "level": 5, "colour_noise": 5}, "no level 'colour noise'; it takes sigma"),
         ({"task": "denoise", "level": "nan"}, "is not accepted"),
         ({"task": "denoise", "level": "inf"}, "is not accepted"),
         ({"task": "denoise", "level": 101}, "is not accepted"),
@@ -608,12 +662,6 @@ def test_only_so_many_maps_are_kept(client, serving, tmp_path, monkeypatch):
         ({"task": "denoise", "level": 5, "map_level": "nan"}, "query map_level"),
         ({"task": "denoise", "level": 5, "grain": 2}, "query grain"),
         ({"task": "dejpeg", "level": 50, "grain": 0.1}, "dejpeg removes none"),
-        ({"task": "dejpeg", "level": 50, "jpeg_quality": 60}, "give its quality as level"),
-        ({"task": "dejpeg", "jpeg_quality": 60}, "give its quality as level"),
-        ({"task": "denoise", "level": 5, "colour_noise": 6}, "no level 'colour noise'; it takes sigma"),
-        ({"task": "photo", "level": 5}, "photo needs a level; give one in quality"),
-        ({"task": "photo", "jpeg_quality": 60}, "photo needs a level; give one in noise and colour noise"),
-        ({"task": "photo", "level": 5, "jpeg_quality": 0}, "quality 0.0 is not accepted"),
         ({"priority": "high"}, "query priority"),
     ],
 )
@@ -708,17 +756,51 @@ def test_a_download_is_what_the_command_line_writes(
     assert all(note in said for note in job["notes"])
 
 
+@pytest.mark.parametrize(
+    ("asked", "level", "name"),
+    [
+        ({}, None, "a-photo.jpg"),
+        ({"level": 12}, {"noise": 12, "colour noise": 12}, "a-photo-12.jpg"),
+        ({"jpeg_quality": 30}, {"quality": 30}, "a-photo-quality-30.jpg"),
+        (
+            {"level": 12, "colour_noise": 0, "jpeg_quality": 30},
+            {"noise": 12, "colour noise": 0, "quality": 30},
+            "a-photo-12-colour-noise-0-quality-30.jpg",
+        ),
+        (
+            {"level": 12, "colour_noise": 12, "jpeg_quality": 100},
+            {"noise": 12, "colour noise": 12, "quality": 100},
+            "a-photo-12.jpg",
+        ),
+    ],
+)
+def test_the_levels_of_a_photo_that_are_not_given_are_estimated(client, tmp_path, models, asked, level, name):
+    path = tmp_path / "a.jpg"
+    pyvips.Image.new_from_file(os.fspath(make_photo(tmp_path / "a.png"))).jpegsave(os.fspath(path), Q=40)
+    photo = add(client, path)
+    assert photo["findings"]["dejpeg"]["level"] == 40
+    job = finish(client, begin(client, photo, task="photo", **asked))
+    assert (job["state"], job["error"]) == ("done", None)
+    report = restore_file([Restorer.load(models[Task.PHOTO])], path, tmp_path / "out.jpg", level)
+    answer = client.get(f"/api/jobs/{job['id']}/file")
+    assert answer.content == (tmp_path / "out.jpg").read_bytes()
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+    assert job["notes"] == list(report.notes)
+
+
 def test_a_photo_in_which_nothing_is_found_is_copied_byte_for_byte(client, tmp_path):
     path = tmp_path / "a.png"
     clean = pyvips.Image.new_from_array(data.camera()[:96, :128].astype(np.uint8) // 4 * 4)
     clean.gaussblur(4).pngsave(os.fspath(path), compression=1)  # as no encoder of ours would
     photo = add(client, path)
-    for task in ("denoise", "dejpeg"):
-        assert photo["findings"][task]["level"] is None
+    kinds = {"photo": ("denoise", "dejpeg"), "denoise": ("denoise",), "dejpeg": ("dejpeg",)}
+    for task, damages in kinds.items():
         job = finish(client, begin(client, photo, task=task))
         assert client.get(f"/api/jobs/{job['id']}/file").content == path.read_bytes()
         assert job["notes"][-1] == "copied byte for byte"
-        assert photo["findings"][task]["sentence"] in job["notes"][0]
+        for damage in damages:
+            assert photo["findings"][damage]["level"] is None
+            assert photo["findings"][damage]["sentence"] in job["notes"][0]
 
 
 @pytest.mark.parametrize("size", [{"to_width": 187}, {"to_height": 153}, {"long_side": 187}])
@@ -742,10 +824,16 @@ def test_a_page_is_told_the_further_levels_of_a_model(soft_address):
     with page_at(soft_address) as client:
         opened = client.post("/api/pages").json()
         client.delete(f"/api/pages/{opened['page']}")
-    softness = {"unit": "softness", "low": 0.0, "high": 3.0, "trained": [0.0, 2.0], "origin": 1.0}
+    names = ("unit", "field", "low", "high", "trained", "origin")
+    colours = ("colour noise", "colour_noise", 0, 100, [0, 75], 0)
+    quality = ("quality", "jpeg_quality", 1, 100, [5, 100], 100)
+    softness = ("softness", "softness", 0, 3, [0, 2], 1)
     assert {told["task"]: told["axes"] for told in opened["tasks"]} == {
-        "denoise": [], "dejpeg": [], "upscale": [softness]
-    }  # fmt: skip
+        "photo": [dict(zip(names, axis, strict=True)) for axis in (colours, quality)],
+        "denoise": [],
+        "dejpeg": [],
+        "upscale": [dict(zip(names, softness, strict=True))],
+    }
 
 
 @pytest.mark.parametrize(("softness", "size"), [(0, {"level": 1.7}), (1.5, {"to_width": 187})])
@@ -867,6 +955,11 @@ def test_a_job_that_cannot_be_done_says_why(client, serving, tmp_path):
     ("wanted", "fragment"),
     [
         ({}, "body task"),
+        ({"task": "sharpen", "level": 5}, "body task"),
+        ({"task": "photo", "level": 5, "jpeg_quality": 101}, "quality 101.0 is not accepted"),
+        ({"task": "photo", "level": 5, "colour_noise": "much"}, "body colour_noise"),
+        ({"task": "photo", "jpeg_quality": 30, "map": "x"}, "a map needs the level where it is white"),
+        ({"task": "dejpeg", "level": 50, "jpeg_quality": 30}, "jpeg_quality is not for dejpeg"),
         ({"task": "denoise", "level": 5, "to_width": 300}, "denoise keeps the size"),
         ({"task": "denoise", "map": "x"}, "a map needs the level where it is white"),
         ({"task": "upscale"}, "got 0 of them"),
@@ -1179,10 +1272,3 @@ def test_the_command_line_and_the_package_do_without_the_server():
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
     )  # fmt: skip
     assert result.stdout == "[]\n"
-
-
-def test_a_task_without_a_shipped_model_is_refused(client, tmp_path):
-    photo = add(client, make_photo(tmp_path / "a.png"))
-    asked = {"task": "photo", "level": 5}
-    for answer in (ask(client, photo, **asked), client.post(f"/api/photos/{photo['id']}/jobs", json=asked)):
-        assert answer.status_code == 422

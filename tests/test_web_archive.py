@@ -61,8 +61,13 @@ def test_names_are_distinct_and_fit_every_system(stems):
 
 
 @pytest.fixture(scope="module")
-def client(tiny_model, dejpeg_model, upscale_model, tmp_path_factory):
-    models = {Task.DENOISE: tiny_model, Task.DEJPEG: dejpeg_model, Task.UPSCALE: upscale_model}
+def client(photo_model, tiny_model, dejpeg_model, upscale_model, tmp_path_factory):
+    models = {
+        Task.PHOTO: photo_model,
+        Task.DENOISE: tiny_model,
+        Task.DEJPEG: dejpeg_model,
+        Task.UPSCALE: upscale_model,
+    }
     with running(tmp_path_factory.mktemp("web"), models) as (address, _), page_at(address) as client:
         yield client
 

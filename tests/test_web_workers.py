@@ -120,8 +120,15 @@ def test_a_crash_fails_one_call_and_a_new_process_follows(workers, photo, repair
 
 
 @pytest.mark.web
-def test_several_visitors_are_served_at_a_time(tiny_model, dejpeg_model, upscale_model, tmp_path):
-    models = {Task.DENOISE: tiny_model, Task.DEJPEG: dejpeg_model, Task.UPSCALE: upscale_model}
+def test_several_visitors_are_served_at_a_time(
+    photo_model, tiny_model, dejpeg_model, upscale_model, tmp_path
+):
+    models = {
+        Task.PHOTO: photo_model,
+        Task.DENOISE: tiny_model,
+        Task.DEJPEG: dejpeg_model,
+        Task.UPSCALE: upscale_model,
+    }
     picture = make_photo(tmp_path / "a.png", height=300, width=400)
     restore_file(Restorer.load(models[Task.DENOISE]), picture, tmp_path / "b.png", 25)
     expected = (tmp_path / "b.png").read_bytes()

@@ -76,7 +76,7 @@ def by_command(folder):
         key = (task, photo, level, suffix, *more)
         if key not in made:
             made[key] = folder / f"{len(made)}{suffix}"
-            option = "-s" if task == "upscale" else "-l"
+            option = {"upscale": "-s", "restore": "--noise"}.get(task, "-l")
             run(task, photo, "-o", made[key], option, level, *more)
         return made[key]
 
@@ -144,6 +144,11 @@ class Screen:
         self.page.set_input_files("input[type=file]", list(files))
         self.page.wait_for_selector("section.dial")
 
+    def denoise(self, *files: Path) -> None:
+        """Add photos, and open the tab of the task that is for noise alone."""
+        self.add(*files)
+        self.press("Denoise")
+
     def state(self) -> dict[str, str]:
         return self.page.evaluate("() => ({...document.querySelector('.stage').dataset})")
 
@@ -190,6 +195,16 @@ class Screen:
         self.rest()
         written = self.page.input_value("input.number")
         return float(written) if written else None
+
+    def further(self, name: str) -> float:
+        """The value in the box of a further level."""
+        self.rest()
+        return float(self.page.get_by_role("textbox", name=name, exact=True).input_value())
+
+    def type_further(self, name: str, level: float) -> None:
+        box = self.page.get_by_role("textbox", name=name, exact=True)
+        box.fill(str(level))
+        box.press("Enter")
 
     def type_level(self, level: float | str) -> None:
         self.page.fill("input.number", str(level))

@@ -27,7 +27,7 @@ def test_where_nothing_is_found_the_photo_is_left_as_it_is(screen, clean, folder
     screen.press("Copy the photo")
     saved = screen.download("left as it is").path().read_bytes()
     assert "copied byte for byte" in screen.page.inner_text(".panel")
-    for task in ("denoise", "restore"):
+    for task in ("restore", "denoise"):
         run(task, photo, "-o", folder / f"{task}{suffix}", "--overwrite")
         assert saved == (folder / f"{task}{suffix}").read_bytes() == photo.read_bytes()
 
@@ -71,10 +71,12 @@ def test_what_is_left_as_it_is_can_be_repaired_all_the_same_and_left_again(scree
 def test_a_photo_with_noise_and_no_traces_of_jpeg_is_not_repaired_from_them(screen, noisy):
     screen.add(noisy)
     screen.settle()
+    assert screen.further("JPEG quality") == 100
     screen.press("JPEG repair")
     screen.settle(kind="untouched")
     screen.press("noise about")
     screen.settle()
+    assert screen.page.get_by_role("button", name="Denoise").get_attribute("aria-pressed") == "true"
 
 
 # --- Sizes ------------------------------------------------------------------------------------------

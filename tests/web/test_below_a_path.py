@@ -55,7 +55,7 @@ def test_it_works_below_a_path(browser, address, noisy, by_command):
     screen.press("Save")
     screen.press("Restore the whole photo")
     saved = screen.download().path().read_bytes()
-    assert saved == by_command("denoise", noisy, 25).read_bytes()
+    assert saved == by_command("restore", noisy, 25).read_bytes()
     context.close()
     root = address.partition("?")[0]
     assert all(url.startswith((root, "blob:", "data:")) for url in asked)

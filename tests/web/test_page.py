@@ -20,8 +20,10 @@ def test_what_was_found_is_where_the_dial_starts(screen, noisy, compressed):
     assert f"noise about {round(screen.level())}" in screen.page.inner_text(".findings")
     screen.page.set_input_files("input[type=file]", [compressed])
     screen.page.get_by_role("button", name=f"JPEG quality about {QUALITY}").wait_for()
+    assert (screen.level(), screen.further("JPEG quality")) == (0, QUALITY)
+    assert screen.page.get_by_role("button", name="Photo").first.get_attribute("aria-pressed") == "true"
+    screen.press("JPEG repair")
     assert screen.level() == QUALITY
-    assert screen.page.get_by_role("button", name="JPEG repair").get_attribute("aria-pressed") == "true"
 
 
 @pytest.mark.parametrize("how", ["drop", "paste"])
@@ -47,7 +49,7 @@ def test_each_photo_of_the_strip_keeps_its_own_choices(screen, noisy, compressed
     screen.type_level(30)
     screen.press("astronaut.jpg")
     screen.page.get_by_text(f"JPEG quality about {QUALITY}").wait_for()
-    assert screen.level() == QUALITY
+    assert screen.further("JPEG quality") == QUALITY
     screen.press("cat.png")
     assert screen.level() == 30
     screen.press("Remove cat.png")
@@ -70,10 +72,13 @@ def test_a_broken_file_is_explained_and_spoils_nothing(open_page, folder, noisy)
 # --- The dial ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("task", "level"), [("denoise", 25), ("dejpeg", 30)])
+TABS = {"restore": "Photo", "denoise": "Denoise", "dejpeg": "JPEG repair", "upscale": "Upscale"}
+
+
+@pytest.mark.parametrize(("task", "level"), [("restore", 25), ("denoise", 25), ("dejpeg", 30)])
 def test_the_exact_view_equals_the_command_lines_result(screen, noisy, by_command, task, level):
     screen.add(noisy)
-    screen.press({"denoise": "Denoise", "dejpeg": "JPEG repair"}[task])
+    screen.press(TABS[task])
     screen.type_level(level)
     screen.settle()
     expected = pixels_of(by_command(task, noisy, level))
@@ -104,14 +109,19 @@ def test_while_the_dial_moves_a_blend_is_shown_and_exact_pixels_follow(screen, n
     screen.settle()
     assert screen.level() == level
     exact = screen.pixels()
-    expected = pixels_of(by_command("denoise", noisy, level))
+    expected = pixels_of(by_command("restore", noisy, level))
     assert_same(middle(exact, expected.shape[:2]), expected)
     assert decibels(preview, exact) >= 40
 
 
 def test_the_weakest_level_is_on_the_left_for_every_task(screen, noisy):
     screen.add(noisy)
-    for name, ends in {"Denoise": (0, 75), "JPEG repair": (100, 5), "Upscale": (1, 4)}.items():
+    for name, ends in {
+        "Photo": (0, 75),
+        "Denoise": (0, 75),
+        "JPEG repair": (100, 5),
+        "Upscale": (1, 4),
+    }.items():
         screen.press(name)
         for position, level in zip((0, 1), ends, strict=True):
             screen.turn(position)
@@ -128,7 +138,7 @@ def test_a_large_photo_is_a_labelled_preview_until_it_is_seen_at_100_percent(scr
     screen.page.keyboard.press("1")
     screen.settle(kind="exact")
     canvas = screen.pixels()
-    expected = pixels_of(by_command("denoise", large, 25))
+    expected = pixels_of(by_command("restore", large, 25))
     height, width = canvas.shape[:2]
     left, top = (902 - (width + 1) // 2), (600 - (height + 1) // 2)
     assert_same(canvas, expected[top : top + height, left : left + width])
@@ -161,13 +171,13 @@ def test_a_drag_that_ends_where_it_began_ends_in_exact_pixels(screen, noisy):
     screen.add(noisy)
     screen.type_level(20)
     screen.settle()
-    box = screen.page.locator(".slider input").bounding_box()
+    box = screen.page.locator(".slider input").first.bounding_box()
     share = screen.page.eval_on_selector(".slider input", "dial => dial.value / dial.max")
     x, y = box["x"] + 14 + share * (box["width"] - 28), box["y"] + box["height"] / 2
     screen.stroke((x, y), (x + 90, y), (x, y))
     screen.settle()
     assert abs(screen.level() - 20) < 2
-    assert screen.spoken() == f"sigma {screen.level():g}, exact"
+    assert screen.spoken() == f"noise {screen.level():g}, exact"
 
 
 def test_the_filmstrips_pictures_come_first_and_are_small(screen, large):
@@ -197,10 +207,10 @@ def test_the_filmstrips_pictures_come_first_and_are_small(screen, large):
 def test_levels_are_picked_from_the_filmstrip(screen, noisy):
     screen.add(noisy)
     screen.settle(warm=True)
-    screen.press("sigma 40")
+    screen.press("noise 40")
     assert screen.level() == 40
     assert screen.state()["kind"] == "exact"  # its pixels were there already
-    assert screen.page.get_by_role("button", name="sigma 40").get_attribute("aria-pressed") == "true"
+    assert screen.page.get_by_role("button", name="noise 40").get_attribute("aria-pressed") == "true"
 
 
 def test_choices_are_undone_and_redone(screen, noisy):
@@ -227,7 +237,7 @@ def test_a_level_that_does_not_exist_is_refused_where_it_was_typed(screen, noisy
     before = screen.level()
     screen.type_level(500)
     message = screen.page.eval_on_selector("input.number", "field => field.validationMessage")
-    assert message == "sigma takes a number from 0 to 100."
+    assert message == "noise takes a number from 0 to 100."
     screen.page.locator(".stage").focus()
     screen.type_level(90)
     assert "the model was trained for 0 to 75" in screen.page.inner_text(".dial")
@@ -242,7 +252,7 @@ def test_photo_and_result_are_compared_at_the_same_place(screen, noisy, by_comma
     screen.add(noisy)
     screen.type_level(25)
     screen.settle()
-    photo, result = pixels_of(noisy), pixels_of(by_command("denoise", noisy, 25))
+    photo, result = pixels_of(noisy), pixels_of(by_command("restore", noisy, 25))
     shape = photo.shape[:2]
 
     screen.page.keyboard.down("Space")
@@ -299,7 +309,7 @@ def test_the_loupe_shows_both_at_100_percent(screen, large, by_command):
     seen = np.array(data, np.uint8).reshape(-1, width, 4)[..., :3]
     side = width // 2
     assert holds(pixels_of(large), seen[:, :side])
-    assert holds(pixels_of(by_command("denoise", large, 25)), seen[:, side:])
+    assert holds(pixels_of(by_command("restore", large, 25)), seen[:, side:])
 
 
 def holds(picture, part):
@@ -336,7 +346,7 @@ def catch_map(screen):
 
 
 def test_the_brush_restores_what_is_painted_and_leaves_the_rest(screen, folder, noisy, by_command):
-    screen.add(noisy)
+    screen.denoise(noisy)
     screen.type_level(25)
     screen.settle()
     Image.new("L", (1, 1), 255).save(white := folder / "white.png")
@@ -385,7 +395,7 @@ def test_exact_is_said_after_every_stroke_and_in_the_loupe(screen, noisy):
     screen.settle()
     assert "exact" in screen.page.inner_text(".chip")
     assert screen.page.locator(".dot[data-busy]").count() == 0
-    assert screen.spoken() == "sigma 25, exact"
+    assert screen.spoken() == "noise 25, exact"
     screen.page.wait_for_selector(".loupe canvas[data-kind=exact]")
     screen.press("Undo")
     screen.settle()
@@ -404,7 +414,7 @@ def test_scales_have_no_brush(screen, noisy):
 @pytest.mark.parametrize(
     ("task", "level", "form", "suffix"),
     [
-        ("denoise", 25, "", ".png"),
+        ("restore", 25, "", ".png"),
         ("denoise", 25, "jpg", ".jpg"),
         ("dejpeg", 30, "tif", ".tif"),
         ("upscale", 1.5, "webp", ".webp"),
@@ -412,7 +422,7 @@ def test_scales_have_no_brush(screen, noisy):
 )
 def test_a_download_is_the_command_lines_file(screen, noisy, by_command, task, level, form, suffix):
     screen.add(noisy)
-    screen.press({"denoise": "Denoise", "dejpeg": "JPEG repair", "upscale": "Upscale"}[task])
+    screen.press(TABS[task])
     screen.type_level(level)
     screen.press("Save")
     screen.page.select_option("select", form)
@@ -432,9 +442,9 @@ def test_grain_is_seen_and_saved(screen, noisy, by_command):
     for _ in range(10):
         grain.press("ArrowRight")
     screen.settle()
-    saved = by_command("denoise", noisy, 25, ".png", "--grain", 0.5)
+    saved = by_command("restore", noisy, 25, ".png", "--grain", 0.5)
     expected = pixels_of(saved)
-    assert decibels(expected, pixels_of(by_command("denoise", noisy, 25))) < 40  # it is there
+    assert decibels(expected, pixels_of(by_command("restore", noisy, 25))) < 40  # it is there
     assert_same(middle(screen.pixels(), expected.shape[:2]), expected)
     screen.press("Save")
     screen.press("Restore the whole photo")
@@ -444,7 +454,7 @@ def test_grain_is_seen_and_saved(screen, noisy, by_command):
 
 
 def test_what_the_brush_painted_is_saved(screen, noisy, by_command, folder):
-    screen.add(noisy)
+    screen.denoise(noisy)
     screen.type_level(25)
     screen.page.locator(".stage").focus()
     screen.page.keyboard.press("b")
@@ -474,7 +484,7 @@ def test_the_quality_of_a_lossy_file_can_be_chosen(screen, compressed, folder):
     screen.press("Restore the whole photo")
     with screen.page.expect_download() as download:
         screen.page.get_by_role("link", name="Download").click()
-    run("dejpeg", compressed, "-o", folder / "sixty.jpg", "-l", QUALITY, "--quality", 60)
+    run("restore", compressed, "-o", folder / "sixty.jpg", "--quality", 60)
     assert download.value.path().read_bytes() == (folder / "sixty.jpg").read_bytes()
 
 
@@ -500,17 +510,17 @@ def test_a_render_tells_how_far_it_is_and_can_be_cancelled(screen, large):
 def test_the_dial_is_turned_by_keys_and_spoken(screen, noisy):
     screen.add(noisy)
     screen.type_level(20)
-    dial = screen.page.get_by_role("slider", name="Denoise, weakest to strongest")
+    dial = screen.page.get_by_role("slider", name="Photo, weakest to strongest")
     dial.focus()
     dial.press("ArrowRight")
     assert screen.level() == 20.5
     dial.press("Shift+ArrowRight")
     assert screen.level() == 25.5
-    assert dial.get_attribute("aria-valuetext") == "sigma 25.5"
+    assert dial.get_attribute("aria-valuetext") == "noise 25.5"
     dial.press("End")
     assert screen.level() == 75
     screen.settle()
-    assert screen.page.locator("[role=status][aria-live=polite]").inner_text() == "sigma 75, exact"
+    assert screen.page.locator("[role=status][aria-live=polite]").inner_text() == "noise 75, exact"
     dial.evaluate(
         """(dial) => {
             for (const key of ['ArrowLeft', 'PageDown', 'ArrowLeft'])
@@ -533,7 +543,7 @@ def test_everything_that_can_be_pressed_has_a_name_and_is_reached_by_tab(screen,
         reached.add(screen.page.evaluate("document.activeElement.outerHTML.slice(0, 300)"))
     controls = screen.page.query_selector_all("button:not(:disabled), select, input:not([tabindex='-1'])")
     assert len(controls) > 25
-    for control in controls:
+    for control in filter(lambda one: one.is_visible(), controls):
         assert control.evaluate("node => node.outerHTML.slice(0, 300)") in reached
     snapshot = screen.page.locator("body").aria_snapshot()
     assert "- button:" not in snapshot
@@ -565,20 +575,34 @@ def test_it_fits_360_pixels_and_touch(open_page, noisy):
     screen.add(noisy)
     screen.settle()
     screen.press("Save")
-    assert screen.page.evaluate("document.documentElement.scrollWidth") == 360
-    for control in screen.page.query_selector_all("button, select, input:not(.unseen), [role=slider]"):
-        box = control.bounding_box()
-        assert box["x"] >= 0
-        assert box["x"] + box["width"] <= 360
-        assert box["height"] >= 24 or control.get_attribute("type") == "checkbox"
+    check_fit(screen)
     screen.page.get_by_role("button", name="Close saving").tap()
-    screen.page.get_by_role("button", name="sigma 40").tap()
+    assert not screen.page.get_by_role("slider", name="JPEG quality").is_visible()
+    more = screen.page.get_by_role("button", name="colour noise ")
+    more.tap()
+    assert screen.page.get_by_role("slider", name="JPEG quality").is_visible()
+    assert screen.page.locator(".stage").bounding_box()["height"] > 200
+    check_fit(screen)
+    more.tap()
+    screen.page.get_by_role("button", name="noise 40").tap()
     assert screen.level() == 40
-    for task in ("JPEG repair", "Upscale", "Denoise"):  # what is pressed is bold, and wider
+    for task in ("JPEG repair", "Upscale", "Denoise", "Photo"):  # what is pressed is bold, and wider
         screen.press(task)
         for button in screen.page.query_selector_all("header.top button"):
             assert button.evaluate("one => one.scrollWidth <= one.clientWidth"), button.inner_text()
         assert screen.page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def check_fit(screen):
+    """Everything that can be pressed is seen whole, and large enough for a finger."""
+    assert screen.page.evaluate("document.documentElement.scrollWidth") == 360
+    for control in screen.page.query_selector_all("button, select, input:not(.unseen), [role=slider]"):
+        if not control.is_visible():
+            continue
+        box = control.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360
+        assert box["height"] >= 24 or control.get_attribute("type") == "checkbox"
 
 
 @pytest.mark.parametrize("width", [360, 1280])

@@ -23,10 +23,12 @@ def test_all_photos_are_saved_as_they_were_chosen(screen, noisy, compressed, cle
         assert archive.testzip() is None
         made = {name: archive.read(name) for name in archive.namelist()}
     assert made == {
-        "cat-denoise-25.png": by_command("denoise", noisy, 25).read_bytes(),
-        f"astronaut-dejpeg-{QUALITY}.jpg": by_command("dejpeg", compressed, QUALITY, ".jpg").read_bytes(),
-        "cup-denoise.jpg": clean[".jpg"].read_bytes(),
-        "cup-denoise-2.jpg": clean[".jpg"].read_bytes(),
+        "cat-photo-25.png": by_command("restore", noisy, 25).read_bytes(),
+        f"astronaut-photo-0-quality-{QUALITY}.jpg": by_command(
+            "restore", compressed, "auto", ".jpg"
+        ).read_bytes(),
+        "cup-photo.jpg": clean[".jpg"].read_bytes(),
+        "cup-photo-2.jpg": clean[".jpg"].read_bytes(),
     }
     screen.page.get_by_text("Notes on").click()
     assert screen.page.inner_text(".all").count("copied byte for byte") == 2
@@ -41,9 +43,9 @@ def test_format_and_quality_hold_for_all_that_take_them(screen, compressed, clea
     screen.page.get_by_role("spinbutton", name="Quality").fill("60")  # PNG takes none
     screen.press("Save all 2 photos")
     with zipfile.ZipFile(screen.download("Download 2 photos").path()) as archive:
-        run("dejpeg", compressed, "-o", folder / "at60.jpg", "-l", QUALITY, "-q", 60)
-        assert archive.read(f"astronaut-dejpeg-{QUALITY}.jpg") == (folder / "at60.jpg").read_bytes()
-        assert archive.read("cup-denoise.png") == clean[".png"].read_bytes()
+        run("restore", compressed, "-o", folder / "at60.jpg", "-q", 60)
+        assert archive.read(f"astronaut-photo-0-quality-{QUALITY}.jpg") == (folder / "at60.jpg").read_bytes()
+        assert archive.read("cup-photo.png") == clean[".png"].read_bytes()
 
 
 def test_a_photo_that_fails_is_named_and_the_others_are_saved(open_page, noisy, clean, folder):
@@ -56,7 +58,7 @@ def test_a_photo_that_fails_is_named_and_the_others_are_saved(open_page, noisy, 
     screen.press("Save")
     screen.press("Save all 3 photos")
     with zipfile.ZipFile(screen.download("Download 2 photos").path()) as archive:
-        assert sorted(archive.namelist()) == ["cup-denoise.jpg", "cup-denoise.png"]
+        assert sorted(archive.namelist()) == ["cup-photo.jpg", "cup-photo.png"]
     assert screen.page.locator(".all").get_by_role("alert").inner_text().count("broken.png") == 1
 
 
@@ -100,6 +102,7 @@ def test_one_photo_alone_has_no_all(screen, clean):
 def test_a_painted_map_is_saved_with_all_though_its_photo_is_not_looked_at(screen, noisy, clean, folder):
     screen.add(noisy, clean[".png"])
     screen.press("cat.png")
+    screen.press("Denoise")
     screen.type_level(25)
     screen.settle()
     screen.press("Brush")

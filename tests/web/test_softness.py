@@ -13,14 +13,19 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::hyperrestore.ExtrapolationWarning"),  # as `serve` does
 ]
 
-SLIDER = ".softness input[type=range]"
+SLIDER = ".axis.softness input[type=range]"
 
 
 @pytest.fixture(scope="module")
-def address(tiny_model, dejpeg_model, subpixel_model, tmp_path_factory):
+def address(photo_model, tiny_model, dejpeg_model, subpixel_model, tmp_path_factory):
     """Where a server with these models answers, instead of `hyperrestore web` with those that ship."""
     pytest.importorskip("uvicorn", reason="the page needs the extra [web]")
-    models = {Task.DENOISE: tiny_model, Task.DEJPEG: dejpeg_model, Task.UPSCALE: subpixel_model}
+    models = {
+        Task.PHOTO: photo_model,
+        Task.DENOISE: tiny_model,
+        Task.DEJPEG: dejpeg_model,
+        Task.UPSCALE: subpixel_model,
+    }
     with running(tmp_path_factory.mktemp("soft"), models) as (address, _):
         yield address
 
@@ -28,8 +33,8 @@ def address(tiny_model, dejpeg_model, subpixel_model, tmp_path_factory):
 @pytest.fixture
 def slider(screen, clean):
     """The slider, with a photo of 300 x 200 to be enlarged twice."""
-    screen.add(clean[".png"])
-    assert screen.page.locator(SLIDER).count() == 0, "denoising has one dial"
+    screen.denoise(clean[".png"])
+    screen.page.locator(SLIDER).wait_for(state="detached")  # denoising has one dial
     screen.press("Upscale")
     screen.type_level(2)
     return screen.page.get_by_role("slider", name="Softness of the photo")
@@ -154,7 +159,7 @@ def test_softness_is_turned_by_keys_and_typed(screen, slider):
     box.fill("2.5")
     box.press("Enter")
     screen.settle()
-    assert "the model was trained for 0 to 2" in screen.page.inner_text(".softness")
+    assert "the model was trained for 0 to 2" in screen.page.inner_text(".axis.softness")
     for wrong in ("3.1", "-1", "soft", ""):
         box.fill(wrong)
         box.press("Enter")
@@ -190,7 +195,7 @@ def test_it_has_room(open_page, clean, width):
     screen.add(clean[".png"])
     screen.press("Upscale")
     screen.page.locator(SLIDER).wait_for()
-    boxes = [screen.page.locator(name).bounding_box() for name in (".softness", SLIDER, ".stage")]
+    boxes = [screen.page.locator(name).bounding_box() for name in (".axis.softness", SLIDER, ".stage")]
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
     assert boxes[1]["width"] > 120
     assert boxes[2]["height"] > 200

@@ -3,13 +3,13 @@
 import { batch, computed, effect, untracked } from "@preact/signals";
 import { encoded, filled, type BrushMap } from "./brushmap";
 import { begun, chosen, lastChoice, lastMap, redone, undone, type Choice, type History, type WantedSize } from "./history";
-import type { TaskName } from "./levels";
-import { Photo } from "./photo";
-import { fetchRegion, repairOf } from "./scenes";
+import { damageOf, FIELDS, KINDS, type Axis, type Damage, type Field, type Further, type TaskName } from "./levels";
+import { foundLevel, Photo } from "./photo";
+import { fetchRegion, furtherOf, repairOf } from "./scenes";
 import { sentenceOf, Server, ServerError, type Job, type JobRequest, type PhotoInfo } from "./server";
 import {
-  brush, choice, current, currentKey, levelFor, liveLevel, liveSoftness, panes, photos, scale, server, softnessAxis,
-  taskOf, tool, trouble,
+  brush, choice, current, currentKey, levelFor, liveFurther, liveLevel, panes, photos, scale, server, task, taskOf, tool,
+  trouble,
 } from "./state";
 import { clamped, shrunk, type Pane, type Size, type View } from "./view";
 
@@ -124,20 +124,24 @@ async function send(photo: Photo): Promise<void> {
   }
 }
 
-/** What was found decides where the dial starts. */
 function firstChoice(info: PhotoInfo): Choice {
-  const task = (["denoise", "dejpeg"] as const).find((name) => info.findings[name]?.level != null) ?? "denoise";
-  return { task, level: startLevel(info, task), size: null, softness: null, map: null, grain: 0 };
+  const task: TaskName = "photo";
+  return { task, level: startLevel(info, task), size: null, further: startFurther(info, task), map: null, grain: 0 };
 }
 
-/** The level that was found; null, which leaves the photo as it is, where there is nothing to repair. */
+/** The level that was found; null, which leaves the photo as it is, where there is nothing that the task repairs. */
 function startLevel(info: PhotoInfo, name: TaskName): number | null {
-  const found = info.findings[name]?.level;
   const known = taskOf(name);
-  if (found == null) return name === "upscale" ? 2 : null;
-  if (!known) return found;
-  const [least, most] = known.trained;
-  return Math.min(Math.max(found, least), most);
+  if (!known) return null;
+  if (name === "upscale") return 2;
+  const more = Object.keys(startFurther(info, name)).length > 0;
+  return foundLevel(info, known) ?? (more ? known.weakest : null);
+}
+
+/** The further levels that were found. */
+function startFurther(info: PhotoInfo, name: TaskName): Further {
+  const found = taskOf(name)?.axes.map((axis) => [axis.field, foundLevel(info, axis)] as const) ?? [];
+  return Object.fromEntries(found.filter(([, level]) => level !== null));
 }
 
 export async function removePhoto(photo: Photo): Promise<void> {
@@ -151,21 +155,46 @@ export async function removePhoto(photo: Photo): Promise<void> {
   if (id) await server.peek()?.remove(id).catch(() => undefined); // it is dropped with the page at the latest
 }
 
-function choose(part: Partial<Choice>): void {
+function choose(part: Partial<Choice>, turned: Field | null = null): void {
   const photo = current.peek();
   if (!photo?.info.peek()) return;
   batch(() => {
-    liveLevel.value = liveSoftness.value = null;
+    stopTurning();
+    photo.turned.value = turned;
     photo.history.value = chosen(photo.history.value, { ...photo.history.value.now, ...part });
   });
+}
+
+function stopTurning(): void {
+  liveLevel.value = null;
+  for (const field of FIELDS) liveFurther[field].value = null;
 }
 
 export function chooseLevel(wanted: number): void {
   choose({ level: wanted, size: null });
 }
 
-export function chooseSoftness(wanted: number): void {
-  choose({ softness: wanted === softnessAxis.peek()?.origin ? null : wanted });
+/** Move a further level; null lets it go back to where it stands by itself. */
+export function chooseFurther({ field, origin }: Axis, wanted: number | null): void {
+  const now = choice.peek();
+  if (!now) return;
+  const { [field]: _, ...others } = now.further;
+  const usual = wanted === null || (wanted === origin && !KINDS[field].follows);
+  const level = wanted === null ? now.level : now.level ?? task.peek()?.weakest ?? 0;
+  choose({ further: usual ? others : { ...others, [field]: wanted }, level }, field);
+}
+
+/** Set what repairs a kind of damage to what was found; another task where this one has nothing for it. */
+export function chooseFound(damage: Damage): void {
+  const info = current.peek()?.info.peek();
+  const known = task.peek();
+  if (!info || !known) return;
+  const own = [known, ...known.axes].find((one) => damageOf(one) === damage) ?? taskOf(damage);
+  const level = own && foundLevel(info, own);
+  if (!own || level === null || level === undefined) return;
+  if ("field" in own) chooseFurther(own, level);
+  else if (own === known) chooseLevel(level);
+  else chooseTask(damage, level);
 }
 
 /** Choose how large the result is to be, and with that the scale. */
@@ -174,7 +203,7 @@ export function chooseSize(size: WantedSize, scale: number): void {
 }
 
 export function leaveAsItIs(): void {
-  choose({ level: null, map: null });
+  choose({ level: null, further: {}, map: null });
 }
 
 export function chooseGrain(share: number): void {
@@ -192,7 +221,7 @@ export function chooseTask(name: TaskName, wanted?: number): void {
   const level = wanted ?? (last ? last.level : startLevel(info, name));
   choose({
     task: name, level: map && level === null ? levelFor({ ...before.now, task: name, level }) : level,
-    size: last?.size ?? null, softness: last?.softness ?? null, map,
+    size: last?.size ?? null, further: last?.further ?? startFurther(info, name), map,
   });
   if (!maps) brush.value = false;
 }
@@ -209,7 +238,7 @@ function walk(step: (history: History) => History): void {
   const photo = current.peek();
   if (!photo) return;
   batch(() => {
-    liveLevel.value = liveSoftness.value = null;
+    stopTurning();
     photo.history.value = step(photo.history.value);
   });
 }
@@ -289,6 +318,7 @@ export async function startJob(photo: Photo, format: string, quality: number | n
     return;
   }
   const request: JobRequest = { ...repairOf(photo, now) };
+  if (now.level !== null) Object.assign(request, furtherOf(now)); // else the server looks what it finds
   if (now.size) request[now.size.side] = now.size.pixels;
   else if (now.level !== null) request.level = now.level;
   if (format) request.format = format;

@@ -1,14 +1,16 @@
-/** The dial, above it the filmstrip of its levels, and the second dial of models that have one. */
+/** The dial, above it the filmstrip of its levels, below it the sliders of further levels. */
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Frame } from "./frames";
-import { phrase, TITLES, unitOf, written, type TaskName } from "./levels";
-import { chooseGrain, chooseLevel, chooseSize, chooseSoftness, chooseTask, leaveAsItIs } from "./actions";
+import { damageOf, furtherTrack, KINDS, phrase, TITLES, unitOf, written, type Axis, type Damage, type TaskName } from "./levels";
+import { chooseFound, chooseFurther, chooseGrain, chooseLevel, chooseSize, chooseTask, leaveAsItIs } from "./actions";
 import { AS_IT_IS, type Side } from "./history";
+import { foundLevel } from "./photo";
 import { original, originalScene, restored, stripScene, THUMBNAIL } from "./scenes";
+import { Icon } from "./icon";
 import { NumberBox, Slider } from "./slider";
 import {
-  choice, current, level, liveLevel, liveSoftness, resultSize, server, softness, softnessAxis, softTrack, stops, task, track, untouched,
+  choice, current, further, level, liveFurther, liveLevel, resultSize, server, stops, task, track, unfolded, untouched,
 } from "./state";
 
 export function Dial() {
@@ -17,8 +19,8 @@ export function Dial() {
   if (!known || !info) return null;
   const [before, after] = unitOf(known.task);
   return (
-    <section class="dial" aria-label="Level">
-      <div class="readout">
+    <section class="dial" aria-label="Level" data-unfolded={(known.axes.length > 1 && unfolded.value) || undefined}>
+      <div class="readout" data-grain={known.grain || undefined}>
         <Findings />
         <label class="level">
           <span>{before}</span>
@@ -28,11 +30,11 @@ export function Dial() {
           />
           {after && <span>{after}</span>}
         </label>
-        {known.task === "denoise" ? <Grain /> : known.task === "upscale" ? <ResultSize /> : <Advice />}
+        {known.grain ? <Grain /> : known.task === "upscale" ? <ResultSize /> : <Advice />}
       </div>
       <Filmstrip />
       <LevelSlider />
-      <Softness />
+      <FurtherLevels />
     </section>
   );
 }
@@ -40,31 +42,39 @@ export function Dial() {
 /** What was found in the photo; a click sets the dial to it, or leaves the photo as it is. */
 function Findings() {
   const info = current.value!.info.value!;
-  const found = (["denoise", "dejpeg"] as const).flatMap((name) => {
-    const finding = info.findings[name];
-    if (finding?.level == null) return [];
-    const about = name === "denoise" ? "noise about" : "JPEG quality about";
-    return [{ name, level: finding.level, text: `${about} ${written(Math.round(finding.level))}`, sentence: finding.sentence }];
+  const known = task.value!;
+  const found = (["denoise", "dejpeg"] as const).flatMap((damage) => {
+    const { level: at, sentence } = info.findings[damage];
+    const about = damage === "denoise" ? "noise about" : "JPEG quality about";
+    return at === null ? [] : [{ damage, text: `${about} ${written(Math.round(at))}`, sentence }];
   });
-  const here = info.findings[task.value!.task];
-  const sentences = Object.values(info.findings).map((finding) => finding.sentence).join("; ");
+  const own = [known, ...known.axes].flatMap((one) => damageOf(one) ?? []); // what this task repairs
+  const nothing = own.length > 0 && own.every((damage) => info.findings[damage].level === null);
+  const sentences = (damages: Damage[]) => damages.map((damage) => info.findings[damage].sentence).join("; ");
   return (
     <p class="findings">
-      <span class="quiet">{found.length ? "Found" : <span title={sentences}>Nothing found to repair</span>}</span>
-      {found.map(({ name, level: at, text, sentence }) => (
+      <span class="quiet">{found.length ? "Found" : <span title={sentences(["denoise", "dejpeg"])}>Nothing found to repair</span>}</span>
+      {found.map(({ damage, text, sentence }) => (
         <button
-          key={name} title={`${sentence}. Click to set the dial to this level.`}
-          aria-pressed={choice.value?.task === name && level.value === at} onClick={() => chooseTask(name, at)}
+          key={damage} title={`${sentence}. Click to set the dial to this level.`}
+          aria-pressed={isSetToFound(damage)} onClick={() => chooseFound(damage)}
         >{text}</button>
       ))}
-      {here && here.level === null && (
+      {nothing && (
         <button
-          title={`${here.sentence}. Click to leave the photo as it is. Saving then copies the file unchanged.`}
+          title={`${sentences(own)}. Click to leave the photo as it is. Saving then copies the file unchanged.`}
           aria-pressed={untouched.value} onClick={leaveAsItIs}
         >{AS_IT_IS}</button>
       )}
     </p>
   );
+}
+
+/** Whether the slider for a kind of damage stands at what was found. */
+function isSetToFound(damage: Damage): boolean {
+  const info = current.value!.info.value!;
+  const own = [task.value!, ...task.value!.axes].find((one) => damageOf(one) === damage);
+  return own !== undefined && foundLevel(info, own) === ("field" in own ? further.value[own.field] : level.value);
 }
 
 /** How much of the noise stays as grain. */
@@ -152,6 +162,7 @@ function ResultSize() {
 }
 
 const ENDS: Record<TaskName, [string, string]> = {
+  photo: ["weakest", "strongest"],
   denoise: ["weakest", "strongest"],
   dejpeg: ["weakest", "strongest"],
   upscale: ["smallest", "largest"],
@@ -159,40 +170,62 @@ const ENDS: Record<TaskName, [string, string]> = {
 
 function LevelSlider() {
   const known = task.value!;
-  const found = current.value!.info.value!.findings[known.task]?.level;
+  const found = foundLevel(current.value!.info.value!, known);
   const at = level.value;
   return (
     <Slider
       track={track.value} at={at} live={liveLevel} choose={chooseLevel} ends={ENDS[known.task]} faint={untouched.value}
       label={`${TITLES[known.task]}, weakest to strongest`} valueText={untouched.value ? AS_IT_IS : phrase(known.task, at)}
-      mark={found == null ? undefined : { at: found, title: `found: ${phrase(known.task, found)}` }}
+      mark={found === null ? undefined : { at: found, title: `found: ${phrase(known.task, found)}` }}
     />
   );
 }
 
-/** How soft the photo is, for models that have this level. */
-function Softness() {
-  const axis = softnessAxis.value;
-  if (!axis) return null;
-  const at = softness.value ?? axis.origin;
-  const [least, most] = axis.trained;
-  const outside = at < least || at > most;
+/** Sliders of the task's further levels. Several of them are folded away where there is little room. */
+function FurtherLevels() {
+  const { axes } = task.value!;
+  if (axes.length === 0) return null;
+  const values = axes.map(({ field }) => `${KINDS[field].name} ${written(further.value[field]!)}`).join(", ");
   return (
-    <div class="softness">
+    <>
+      {axes.length > 1 && (
+        <button class="fold" aria-expanded={unfolded.value} aria-controls="further" onClick={() => (unfolded.value = !unfolded.value)}>
+          {values}<Icon name={unfolded.value ? "down" : "up"} />
+        </button>
+      )}
+      <div class="further" id="further" data-several={axes.length > 1 || undefined}>
+        {axes.map((axis) => <FurtherLevel key={axis.field} axis={axis} />)}
+      </div>
+    </>
+  );
+}
+
+function FurtherLevel({ axis }: { axis: Axis }) {
+  const { field, origin, trained: [least, most], low, high } = axis;
+  const { name, title, means, ends, follows } = KINDS[field];
+  const called = name.replace(/^./, (first) => first.toUpperCase());
+  const at = further.value[field] ?? origin;
+  const live = liveFurther[field];
+  const choose = (wanted: number) => chooseFurther(axis, wanted);
+  const found = foundLevel(current.value!.info.value!, axis);
+  const mark = follows ? { at: level.value, title: "as the noise" }
+    : found !== null ? { at: found, title: `found: ${written(found)}` }
+    : least < origin && origin < most ? { at: origin, title: `usual: ${written(origin)}` } : undefined;
+  const alone = choice.value!.further[field] !== undefined || live.value !== null;
+  return (
+    <div class={`axis ${field}`}>
       <p>
-        Softness of the photo{" "}
-        <span class="quiet" id="softness-means">
-          {outside ? beyondTraining(axis) : "how soft the small picture is; more makes the result sharper"}
-        </span>
+        {title}{" "}
+        {follows && (
+          <button aria-pressed={!alone} title="Let it follow the noise" onClick={() => chooseFurther(axis, null)}>as noise</button>
+        )}
+        <span class="quiet" id={`${field}-means`}>{at < least || at > most ? beyondTraining(axis) : means}</span>
       </p>
       <Slider
-        track={softTrack.value} at={at} live={liveSoftness} choose={chooseSoftness} ends={["crisp", "soft"]}
-        label="Softness of the photo" valueText={`softness ${written(at)}`} describedBy="softness-means"
-        mark={{ at: axis.origin, title: `usual: ${written(axis.origin)}` }}
+        track={furtherTrack(axis)} at={at} live={live} choose={choose} ends={ends} label={title} valueText={`${name} ${written(at)}`}
+        describedBy={`${field}-means`} mark={mark}
       />
-      <NumberBox
-        label="Softness" name="Softness" value={at} live={liveSoftness} low={axis.low} high={axis.high} choose={chooseSoftness}
-      />
+      <NumberBox label={called} name={called} value={at} live={live} low={low} high={high} choose={choose} />
     </div>
   );
 }

@@ -17,6 +17,10 @@ export interface Scene {
   key: string;
   /** Scenes of the same group may stand in for each other while pixels are on their way. */
   group: string;
+  /** Which slider its levels are of. */
+  dial?: string;
+  /** What is seen at a level: scenes with different dials show the same where this is the same. */
+  named?(level: number): string;
   fetch(level: number, background: boolean, signal: AbortSignal): Promise<Frame>;
 }
 
@@ -31,6 +35,8 @@ export interface Target {
   scene: Scene;
   /** Null where nothing but the photo is to be seen. */
   level: number | null;
+  /** Where the slider stood before it was turned. */
+  rest: number;
   /** False while a slider moves: then only the levels of the stack are fetched. */
   settled: boolean;
   /** The views that are blended while a slider moves: of the scene itself, or of another one. */
@@ -55,6 +61,8 @@ interface Stack {
   failed: Set<number>;
   /** How much neighbours differ, by their levels: each pair is looked at once. */
   apart: Map<string, number>;
+  /** The level that was last to be seen. */
+  at: number | null;
 }
 
 const STACKS = 8; // kept, two of each view: going back to one, or undoing a choice, costs nothing
@@ -86,6 +94,8 @@ export class Frames {
       return;
     }
     const main = this.stackOf(target.scene);
+    if (!main.frames.size) this.adopt(main, target.rest);
+    main.at = target.level;
     const others = [this.stackOf(target.stack.scene), this.stackOf(target.strip.scene)];
     if (before?.scene.key !== target.scene.key || before.level !== target.level) {
       this.error.value = null;
@@ -123,8 +133,10 @@ export class Frames {
   /** A frame of the group's newest scene, at the level if it is there: what is seen while the new view is on its way. */
   standIn(scene: Scene, level: number): Frame | null {
     const others = [...this.stacks.values()].filter((stack) => stack.scene.group === scene.group && stack.frames.size);
-    const frames = others.at(-1)?.frames;
-    return frames?.get(level) ?? [...(frames?.values() ?? [])].at(-1) ?? null;
+    const newest = others.at(-1);
+    if (!newest) return null;
+    const wanted = newest.scene.dial === scene.dial ? level : newest.at;
+    return (wanted === null ? undefined : newest.frames.get(wanted)) ?? [...newest.frames.values()].at(-1) ?? null;
   }
 
   /** How many of some levels are there. */
@@ -134,10 +146,20 @@ export class Frames {
   }
 
   private stackOf(scene: Scene): Stack {
-    const stack = this.stacks.get(scene.key) ?? { scene, frames: new Map(), failed: new Set(), apart: new Map() };
+    const stack = this.stacks.get(scene.key) ?? { scene, frames: new Map(), failed: new Set(), apart: new Map(), at: null };
     this.stacks.delete(scene.key); // the newest is the last
     this.stacks.set(scene.key, { ...stack, scene });
     return this.stacks.get(scene.key)!;
+  }
+
+  /** Begin with what another slider's scene shows already. */
+  private adopt(stack: Stack, level: number): void {
+    const wanted = stack.scene.named?.(level);
+    if (wanted === undefined) return;
+    for (const { scene, frames } of this.stacks.values()) {
+      const same = [...frames].find(([at]) => scene.named?.(at) === wanted);
+      if (same) return void stack.frames.set(level, copied(same[1]));
+    }
   }
 
   private forget(): void {
@@ -247,6 +269,12 @@ export class Frames {
       stack.frames.delete(spare);
     }
   }
+}
+
+function copied({ bitmap, ...place }: Frame): Frame {
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  canvas.getContext("2d")!.drawImage(bitmap, 0, 0);
+  return { ...place, bitmap: canvas.transferToImageBitmap() };
 }
 
 function absent(stack: Stack, level: number): boolean {

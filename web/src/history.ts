@@ -1,6 +1,6 @@
 /** What was chosen for a photo, step by step; a value that never changes. */
 
-import { phrase, written, type TaskName } from "./levels";
+import { andFurther, FIELDS, phrase, type Further, type TaskName } from "./levels";
 import type { BrushMap } from "./brushmap";
 
 /** How large a result is to be, by one of its sides. */
@@ -17,8 +17,8 @@ export interface Choice {
   level: number | null;
   /** Of upscaling: the size that was asked for instead of a scale; `level` is the scale that gives it. */
   size: WantedSize | null;
-  /** Of upscaling: how soft the photo is; null is what its model takes where none is given. */
-  softness: number | null;
+  /** The further levels that were moved, or found. */
+  further: Further;
   map: BrushMap | null;
   /** Share of the noise that is put back after denoising. */
   grain: number;
@@ -39,8 +39,9 @@ export function begun(now: Choice): History {
 /** A choice after the last one; what was undone before is forgotten. */
 export function chosen(history: History, next: Choice): History {
   const { now } = history;
-  const same = (["task", "level", "softness", "map", "grain"] as const).every((part) => next[part] === now[part]);
-  if (same && next.size?.side === now.size?.side && next.size?.pixels === now.size?.pixels) return history;
+  const same = (["task", "level", "map", "grain"] as const).every((part) => next[part] === now[part]);
+  const sameFurther = FIELDS.every((field) => next.further[field] === now.further[field]);
+  if (same && sameFurther && next.size?.side === now.size?.side && next.size?.pixels === now.size?.pixels) return history;
   return { past: [...history.past, history.now].slice(-LONGEST), now: next, future: [] };
 }
 
@@ -71,11 +72,7 @@ export const AS_IT_IS = "left as it is";
 const ALONG: Record<Side, string> = { to_width: "pixels wide", to_height: "pixels high", long_side: "pixels on the long side" };
 
 /** "sigma 18", "800 pixels wide", "scale 2×, softness 1.5", "left as it is". */
-export function inWords({ task, level, size, softness }: Choice): string {
+export function inWords({ task, level, size, further }: Choice): string {
   if (level === null) return AS_IT_IS;
-  return withSoftness(size ? `${size.pixels} ${ALONG[size.side]}` : phrase(task, level), softness);
-}
-
-export function withSoftness(words: string, softness: number | null): string {
-  return softness === null ? words : `${words}, softness ${written(softness)}`;
+  return (size ? `${size.pixels} ${ALONG[size.side]}` : phrase(task, level)) + andFurther(further);
 }

@@ -1,6 +1,15 @@
 /** What a slider's positions mean: level in its own unit <-> place between the stops, weakest first. */
 
-export type TaskName = "denoise" | "dejpeg" | "upscale";
+export type TaskName = "photo" | "denoise" | "dejpeg" | "upscale";
+
+/** A kind of damage that is looked for in every photo; by the task that is for it alone. */
+export type Damage = "denoise" | "dejpeg";
+
+/** A further level of a task, by its name in requests. */
+export type Field = "softness" | "colour_noise" | "jpeg_quality";
+
+/** Values of further levels. */
+export type Further = Partial<Record<Field, number>>;
 
 /** One task as the server describes it; levels are in `unit`, and `trained` is a range that the model knows. */
 export interface Task {
@@ -14,13 +23,16 @@ export interface Task {
   usual: number[];
   /** Whether it takes a map of levels. */
   maps: boolean;
+  /** Whether it can put noise back as grain. */
+  grain: boolean;
   /** Further levels that its model takes. */
   axes: Axis[];
 }
 
-/** A further level, as the softness of a photo that is enlarged; `origin` is taken where none is given. */
+/** A further level, as the softness of a photo that is enlarged; at `origin` unless it is moved. */
 export interface Axis {
   unit: string;
+  field: Field;
   low: number;
   high: number;
   trained: [number, number];
@@ -34,22 +46,27 @@ export interface Track {
 }
 
 /** Levels of the filmstrip between the ends. Denser where pictures change faster: a blend of neighbours stays close. */
+const NOISES = [5, 10, 15, 20, 30, 40, 55];
+const QUALITIES = [85, 70, 55, 40, 30, 20, 10];
 const STOPS: Record<TaskName, number[]> = {
-  denoise: [5, 10, 15, 20, 30, 40, 55],
-  dejpeg: [85, 70, 55, 40, 30, 20, 10],
+  photo: NOISES,
+  denoise: NOISES,
+  dejpeg: QUALITIES,
   upscale: [1.5, 2, 2.5, 3, 3.5],
 };
 
 /** The smallest change of a level that the dial makes. */
-const STEPS: Record<TaskName, number> = { denoise: 0.5, dejpeg: 1, upscale: 0.05 };
+const STEPS: Record<TaskName, number> = { photo: 0.5, denoise: 0.5, dejpeg: 1, upscale: 0.05 };
 
 export const TITLES: Record<TaskName, string> = {
+  photo: "Photo",
   denoise: "Denoise",
   dejpeg: "JPEG repair",
   upscale: "Upscale",
 };
 
 const UNITS: Record<TaskName, [before: string, after: string]> = {
+  photo: ["noise", ""],
   denoise: ["sigma", ""],
   dejpeg: ["JPEG quality", ""],
   upscale: ["scale", "×"],
@@ -71,16 +88,67 @@ export function written(level: number): string {
   return String(Math.round(level * 100) / 100);
 }
 
-const SOFTNESS = { stops: [0.5, 1, 1.5], step: 0.05 };
+/** What is found in photos and decides where the dial of a task starts. */
+const DAMAGES: Partial<Record<TaskName, Damage>> = { photo: "denoise", denoise: "denoise", dejpeg: "dejpeg" };
+
+/** How a further level is called, what it means, and how its slider moves. */
+interface Kind {
+  name: string;
+  title: string;
+  means: string;
+  ends: [string, string];
+  stops: number[];
+  step: number;
+  /** What is found in photos and decides where it starts. */
+  damage?: Damage;
+  /** It is the same as the level of the task until it is moved. */
+  follows?: true;
+}
+
+export const KINDS: Record<Field, Kind> = {
+  softness: {
+    name: "softness", title: "Softness of the photo", means: "how soft the small picture is; more makes the result sharper",
+    ends: ["crisp", "soft"], stops: [0.5, 1, 1.5], step: 0.05,
+  },
+  colour_noise: {
+    name: "colour noise", title: "Colour noise", means: "more removes blotches of colour",
+    ends: ["weakest", "strongest"], stops: NOISES, step: 0.5, follows: true,
+  },
+  jpeg_quality: {
+    name: "JPEG quality", title: "JPEG quality", means: "a lower quality repairs more",
+    ends: ["weakest", "strongest"], stops: QUALITIES, step: 1, damage: "dejpeg",
+  },
+};
+
+export const FIELDS = Object.keys(KINDS) as Field[];
+
+/** Where a further level stands, beside a level of its task. */
+export function valueOf({ field, origin }: Axis, level: number, moved: Further): number {
+  return moved[field] ?? (KINDS[field].follows ? level : origin);
+}
+
+export function damageOf(one: Task | Axis): Damage | undefined {
+  return "task" in one ? DAMAGES[one.task] : KINDS[one.field].damage;
+}
+
+export function nearestTrained({ trained: [least, most] }: Task | Axis, level: number): number {
+  return Math.min(Math.max(level, least), most);
+}
+
+/** ", colour noise 30, JPEG quality 20": the further levels that were moved. */
+export function andFurther(moved: Further): string {
+  return FIELDS.map((field) => (moved[field] === undefined ? "" : `, ${KINDS[field].name} ${written(moved[field])}`)).join("");
+}
 
 /** The dial of a task: its stops are the levels of the filmstrip, both ends included. */
 export function trackOf({ task, weakest, strongest }: Task): Track {
   return { stops: between(weakest, strongest, STOPS[task]), step: STEPS[task] };
 }
 
-/** The slider of the softness. */
-export function softnessTrack({ trained: [least, most] }: Axis): Track {
-  return { stops: between(least, most, SOFTNESS.stops), step: SOFTNESS.step };
+/** The slider of a further level, from the end that is nearer to no damage. */
+export function furtherTrack({ field, trained: [least, most], origin }: Axis): Track {
+  const { stops, step } = KINDS[field];
+  return { stops: origin - least <= most - origin ? between(least, most, stops) : between(most, least, stops), step };
 }
 
 function between(first: number, last: number, inside: number[]): number[] {

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import { lookAt } from "./scenes";
-import { canvasSize, choice, current, level, scale, softness, untouched } from "./state";
+import { canvasSize, choice, current, further, level, scale, untouched } from "./state";
 import { inPhoto, pointer } from "./gestures";
 
 const SIDE = 168; // of each half, in pixels of the layout
@@ -13,7 +13,7 @@ export function Loupe() {
   const at = pointer.value ?? { x: width / 2, y: height / 2 };
   const side = Math.round(SIDE * ratio);
   const photo = current.value;
-  const [now, one, soft, factor] = [choice.value, level.value, softness.value, scale.value];
+  const [now, one, others, factor] = [choice.value, level.value, further.value, scale.value];
   const view = photo?.view.value;
   const [plain, map] = [untouched.value, photo?.mapId.value]; // what was painted is seen once the server has it
   useEffect(() => {
@@ -42,7 +42,7 @@ export function Loupe() {
       clearTimeout(wait);
       abort.abort();
     };
-  }, [at.x, at.y, photo, now, one, soft, factor, side, view, plain, map]);
+  }, [at.x, at.y, photo, now, one, others, factor, side, view, plain, map]);
   const left = Math.min(Math.max(at.x / ratio - SIDE, 8), width / ratio - 2 * SIDE - 8);
   const above = at.y / ratio - SIDE - 40;
   return (

@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { Icon } from "./icon";
-import { phrase } from "./levels";
+import { andFurther, phrase } from "./levels";
 import { cancelJob, fillMap, removeMap, startJob } from "./actions";
 import { inWords } from "./history";
 import type { Photo } from "./photo";
@@ -18,8 +18,8 @@ export function BrushPanel() {
     <section class="panel brush" aria-label="Brush">
       <header><h2>Brush</h2><Close what="brush" onClick={() => (brush.value = false)} /></header>
       <p class="quiet long">
-        Red areas are restored at {phrase(now.task, levelFor(now))}; the rest{" "}
-        {now.task === "denoise" ? "stays as it is" : `at ${phrase(now.task, task.value.weakest)}, the weakest level`}.
+        Red areas are restored at {phrase(now.task, levelFor(now))}{andFurther(now.further)}; the rest{" "}
+        {now.task !== "dejpeg" ? "stays as it is" : `at ${phrase(now.task, task.value.weakest)}, the weakest level`}.
         {!painted && " Paint what needs it, or erase what does not."}
       </p>
       <div class="segments" role="group" aria-label="Tool">

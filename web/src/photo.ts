@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 import type { BrushMap } from "./brushmap";
 import type { Frame } from "./frames";
 import { begun, type Choice, type History } from "./history";
+import { damageOf, nearestTrained, type Axis, type Field, type Task } from "./levels";
 import type { Job, PhotoInfo } from "./server";
 import type { Size, View } from "./view";
 
@@ -11,7 +12,9 @@ import type { Size, View } from "./view";
 export class Photo {
   readonly info = signal<PhotoInfo | null>(null);
   readonly error = signal<string | null>(null);
-  readonly history = signal<History>(begun({ task: "denoise", level: null, size: null, softness: null, map: null, grain: 0 }));
+  readonly history = signal<History>(begun({ task: "photo", level: null, size: null, further: {}, map: null, grain: 0 }));
+  /** The further level that was turned last; null after the dial itself. */
+  readonly turned = signal<Field | null>(null);
   readonly view = signal<View>({ x: 0, y: 0, zoom: "fit" });
   /** The whole photo, shrunk: the thumbnail, and what is seen until sharper pixels come. */
   readonly whole = signal<Frame | null>(null);
@@ -31,4 +34,11 @@ export class Photo {
   get size(): Size {
     return this.info.value ?? { width: 1, height: 1 };
   }
+}
+
+/** What was found in a photo for a level, as near as its model was trained; null if nothing needs repair. */
+export function foundLevel(info: PhotoInfo, known: Task | Axis): number | null {
+  const damage = damageOf(known);
+  const level = damage ? info.findings[damage].level : null;
+  return level === null ? null : nearestTrained(known, level);
 }

@@ -3,10 +3,11 @@
 import { computed, effect, signal } from "@preact/signals";
 import { Frames, type Frame, type Scene, type Target } from "./frames";
 import { AS_IT_IS, type Choice } from "./history";
+import { KINDS, valueOf, type Further } from "./levels";
 import type { Photo } from "./photo";
 import { sentenceOf, ServerError, type RegionRequest, type Repair } from "./server";
 import {
-  choice, current, level, liveLevel, panes, phraseNow, scale, server, softness, softnessAxis, softTrack, stops, task, turning, untouched,
+  along, choice, current, dial, further, level, liveLevel, panes, phraseNow, scale, server, stops, task, taskOf, turning, untouched,
 } from "./state";
 import { middleOf, regionAround, regionOf, type Region, type View } from "./view";
 
@@ -76,34 +77,41 @@ export const restoredScene = computed<Scene | null>(() => {
   if (now.map && map?.map !== now.map) return null; // on its way to the server
   const factor = scale.value;
   const region = regionOf(restingView.value.view, pane, photo.size, factor);
-  const { softness: _, ...repair } = repairOf(photo, now);
+  const repair = repairOf(photo, now);
   const group = `${photo.key} ${JSON.stringify(repair)}`;
-  const soft = softnessAxis.value !== null;
+  const turned = along.value ?? "level";
+  const settled = now.task === "upscale" ? factor : now.level ?? taskOf(now.task)!.weakest;
+  const levelsAt = (at: number) => ({ level: settled, ...furtherOf(now), [turned]: at });
+  const { [turned]: _, ...fixed } = levelsAt(0);
   return {
-    key: `${group} ${named(region)} ${factor}`,
+    key: `${group} ${named(region)} ${factor} ${turned} ${JSON.stringify(fixed)}`,
     group,
+    dial: turned,
+    named: (at) => {
+      const { level: main, ...moved } = levelsAt(at);
+      const all = taskOf(now.task)!.axes.map((axis) => valueOf(axis, main, moved));
+      return `${group} ${named(region)} ${[main, ...all].join(" ")}`;
+    },
     fetch: (at, background, abort) => {
-      const levels = soft ? { level: factor, softness: at } : { level: at };
-      const wanted = { region, repair: { ...repair, ...levels }, background };
+      const wanted = { region, repair: { ...repair, ...levelsAt(at) }, background };
       return fetchRegion(photo, wanted, region.reduce / factor, abort);
     },
   };
 });
 
-/** What the views of `restoredScene` differ in: the level; or, as views of two scales cannot be blended, the softness. */
-const dial = computed(() => {
-  if (softness.value !== null) return { at: softness.value, stops: softTrack.value.stops };
-  return { at: level.value, stops: stops.value };
-});
-
-/** What the server is asked for besides the level. */
-export function repairOf(photo: Photo, { task: name, softness: soft, map, grain }: Choice): Repair {
+/** What the server is asked for besides levels. */
+export function repairOf(photo: Photo, { task: name, map, grain }: Choice): Repair {
   return {
     task: name,
-    ...(soft !== null ? { softness: soft } : {}),
     ...(map ? { map: photo.mapId.peek()!.id } : {}),
-    ...(name === "denoise" && grain ? { grain } : {}),
+    ...(taskOf(name)?.grain && grain ? { grain } : {}),
   };
+}
+
+/** The further levels that the server is asked for; those that follow the level only where they were moved. */
+export function furtherOf({ task: name, further: moved }: Choice): Further {
+  const axes = taskOf(name)?.axes.filter(({ field }) => moved[field] !== undefined || !KINDS[field].follows) ?? [];
+  return Object.fromEntries(axes.map((axis) => [axis.field, valueOf(axis, 0, moved)]));
 }
 
 export const THUMBNAIL = { width: 128, height: 96 };
@@ -113,7 +121,7 @@ export const stripScene = computed<Scene | null>(() => {
   const [photo, pane, now] = [current.value, panes.value[0], choice.value];
   if (!restoredScene.value || !photo || !pane || !now) return null;
   const { view } = restingView.value;
-  const repair = repairOf(photo, now);
+  const repair = { ...repairOf(photo, now), ...furtherOf(now) };
   const group = `${photo.key} filmstrip ${JSON.stringify(repair)}`;
   const fetchSmall = (at: number, region: Region, unit: number, background: boolean, abort: AbortSignal) =>
     fetchRegion(photo, { region, repair: { ...repair, level: at }, background, quick: true }, unit, abort);
@@ -134,7 +142,7 @@ export const stripScene = computed<Scene | null>(() => {
 });
 
 /** Whether views are blended while a slider moves; those of two scales are not. */
-const blended = computed(() => task.value?.task !== "upscale" || softnessAxis.value !== null);
+const blended = computed(() => task.value?.task !== "upscale" || along.value !== null);
 
 /** What is fetched of each view in the background: to be blended, or else the filmstrip's pictures. */
 const stack = computed(() => {
@@ -154,8 +162,7 @@ export async function lookAt(
   const region = regionAround(x, y, { width: side, height: side }, photo.size, factor);
   const seen = Math.max(1, Math.round(side / factor));
   const before = regionAround(x, y, { width: seen, height: seen }, photo.size, 1);
-  const soft = softness.peek();
-  const repair = { ...repairOf(photo, now), level: level.peek(), ...(soft !== null ? { softness: soft } : {}) };
+  const repair = { ...repairOf(photo, now), level: level.peek(), ...further.peek() };
   const after = untouched.peek() ? { region } : { region, repair };
   try {
     const frames = await Promise.all([
@@ -174,7 +181,7 @@ effect(() => {
   if (!scene || !views.scene || !strip.scene || !now) return restored.aim(null);
   const target: Target = {
     scene, stack: { ...views, scene: views.scene }, strip: { ...strip, scene: strip.scene }, settled: !turning.value,
-    level: untouched.value ? null : dial.value.at, refine: blended.value,
+    level: untouched.value ? null : dial.value.at, rest: dial.value.rest, refine: blended.value,
   };
   // While a scale is turned its region changes with it: nothing is fetched before it rests.
   restored.aim(now.task === "upscale" && liveLevel.value !== null ? null : target);
@@ -183,7 +190,7 @@ effect(() => {
   const scene = originalScene.value;
   if (!scene || liveLevel.value !== null) return original.aim(null);
   const nothing = { scene, stops: [], near: 0 };
-  original.aim({ scene, stack: nothing, strip: nothing, level: 0, settled: true, refine: false });
+  original.aim({ scene, stack: nothing, strip: nothing, level: 0, rest: 0, settled: true, refine: false });
 });
 
 /** What is seen of the result, and what may be said of it. */
@@ -196,14 +203,20 @@ export const shown = computed(() => {
     const lower = originalFrame();
     return { blend: lower && { lower, upper: null, share: 0, exact: true }, kind: lower ? ("untouched" as const) : ("preview" as const) };
   }
-  // The photo is not what a map or grain gives.
-  const plain = !choice.value?.map && !choice.value?.grain;
-  const weakest = task.value?.task === "upscale" || !plain ? null : originalFrame();
-  const blend = restored.blend(scene, dial.value.at, dial.value.stops, weakest);
+  const blend = restored.blend(scene, dial.value.at, dial.value.stops, beginsWithPhoto() ? originalFrame() : null);
   const exact = blend?.exact === true && !turning.value;
   const kind = !exact ? ("preview" as const) : blend.lower.region.reduce > 1 ? ("reduced" as const) : ("exact" as const);
   return { blend, kind };
 });
+
+/** Whether the photo itself is what is seen at the weakest end of the slider that views differ in. */
+function beginsWithPhoto(): boolean {
+  const [known, now] = [task.value, choice.value];
+  if (!known || !now || known.task === "upscale" || now.map || now.grain) return false;
+  const main = along.value === null ? known.weakest : now.level ?? known.weakest;
+  const others = known.axes.filter(({ field }) => field !== along.value);
+  return main === known.weakest && others.every((axis) => valueOf(axis, main, now.further) === axis.origin);
+}
 
 /** The photo's own pixels of the view, if they are there. */
 export function originalFrame(): Frame | null {

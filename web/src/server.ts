@@ -1,7 +1,7 @@
 /** The HTTP API, typed; the only file that talks to the server. */
 
 import type { Side } from "./history";
-import type { Task, TaskName } from "./levels";
+import type { Damage, Further, Task, TaskName } from "./levels";
 import type { Region } from "./view";
 
 export interface Limits {
@@ -18,6 +18,7 @@ export interface Page {
   version: string;
 }
 
+/** What was found of a kind of damage; no level where nothing needs repair. */
 export interface Finding {
   level: number | null;
   sentence: string;
@@ -33,7 +34,7 @@ export interface PhotoInfo {
   channels: number;
   has_alpha: boolean;
   notes: string[];
-  findings: Partial<Record<TaskName, Finding>>;
+  findings: Record<Damage, Finding>;
 }
 
 export interface Job {
@@ -48,9 +49,8 @@ export interface Job {
 }
 
 /** How a photo is to be repaired, besides the level. */
-export interface Repair {
+export interface Repair extends Further {
   task: TaskName;
-  softness?: number;
   map?: string;
   grain?: number;
 }

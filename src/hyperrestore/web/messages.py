@@ -28,7 +28,7 @@ class Axis(BaseModel):
     low: float = Field(description="The smallest value that is accepted.")
     high: float = Field(description="The largest value that is accepted.")
     trained: tuple[float, float] = Field(description="Beyond these values the model extrapolates.")
-    origin: float = Field(description="The value used if none is given.")
+    origin: float = Field(description="The value without this damage; of softness, the usual one.")
 
 
 class TaskLevels(BaseModel):
@@ -68,9 +68,12 @@ class PageOpened(BaseModel):
 
 
 class Finding(BaseModel):
-    """What was found in a photo, for one task."""
+    """What was found in a photo, of one kind of damage."""
 
-    level: float | None = Field(description="The level that repairs it; null if nothing needs repair.")
+    level: float | None = Field(
+        description="How strong it is; null if nothing needs repair. A job without a level takes the nearest "
+        "that the model was trained for."
+    )
     sentence: str
 
 

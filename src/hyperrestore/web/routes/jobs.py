@@ -45,7 +45,11 @@ async def begin_job(shared: Here, page: FoundPage, photo: FoundPhoto, request: R
     suffix = f".{asked.format}" if asked.format else photo.format.suffixes[0]
     identity = new_identity()
     how = f"-{width}x{height}" if any(asked.size) else "" if asked.level is None else f"-{asked.level:g}"
+    restorer = shared.restorers[asked.task]
     for unit, level in further_levels(asked).items():
+        usual = asked.level if unit == "colour noise" else restorer.axis(unit).origin
+        if level == usual:
+            continue
         how += f"-{unit.replace(' ', '-')}-{level:g}"
     name = f"{PurePath(photo.name).stem}-{asked.task}{how}{suffix}"
     if isinstance(repair.level_map, Mask):  # whose file may be removed before the job begins

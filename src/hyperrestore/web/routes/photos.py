@@ -24,7 +24,7 @@ from hyperrestore.web.routes.request import (
     receive,
     unless_gone,
 )
-from hyperrestore.web.shared import Shared, TooLargeError, end, take_in
+from hyperrestore.web.shared import TooLargeError, end, take_in
 
 PHOTOS = 100  # of a page
 _NAME = 120  # characters of a file's name that are kept
@@ -65,7 +65,7 @@ async def add_photo(
     finally:
         if photo is None:  # on the thread that may still be decoding it
             shared.files.submit(shutil.rmtree, folder, ignore_errors=True)
-    return _info(photo, shared)
+    return _info(photo)
 
 
 @router.delete(
@@ -81,14 +81,12 @@ async def remove_photo(shared: Here, page: FoundPage, photo: FoundPhoto) -> None
     shared.files.submit(shutil.rmtree, photo.path.parent, ignore_errors=True)
 
 
-def _info(photo: Photo, shared: Shared) -> PhotoInfo:
-    findings = {}
-    for task in (Task.DENOISE, Task.DEJPEG):
-        level = photo.findings.levels.get(task)
-        if level is not None:
-            level = shared.restorers[task].scale.nearest_trained(level)
-        findings[str(task)] = Finding(level=level, sentence=photo.findings.sentence(task))
-    info = photo.info
+def _info(photo: Photo) -> PhotoInfo:
+    info, found = photo.info, photo.findings
+    findings = {
+        str(kind): Finding(level=found.levels.get(kind), sentence=found.sentence(kind))
+        for kind in (Task.DENOISE, Task.DEJPEG)
+    }
     return PhotoInfo(
         id=photo.identity,
         name=photo.name,

@@ -80,8 +80,11 @@ def repair_of(
             422, f"a map needs the level where it is white; give one in {restorer.scale.unit}"
         )
     levels = further_levels(asked)
-    if (unit := restorer.scale.unit) in levels:
-        raise HTTPException(422, f"{FIELDS[unit]} is not for {restorer.task}; give its {unit} as level")
+    if restorer.scale.unit in levels:
+        field = FIELDS[restorer.scale.unit]
+        raise HTTPException(
+            422, f"{field} is not for {restorer.task}, whose {restorer.scale.unit} is `level`"
+        )
     if level is not None:
         levels[restorer.scale.unit] = level
         if restorer.task == Task.PHOTO:
