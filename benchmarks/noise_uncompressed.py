@@ -3,10 +3,10 @@
     python benchmarks/noise_uncompressed.py PHOTOS           # measures the shipped estimate
     python benchmarks/noise_uncompressed.py PHOTOS --fit     # fits it anew, into the weights of the estimate
 
-The sigma of `hyperrestore.detect.noise` is the level at which `denoise` restores best, which is not told the
-JPEG quality. `photo` is told, and takes the noise itself. Lessons are damaged as in its training, half of them
-by given levels and half by cameras; those without noise are left out, since sigma decides whether there is any.
-From what the estimate knows of the blocks, two layers find the logarithm of the noise.
+The sigma of `hyperrestore.detect.noise` is the level at which `denoise` restores best, which is not told
+the JPEG quality. `photo` is told, and takes the noise itself. Lessons are damaged as in its training, half
+of them by given levels and half by cameras; those without noise are left out, since sigma decides whether
+there is any. From what the estimate knows of the blocks, two layers find the logarithm of the noise.
 """
 
 from __future__ import annotations
@@ -168,8 +168,8 @@ def main() -> None:
         save_file({**load_file(WEIGHTS), **tensors}, WEIGHTS)
         return
     found = lessons(held_out, recipe, options.held_out, 7)
-    print(f"{len(found)} lessons from photos held out: medians of the ratio to the noise, and of the error of")
-    print(f"its logarithm\n\n{table(found)}")
+    print(f"{len(found)} lessons from photos held out: medians of the ratio to the noise, and of the error")
+    print(f"of its logarithm\n\n{table(found)}")
 
 
 if __name__ == "__main__":

@@ -362,6 +362,7 @@ def test_a_folder_and_its_report(capsys):
 
 REFUSED = {
     "restore --noise none --jpeg-quality none": "leave nothing to repair",
+    "restore --noise none --grain 0.5": "--noise none removes none",
     "restore --noise much": "--noise: 'much' is not a number, auto or none",
     "restore --noise much+": "--noise: 'much+' is not a number with + behind it, as 8+",
     "restore --noise +": "'+' is not a number with +",

@@ -17,6 +17,7 @@ from hyperrestore import (
     UsageError,
     read_picture,
     restore_file,
+    run_tiled,
 )
 from hyperrestore.cli.main import main
 from hyperrestore.level import SHIPPED, Task
@@ -195,12 +196,52 @@ def test_a_mask_sets_every_level_of_a_photo(tmp_path, restorers, kind):
     np.testing.assert_array_equal(on_the_page(source, restorer, repair), expected)
 
 
+def test_a_level_beside_a_map_of_integers_need_not_be_one(restorers):
+    restorer, picture = restorers["photo"], np.random.default_rng(0).random((3, 40, 56), np.float32)
+    whole = np.full((40, 56), 12, np.uint8)
+    repair = Repair(restorer.task, restorer.scales, {"quality": 40.5}, whole)
+    expected = restorer(picture, np.stack([whole, 0 * whole, np.full((40, 56), 40.5)]))
+    np.testing.assert_array_equal(restore_part(restorer, repair, picture, WHOLE["photo"]), expected)
+
+
+@pytest.mark.parametrize("nothing", [{}, None])
+def test_a_mask_without_levels_is_refused(nothing, restorers):
+    mask = Mask("mask.png", nothing, nothing)
+    with pytest.raises(UsageError, match="give them in noise, colour noise, quality"):
+        Repair(restorers["photo"].task, restorers["photo"].scales, level_map=mask)
+
+
+def test_a_map_says_what_shape_it_should_have(restorers):
+    restorer, picture = restorers["photo"], np.random.default_rng(0).random((3, 40, 56), np.float32)
+    for shape, right in (((30, 56), r"numbers \(40, 56\)"), ((3, 30, 56), r"numbers \(3, 40, 56\)")):
+        with pytest.raises(UsageError, match=right):
+            restorer(picture, np.full(shape, 50))
+    with pytest.raises(UsageError, match="hold no picture: this network takes 3 levels"):
+        run_tiled(restorer.mapped(), picture)
+
+
 def test_a_map_of_one_level_leaves_the_others_at_their_origin(restorers):
     restorer, picture = restorers["photo"], np.random.default_rng(0).random((3, 40, 56), np.float32)
     noise = np.full((40, 56), 12.0, np.float32)
     np.testing.assert_allclose(restorer(picture, noise), restorer(picture, 12), atol=2e-4)
     noise[:, :20] = 0
     assert np.array_equal(restorer(picture, noise)[..., :20], picture[..., :20]), "nothing to repair there"
+
+
+def test_grain_of_a_photo_is_its_noise_and_no_damage_of_jpeg(restorers):
+    restorer = restorers["photo"]
+    picture = 0.4 + 0.2 * np.random.default_rng(0).random((3, 40, 56), np.float32)
+    weights = np.array([0.299, 0.587, 0.114])[:, None, None]
+    level = {"noise": 5, "colour noise": 8, "quality": 90}
+    for given in (level, level | {"quality": 100}):
+        clean = restorer.at(given)(picture)
+        noisy = restorer.at(given | {"noise": 0, "colour noise": 0})(picture)
+        expected = (clean + 0.3 * (weights * (noisy - clean)).sum(axis=0)).clip(0, 1)
+        np.testing.assert_allclose(restorer(picture, given, grain=0.3), expected, rtol=0, atol=1e-5)
+        levels = np.stack([np.full((40, 56), value, np.float32) for value in given.values()])
+        np.testing.assert_allclose(restorer(picture, levels, grain=0.3), expected, rtol=0, atol=5e-4)
+    saved = {"noise": 0, "quality": 40}
+    np.testing.assert_array_equal(restorer(picture, saved, grain=1), restorer(picture, saved))
 
 
 def test_a_photo_without_damage_stays_as_it_is(restorers):

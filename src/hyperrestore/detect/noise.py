@@ -117,7 +117,7 @@ def _layer(name: str, x: Float32) -> Float32:
 
 
 def pooled(scales: list[Float32]) -> Float32:
-    """What is known of a picture with these blocks, (512,): weighted means and deviations of what they tell."""
+    """What is known of a picture with these blocks, (512,): weighted means and deviations."""
     statistics = []
     for number, blocks in enumerate(scales):
         x = np.maximum(_layer(f"block{number}", blocks), 0)

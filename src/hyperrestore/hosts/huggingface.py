@@ -68,8 +68,8 @@ def save_pretrained(
     """Write a folder that can be uploaded as it is: the model, its graphs and ranges, and its card.
 
     Args:
-        model: "denoise", "dejpeg", "upscale", or the path of a checkpoint. Beside it may lie its graphs, and
-            its card, a `.md` file of the same name.
+        model: "photo", "denoise", "dejpeg", "upscale", or the path of a checkpoint. Beside it may lie its
+            graphs, and its card, a `.md` file of the same name.
         folder: Made if it does not exist; files of these names in it are replaced.
         licence: By its identifier on the hub, "apache-2.0"; by default that of the package's models, or the
             one that the checkpoint tells.

@@ -20,7 +20,7 @@ import numpy as np
 
 from hyperrestore.arrays import Pixels, Rows
 from hyperrestore.errors import UsageError
-from hyperrestore.level import Task
+from hyperrestore.level import Task, kinds_of
 from hyperrestore.picture.reader import MAX_PIXELS
 from hyperrestore.restore.levels import Mask
 from hyperrestore.restore.repair import Repair, TaskAndScales
@@ -31,6 +31,7 @@ from hyperrestore.run.engine import (
     Chain,
     Grain,
     Region,
+    Relevelled,
     check_region,
     from_floats,
     level_channels,
@@ -85,7 +86,7 @@ class Step:
     Attributes:
         model: The model.
         levels: One for each axis, checked; None if they are read from a map, with the picture.
-        grain: Share of the noise to put back.
+        grain: Share of the luminance noise to put back; JPEG damage that is repaired as well stays away.
     """
 
     model: Model
@@ -99,11 +100,27 @@ class Step:
 
     def network(self, bits: int, pixels: int) -> Backend:
         """The backend that restores windows of the picture."""
+        backend = self._at(self.levels, bits, pixels)
+        return self._with_grain(backend, bits, pixels) if self.grain else backend
+
+    def _with_grain(self, backend: Backend, bits: int, pixels: int) -> Backend:
+        """The backend with a share of the noise, but with none of what is repaired besides."""
+        of_noise = [kind == Task.DENOISE for kind in kinds_of(self.model.task, len(self.model.scales))]
+        if all(of_noise):
+            return Grain(backend, self.grain)
+        axes = zip(self.model.scales, of_noise, strict=True)
+        noisy = [axis.origin if is_noise else None for axis, is_noise in axes]
         if self.levels is None:
-            backend = self.model.mapped(bits=bits)
-        else:
-            backend = self.model.network(self.levels, bits=bits, pixels=pixels)
-        return Grain(backend, self.grain) if self.grain else backend
+            return Grain(backend, self.grain, Relevelled(backend, noisy))
+        levels = tuple(own if level is None else level for own, level in zip(self.levels, noisy, strict=True))
+        if levels == self.levels:  # no noise is removed
+            return backend
+        return Grain(backend, self.grain, self._at(levels, bits, pixels))
+
+    def _at(self, levels: tuple[float, ...] | None, bits: int, pixels: int) -> Backend:
+        if levels is None:
+            return self.model.mapped(bits=bits)
+        return self.model.network(levels, bits=bits, pixels=pixels)
 
 
 def assemble(steps: Sequence[Step], seen: Seen, *, quick: bool = False) -> Assembly:
@@ -343,9 +360,10 @@ def map_rows(
     if level_map is None:
         raise UsageError("this repair has no map of levels")
     if level_map.shape[-2:] != (height, width):
+        shape = (*level_map.shape[:-2], height, width)
         raise UsageError(
             f"levels of shape {level_map.shape} and type {level_map.dtype} do not fit: a picture of "
-            f"{width} x {height} pixels takes numbers ({height}, {width})"
+            f"{width} x {height} pixels takes numbers {shape}"
         )
     maps = level_map if level_map.ndim == 3 else level_map[None]
     others = black[len(maps) :]  # the same everywhere
@@ -354,7 +372,8 @@ def map_rows(
         own = maps[:, top:bottom]
         if not others:
             return own
-        alike = [np.full((1, *own.shape[1:]), level, own.dtype) for level in others]
+        # A level beside a map of integers need not be one.
+        alike = [np.full((1, *own.shape[1:]), level, np.float32) for level in others]
         return np.concatenate([own, *alike])
 
     return rows

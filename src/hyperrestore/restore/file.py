@@ -68,7 +68,7 @@ def restore_file(
     restorers: Restorer | Sequence[Restorer],
     source: str | Path,
     target: str | Path,
-    level: Level | tuple[float, float] | None,
+    level: Level | tuple[Level, Level] | None,
     *,
     level_map: str | Path | None = None,
     softness: float | None = None,
@@ -97,8 +97,8 @@ def restore_file(
         level: In the model's unit; of a model that upscales, the scale, or None where a size is given. For
             the others None means that levels are estimated from the picture (see `hyperrestore.inspect`), and
             what needs no repair is left as it is; the report says so. Of several models, those that are given
-            by their units, as `{"sigma": 12}`; the others are estimated. With a map, the levels where it is
-            black and where it is white.
+            by their units, as `{"sigma": 12}`; the others are estimated. With a map, a pair: the
+            level, or levels by their units, where it is black and where it is white.
         level_map: A mask, a picture of any size, that says which level is for which pixel (see
             `level_map.level_rows`); for one model that does not upscale.
         softness: How soft the picture is (see `degrade.shrink`), for a model that has that level; None for 1.

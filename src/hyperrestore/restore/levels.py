@@ -84,9 +84,12 @@ def check_map(scales: Sequence[LevelScale], level_map: Mask | Pixels, given: Map
     black, white = map_ends(scales, level_map)
     if black.keys() != white.keys():
         raise UsageError(
-            f"a mask needs the same levels where it is black and where it is white; got {', '.join(black)} "
-            f"and {', '.join(white)}"
+            f"a mask needs the same levels where it is black and where it is white; got "
+            f"{', '.join(black) or 'none'} and {', '.join(white) or 'none'}"
         )
+    if not black:
+        units = ", ".join(axis.unit for axis in scales)
+        raise UsageError(f"a mask needs levels where it is black and where it is white; give them in {units}")
     for axis in scales:
         if axis.unit not in black:
             continue

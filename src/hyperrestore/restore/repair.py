@@ -238,7 +238,7 @@ class Repair:
 
 def repairs_of(
     models: Sequence[TaskAndScales],
-    level: Level | tuple[float, float] | None,
+    level: Level | tuple[Level, Level] | None,
     *,
     level_map: str | Path | None = None,
     softness: float | None = None,
@@ -252,7 +252,7 @@ def repairs_of(
     Args:
         models: One, or several, of which the last may upscale.
         level: By the unit, as `{"sigma": 12, "quality": 40}`; of one model also a number in its unit, or with
-            a map those where this is black and white. What is not given is estimated.
+            a map a pair of either, where this is black and where it is white. What is not given is estimated.
         level_map: A mask.
         softness: How soft the picture is, for a model that has that level; None for 1.
         grain: As of `Repair`, for those of the models that take noise out.

@@ -67,20 +67,45 @@ class Grain:
     Args:
         backend: What removes noise.
         share: 0 for none of it, up to 1 for all.
+        others: What repairs all but the noise, with the same halo; None where noise is all that is repaired.
+            Without it, blocks of JPEG would come back with the noise.
     """
 
-    def __init__(self, backend: Backend, share: float) -> None:
-        self.backend, self.share = backend, share
+    def __init__(self, backend: Backend, share: float, others: Backend | None = None) -> None:
+        self.backend, self.share, self.others = backend, share, others
         self.halo, self.multiple = backend.halo, backend.multiple
         self.axes = level_channels(backend)
 
     def __call__(self, window: Pixels, /) -> Pixels:
         """Restore a window, and put grain back."""
         restored = self.backend(window)
-        taken = window[: len(restored)] - restored
+        noisy = window[: len(restored)] if self.others is None else self.others(window)
+        taken = noisy - restored
         luma = full_range_luma(taken) if len(taken) == 3 else taken  # (1, h, w)
         result: Pixels = restored + np.asarray(self.share * luma, restored.dtype)
         return result
+
+
+class Relevelled:
+    """A backend for maps of levels that takes some of the levels to be other ones, the same everywhere.
+
+    Args:
+        backend: Restores windows (c + axes, h, w).
+        levels: For each axis the level; None where it is that of the map.
+    """
+
+    def __init__(self, backend: Backend, levels: Sequence[float | None]) -> None:
+        self.backend, self.levels = backend, tuple(levels)
+        self.halo, self.multiple = backend.halo, backend.multiple
+        self.axes = level_channels(backend)
+
+    def __call__(self, window: Pixels, /) -> Pixels:
+        """Restore a window."""
+        window = window.copy()
+        for own, level in zip(window[-self.axes :], self.levels, strict=True):
+            if level is not None:
+                own[:] = level
+        return self.backend(window)
 
 
 class Chain:
@@ -126,8 +151,14 @@ def run_tiled(backend: Backend, pixels: Pixels, *, size: int = TILE) -> Pixels:
         )
     if not np.isfinite(pixels).all():
         raise UsageError("the pixels contain infinities or NaN; a picture has values in [0, 1]")
+    levels = level_channels(backend)
+    if len(pixels) <= levels:
+        raise UsageError(
+            f"pixels of shape {pixels.shape} hold no picture: this network takes {levels} levels of each "
+            "pixel behind it"
+        )
     if pixels.size:
-        check_floats(pixels[: len(pixels) - level_channels(backend)])
+        check_floats(pixels[: len(pixels) - levels])
     restored = restore_rows(
         backend,
         lambda top, bottom: pixels[:, top:bottom],

@@ -125,7 +125,9 @@ class JobRequest(BaseModel):
         None, description="For `photo`: the level of the noise of colours; by default as `level`."
     )
     jpeg_quality: FiniteFloat | None = Field(
-        None, description="For `photo`: the quality at which it was saved; by default it is estimated."
+        None,
+        description="For `photo`: the quality at which it was saved; by default it is estimated, or "
+        "with a map 100, which stands for no JPEG.",
     )
     map: str | None = Field(
         None,

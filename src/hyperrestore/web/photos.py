@@ -169,7 +169,7 @@ class Photo:
             repair: The repair of the whole photo, with given levels.
             region: Of the result, pixels.
             reduce: Reduction factor: the photo is reduced first, then restored. Reducing averages damage
-                away, so weaker levels are used (see `reduced_level`).
+                away, so weaker levels are used (see `reduced_levels`).
             level_map: The map of the repair's mask, resized to the photo.
             quick: Use the graph for small pictures: sooner ready, and may differ by a rounding.
             between: Called before every window of work in the background, so that others can be served; an

@@ -15,7 +15,10 @@ def add_evaluate(commands: Commands) -> None:
         epilog="Example: hyperrestore evaluate denoise photos/ --levels 15,25,50 --plot curve.png",
     )
     command.add_argument(
-        "model", type=model, metavar="MODEL", help="denoise, dejpeg, upscale, or the path of a checkpoint"
+        "model",
+        type=model,
+        metavar="MODEL",
+        help="photo, denoise, dejpeg, upscale, or the path of a checkpoint",
     )
     command.add_argument("folder", type=path, metavar="FOLDER", help="folder of clean pictures")
     command.add_argument(

@@ -21,7 +21,8 @@ def add_export(commands: Commands) -> None:
     )
     command.add_argument(
         "model", type=path, metavar="MODEL",
-        help="path of a checkpoint; with --as also the name of a built-in model: denoise, dejpeg, upscale",
+        help="path of a checkpoint; with --as also the name of a built-in model: photo, denoise, dejpeg, "
+        "upscale",
     )  # fmt: skip
     command.add_argument(
         "--as", choices=FORMS, dest="form",

@@ -205,6 +205,11 @@ def _check_dials(options: argparse.Namespace) -> None:
         raise UsageError(
             "--noise none and --jpeg-quality none leave nothing to repair; give only one of them"
         )
+    if options.grain and options.noise is not None and options.noise.is_off:
+        raise UsageError(
+            "--grain puts back a share of the noise that is removed, and --noise none removes none; leave "
+            "out one of the two"
+        )
     if options.strength is None:
         return
     if options.level is not None and options.command != "upscale":
