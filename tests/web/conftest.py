@@ -77,7 +77,8 @@ def by_command(folder):
         if key not in made:
             made[key] = folder / f"{len(made)}{suffix}"
             option = {"upscale": "-s", "restore": "--noise"}.get(task, "-l")
-            run(task, photo, "-o", made[key], option, level, *more)
+            colours = ("--colour-noise", level) if task == "restore" else ()  # by one network, as the page
+            run(task, photo, "-o", made[key], option, level, *colours, *more)
         return made[key]
 
     return restore
