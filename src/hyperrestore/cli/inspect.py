@@ -56,14 +56,14 @@ def run_inspect(options: argparse.Namespace) -> int:
 
 
 def _applied(levels: dict[Task, float]) -> dict[Task, float]:
-    """The levels at which `restore` repairs what was found: the nearest that its model was trained for."""
-    from hyperrestore.level import Task, kinds_of
+    """The levels at which `restore` repairs what was found: the nearest that its models were trained for."""
     from hyperrestore.network.checkpoint import read_description
     from hyperrestore.restore.restorer import model_path
 
-    scales = read_description(model_path(Task.PHOTO)).scales
-    kinds = kinds_of(Task.PHOTO, len(scales))
-    return {kind: scales[kinds.index(kind)].nearest_trained(level) for kind, level in levels.items()}
+    return {
+        task: read_description(model_path(task)).scale.nearest_trained(level)
+        for task, level in levels.items()
+    }
 
 
 def _put_findings(source: Place, findings: Findings, levels: dict[Task, float], *, as_json: bool) -> None:
