@@ -147,7 +147,19 @@ def test_a_photo_that_is_left_as_it_is_is_repaired_once_any_level_is_moved(scree
     assert screen.level() == 0
     screen.settle()
     target = folder / "cup-30.png"
-    run("restore", clean[".png"], "-o", target, "--noise", 0, "--colour-noise", 0, "--jpeg-quality", 30, "--overwrite")
+    run(
+        "restore",
+        clean[".png"],
+        "-o",
+        target,
+        "--noise",
+        0,
+        "--colour-noise",
+        0,
+        "--jpeg-quality",
+        30,
+        "--overwrite",
+    )
     expected = pixels_of(target)
     assert_same(middle(screen.pixels(), expected.shape[:2]), expected)
     screen.press("left as it is")
@@ -194,7 +206,18 @@ def test_each_photo_and_task_keeps_its_further_levels_and_all_are_saved(screen, 
     screen.press("Save")
     screen.press("Save all 2 photos")
     run("restore", noisy, "-o", folder / "all.png", "--noise", 25, "--colour-noise", 40)
-    run("restore", compressed, "-o", folder / "all.jpg", "--noise", 0, "--colour-noise", 0, "--jpeg-quality", 30)
+    run(
+        "restore",
+        compressed,
+        "-o",
+        folder / "all.jpg",
+        "--noise",
+        0,
+        "--colour-noise",
+        0,
+        "--jpeg-quality",
+        30,
+    )
     with zipfile.ZipFile(screen.download("Download 2 photos").path()) as archive:
         assert archive.read("cat-photo-25-colour-noise-40.png") == (folder / "all.png").read_bytes()
         assert archive.read("astronaut-photo-0-quality-30.jpg") == (folder / "all.jpg").read_bytes()
