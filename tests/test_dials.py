@@ -162,18 +162,18 @@ SAID = {
     ),
 }  # fmt: skip
 
-OF_PHOTO_FOUND = FOUND.partition(",")[0]  # how sure that is, is known of sigma
+PHOTOS = FOUND.partition(",")[0]  # how sure that is, is known of sigma
 SAID_OF_PHOTO = {
     "as found": (
-        NOISY, {}, f"photo at noise and colour noise 8: {OF_PHOTO_FOUND}", "photo at quality 40: JPEG quality 40, ",
+        NOISY, {}, f"photo at noise and colour noise 8: {PHOTOS}", "photo at quality 40: JPEG quality 40, ",
     ),
     "more colour noise": (
         NOISY, {"level": {"colour noise": 20}},
-        f"photo at noise 8: {OF_PHOTO_FOUND}", "photo at colour noise 20, as given", "photo at quality 40: ",
+        f"photo at noise 8: {PHOTOS}", "photo at colour noise 20, as given", "photo at quality 40: ",
     ),
     "stronger, at least": (
         NOISY, {"strength": 1.5, "at_least": 15},
-        f"photo at noise and colour noise 15 (found 8, times 1.5, at least 15): {OF_PHOTO_FOUND}",
+        f"photo at noise and colour noise 15 (found 8, times 1.5, at least 15): {PHOTOS}",
         "photo at quality 26.7 (found 40, times 1.5): ",
     ),
     "no noise": (CLEAN, {"level": {"quality": 30}}, "photo at quality 30, as given"),
