@@ -192,9 +192,7 @@ def main() -> None:
     margin = next(margin for margin, loss in zip(MARGINS, lost, strict=True) if loss <= MAY_LOSE)
     less = np.mean((at_1 - estimated) * (found < 1))
     numbers = [len({file.photo for file in files}) for files in (aside, held_out)]
-    print(
-        f"{len(tuning)} crops of {SIDE}x{SIDE} of {numbers[0]} photos put aside, shrunk at softness 1 by 2 and 3,"
-    )
+    print(f"{len(tuning)} crops of {SIDE}x{SIDE} of {numbers[0]} photos put aside, shrunk at softness 1,")
     print(
         f"lose {lost[0]:.3f} dB at scale 2 and 3 by the estimate, and {less:.3f} if only less than 1 counts."
     )
