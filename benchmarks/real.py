@@ -5,8 +5,8 @@
     python benchmarks/real.py FOLDER --save            # record the results and update docs/quality.md
 
 PSNR is on RGB, with the result in 8 bits. `restore` estimates its levels from the file, and may find JPEG as
-well. Its network at the quality that is found, the denoiser, BM3D and non-local means are tried at several
-sigmas; the table gives the best for each crop, and the best for all crops together.
+well. The denoiser, BM3D and non-local means are tried at several sigmas; the table gives the best for each
+crop, and the best for all crops together.
 """
 
 from __future__ import annotations
@@ -54,26 +54,13 @@ def find_pairs(folder: Path) -> Pairs:
 
 def restore_all(pairs: Pairs) -> list[float]:
     """PSNR of the result of `restore` for each file."""
-    restorer, scores = Restorer.load(Task.PHOTO), []
+    restorers, scores = [Restorer.load(Task.DENOISE), Restorer.load(Task.DEJPEG)], []
     with TemporaryDirectory() as name:
         for noisy, mean in pairs:
             restored = Path(name, f"{noisy.stem}.png")
-            restore_file(restorer, noisy, restored, None)
+            restore_file(restorers, noisy, restored, None)
             scores.append(psnr(read_picture(restored).pixels, read_picture(mean).pixels))
     return scores
-
-
-def at_noises(pairs: Pairs, qualities: Sequence[float], levels: Sequence[float]) -> np.ndarray:
-    """The same with the network of `restore` at each level of noise, and at the quality of each file."""
-    restorer, scores = Restorer.load(Task.PHOTO), []
-    for level in levels:
-        noise = {"noise": level, "colour noise": level}
-        networks = {saved: restorer.at({**noise, "quality": saved}, bits=8) for saved in set(qualities)}
-        scores.append([
-            psnr(to_8bit(run_tiled(networks[saved], read_picture(noisy).pixels)), read_picture(mean).pixels)
-            for (noisy, mean), saved in zip(pairs, qualities, strict=True)
-        ])  # fmt: skip
-    return np.array(scores)
 
 
 def at_levels(method: Evaluated, pairs: Pairs, levels: Sequence[float]) -> np.ndarray:
@@ -102,15 +89,12 @@ def measure(folder: Path, *, peers: bool) -> list[Real]:
             folder.resolve().name, method, len(pairs), digest, mean, worse, found, __version__, f"{today}"
         )
 
-    findings = [inspect(noisy).levels for noisy, _ in pairs]
-    found = sum(Task.DENOISE in levels for levels in findings)
-    qualities = [levels.get(Task.DEJPEG, 100.0) for levels in findings]
+    found = sum(Task.DENOISE in inspect(noisy).levels for noisy, _ in pairs)
     rows = [row("input", list(given)), row("restore", restore_all(pairs), found)]
     methods: list[tuple[str, Evaluated]] = [("denoise", Restorer.load(Task.DENOISE))]
     methods += [(name_of(key), PEERS[key].make()) for key in ("bm3d", "nlm") if peers]
-    tried = [("restore", at_noises(pairs, qualities, SIGMAS))]
-    tried += [(name, at_levels(method, pairs, SIGMAS)) for name, method in methods]
-    for name, scores in tried:
+    for name, method in methods:
+        scores = at_levels(method, pairs, SIGMAS)
         best = int(scores.mean(axis=1).argmax())
         rows.append(row(f"{name}, the best sigma for each crop", list(scores.max(axis=0))))
         rows.append(row(f"{name}, sigma {SIGMAS[best]:g} for all", list(scores[best])))
