@@ -407,6 +407,6 @@ def test_residual_noise_falls_with_each_dial_at_every_setting_of_the_others(name
         left[place] = noise_levels(restorer(degraded, level) - clean)
     for axis, kind in ((0, 0), (1, 1)):  # noise of brightness, of colours
         noise = np.moveaxis(left[..., kind], axis, 0)
-        # Where noise is left that was compressed, and the dials say it was not, some of it is taken for detail.
+        # What was compressed, where the dials say that it was not, is partly taken for detail.
         assert (noise[1:] <= noise[:-1] + 0.6).all()
     assert (left[-1, -1, -1] < 0.4 * left[0, 0, 0]).all()
