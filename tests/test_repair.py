@@ -161,8 +161,8 @@ def test_a_mask_gives_the_same_samples_as_its_levels(tmp_path, models, restorers
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("grain", [0.0, 0.4])
-def test_every_way_gives_the_same_samples_of_a_photo(tmp_path, restorers, kind, grain):
+def test_every_way_gives_the_same_samples_of_a_photo(tmp_path, restorers, kind):
+    grain = 0.4
     source = photo(tmp_path / kind, **KINDS[kind])
     restorer, most = restorers["photo"], 2 ** KINDS[kind].get("bits", 8) - 1
     level = {"noise": 12, "colour noise": 30, "quality": 40}
