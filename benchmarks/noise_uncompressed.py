@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from markdown import grid
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
@@ -139,7 +140,7 @@ def fit(found: Sequence[Lesson]) -> dict[str, Float32]:
 
 def table(found: Sequence[Lesson]) -> str:
     """Errors of both estimates, where noise is found."""
-    lines = ["| lessons | found | sigma / noise | error | uncompressed / noise | error |", "|---" * 6 + "|"]
+    head, rows = ["lessons", "found", "sigma / noise", "error", "uncompressed / noise", "error"], []
     for kind in sorted({lesson.kind for lesson in found}):
         own = [(lesson.noise, estimate(lesson.scales)) for lesson in found if lesson.kind == kind]
         sure = [(noise, one) for noise, one in own if one.worth >= SURE]
@@ -147,8 +148,8 @@ def table(found: Sequence[Lesson]) -> str:
         for values in ([one.sigma for _, one in sure], [one.uncompressed for _, one in sure]):
             ratios = np.log(np.array(values) / [noise for noise, _ in sure])
             cells += [f"{np.exp(np.median(ratios)):.2f}", f"{np.median(np.abs(ratios)):.2f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return grid(head, rows)
 
 
 def main() -> None:

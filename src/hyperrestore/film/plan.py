@@ -8,10 +8,10 @@ from typing import Any
 
 from hyperrestore.film.levels import findings_along, findings_spread, followed, median_findings
 from hyperrestore.film.source import Film
-from hyperrestore.level import Task, kinds_of
+from hyperrestore.level import Task
 from hyperrestore.restore.assembly import Model, Step
 from hyperrestore.restore.repair import Repair
-from hyperrestore.restore.steps import Reported, reported, steps_of
+from hyperrestore.restore.steps import Reported, alike, reported, steps_of
 
 
 @dataclass(frozen=True)
@@ -120,16 +120,9 @@ def _followed(models: Sequence[Model], repairs: Sequence[Repair], film: Film) ->
 
 def _said_of(repair: Repair, treatment: Treatment, frames: int) -> list[str]:
     """What is said of the levels that follow a film: those that were found, and those that are given."""
-    kinds = kinds_of(repair.task, len(repair.scales))
-    axes = zip(repair.scales, kinds, repair.estimated, *treatment.ends, strict=True)
-    alike: dict[tuple[str, Task, str], list[str]] = {}
-    for axis, kind, estimated, low, high in axes:
-        is_one_of_several = len(kinds) > 1
-        if kind is None or (is_one_of_several and low == high == axis.origin):
-            continue
+    notes = []
+    for ((low, high), _, was_estimated), axes in alike(repair, *treatment.ends).items():
         levels = f"{low:g}" if low == high else f"{low:.1f} to {high:.1f}"
-        how = "as given" if estimated is None else f"found in {frames} frames"
-        alike.setdefault((levels, kind, how), []).append(axis.unit)
-    return [
-        f"{repair.task} at {' and '.join(units)} {levels}, {how}" for (levels, _, how), units in alike.items()
-    ]
+        how = f"found in {frames} frames" if was_estimated else "as given"
+        notes.append(f"{repair.task} at {' and '.join(axis.unit for axis in axes)} {levels}, {how}")
+    return notes

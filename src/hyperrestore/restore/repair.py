@@ -87,7 +87,7 @@ class Repair:
         self._check_extras()
         given = by_unit(self.scales, self.level)
         main = self.scales[0].unit
-        kinds = kinds_of(self.task, len(self.scales))
+        kinds = self.kinds
         if self.level_map is not None:
             check_map(self.scales, self.level_map, given)
             kinds = (None,) * len(kinds)
@@ -142,6 +142,11 @@ class Repair:
         object.__setattr__(self, "at_least", noise.check(self.at_least))
 
     @property
+    def kinds(self) -> tuple[Task | None, ...]:
+        """For each axis, the kind of damage that it repairs; see `level.kinds_of`."""
+        return kinds_of(self.task, len(self.scales))
+
+    @property
     def is_automatic(self) -> bool:
         """Whether levels are to be estimated from the picture."""
         return any(self.estimated)
@@ -180,10 +185,9 @@ class Repair:
             (axis.origin if level is None else level) if kind is None else self._automatic(axis, kind, found)
             for axis, level, kind in zip(self.scales, self._given, self.estimated, strict=True)
         )
-        of_damage = kinds_of(self.task, len(self.scales))
         repairs = any(
             kind is not None and level != axis.origin
-            for axis, level, kind in zip(self.scales, levels, of_damage, strict=True)
+            for axis, level, kind in zip(self.scales, levels, self.kinds, strict=True)
         )
         return levels if repairs else None
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hyperrestore.detect.findings import Findings
 from hyperrestore.errors import UsageError
-from hyperrestore.level import LevelScale, Task, kinds_of
+from hyperrestore.level import LevelScale, Task
 from hyperrestore.restore.assembly import Model, Step
 from hyperrestore.restore.repair import Repair, Size
 from hyperrestore.run.backend import level_text
@@ -75,9 +75,8 @@ def reported(repair: Repair, *levels: tuple[float, ...]) -> Reported:
     Returns:
         The level of the task, or as many; of a model that repairs several kinds of damage, by their units.
     """
-    kinds = kinds_of(repair.task, len(repair.scales))
     along = [each[0] if len(each) == 1 else each for each in zip(*levels, strict=True)]
-    if sum(kind is not None for kind in kinds) < 2:
+    if sum(kind is not None for kind in repair.kinds) < 2:
         first: float | tuple[float, ...] = along[0]
         return first
     return {axis.unit: level for axis, level in zip(repair.scales, along, strict=True)}
@@ -108,20 +107,36 @@ def _estimated(model: Model, repair: Repair, findings: Findings | None) -> Step 
 
 def _said_of(repair: Repair, levels: Sequence[float], findings: Findings) -> list[str]:
     """What is said of the levels of a step: how they were found, or that they are given."""
-    kinds = kinds_of(repair.task, len(levels))
-    alike: dict[tuple[float, Task, bool], list[LevelScale]] = {}
-    for axis, level, kind, estimated in zip(repair.scales, levels, kinds, repair.estimated, strict=True):
-        is_one_of_several = len(levels) > 1
-        if kind is not None and not (is_one_of_several and level == axis.origin):
-            alike.setdefault((level, kind, estimated is not None), []).append(axis)
     notes = []
-    for (level, kind, was_estimated), axes in alike.items():
+    for ((level,), kind, was_estimated), axes in alike(repair, tuple(levels)).items():
         how = ", as given"
         if was_estimated:
             found = findings.levels_for(repair.task).get(kind)
             how = f"{_how(repair, axes[0], kind, found, level)}: {findings.sentence(kind, repair.task)}"
         notes.append(f"{repair.task} at {' and '.join(axis.unit for axis in axes)} {level:g}{how}")
     return notes
+
+
+def alike(
+    repair: Repair, *levels: tuple[float, ...]
+) -> dict[tuple[tuple[float, ...], Task, bool], list[LevelScale]]:
+    """The axes of a repair that one note may tell of together.
+
+    Args:
+        repair: The repair.
+        levels: Of all its axes; or several times, such as the lowest and the highest of a film.
+
+    Returns:
+        By their levels, the kind of damage, and whether it is estimated. Of several axes those at their
+        origin are left out, since they repair nothing.
+    """
+    found: dict[tuple[tuple[float, ...], Task, bool], list[LevelScale]] = {}
+    along = zip(*levels, strict=True)
+    for axis, own, kind, estimated in zip(repair.scales, along, repair.kinds, repair.estimated, strict=True):
+        repairs = len(repair.scales) == 1 or set(own) != {axis.origin}
+        if kind is not None and repairs:
+            found.setdefault((own, kind, estimated is not None), []).append(axis)
+    return found
 
 
 def _how(repair: Repair, axis: LevelScale, kind: Task, found: float | None, level: float) -> str:
